@@ -1,0 +1,46 @@
+# Everything a newcomer needs; the same words as `twitter-pipeline --help`.
+PYTHON ?= python3
+BIN := .venv/bin
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help install up down status clean test soak bench lock check docs
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+install: ## make .venv what requirements.lock says (instant when it is)
+	@$(PYTHON) bootstrap.py
+
+up: install ## start the whole stack and wait until it answers
+	@$(BIN)/twitter-pipeline up
+
+down: ## stop everything that `make up` started; data stays
+	@if [ -x $(BIN)/twitter-pipeline ]; then $(BIN)/twitter-pipeline down; else echo "Nothing is installed, so nothing runs."; fi
+
+status: ## services, stages, the X and the broker in use
+	@if [ -x $(BIN)/twitter-pipeline ]; then $(BIN)/twitter-pipeline status; else echo "Nothing is installed; run: make up"; fi
+
+clean: ## stop the stack and remove its data, after asking
+	@if [ -x $(BIN)/twitter-pipeline ]; then $(BIN)/twitter-pipeline clean; else echo "Nothing is installed, so there is no data."; fi
+
+test: install ## all tests but the long rest, from nothing
+	@$(BIN)/pytest -m "not soak" --ignore tests/benchmarks
+
+soak: install ## the long rest: both brokers, every kill, growth
+	@$(BIN)/pytest -m soak
+
+bench: install ## how fast it is, on this machine
+	@$(BIN)/pytest -q -s tests/benchmarks
+
+lock: install ## resolve requirements.in anew into requirements.lock
+	@$(BIN)/uv pip compile requirements.in -o requirements.lock --generate-hashes --python-version 3.11 --no-emit-index-url --universal --quiet
+
+check: install ## lint, format, types and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+docs: install ## write the pages of docs/ that are made of the code
+	@$(BIN)/python docs/generate.py
