@@ -1,0 +1,49 @@
+"""Speaks to the X API v2: auth, rate limits, pages, prices, errors. No Airflow inside."""
+
+from airflow_provider_twitter.client.backoff import Backoff
+from airflow_provider_twitter.client.errors import (
+    AddressRefused,
+    BodyTooLarge,
+    CredentialsRefused,
+    InvalidRequest,
+    OutOfCredits,
+    RateLimited,
+    ServerFailed,
+    SinceIdTooOld,
+    SpendingStopped,
+    TryAgain,
+    Unreachable,
+    UsageCapped,
+    XError,
+)
+from airflow_provider_twitter.client.fields import Requested
+from airflow_provider_twitter.client.ledger import Ledger
+from airflow_provider_twitter.client.pages import Item, Page
+from airflow_provider_twitter.client.rate_limit import RateLimit
+from airflow_provider_twitter.client.transport import Limits
+from airflow_provider_twitter.client.x import Pace, XClient
+
+__all__ = [
+    "AddressRefused",
+    "Backoff",
+    "BodyTooLarge",
+    "CredentialsRefused",
+    "InvalidRequest",
+    "Item",
+    "Ledger",
+    "Limits",
+    "OutOfCredits",
+    "Pace",
+    "Page",
+    "RateLimit",
+    "RateLimited",
+    "Requested",
+    "ServerFailed",
+    "SinceIdTooOld",
+    "SpendingStopped",
+    "TryAgain",
+    "Unreachable",
+    "UsageCapped",
+    "XClient",
+    "XError",
+]

@@ -1,0 +1,157 @@
+"""Which fields and expansions a request asks for, in either vocabulary of X.
+
+X leaves out what is empty, so a missing field means "empty" only when it was requested. The envelope
+therefore carries this selection along, and it is declared once, here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Vocabulary = Literal["tweet", "post"]
+
+_SHARED_FIELDS = (
+    "article",
+    "attachments",
+    "card_uri",
+    "community_id",
+    "context_annotations",
+    "conversation_id",
+    "created_at",
+    "display_text_range",
+    "edit_controls",
+    "entities",
+    "geo",
+    "id",
+    "lang",
+    "paid_partnership",
+    "possibly_sensitive",
+    "public_metrics",
+    "reply_settings",
+    "scopes",
+    "source",
+    "text",
+    "withheld",
+)
+_USER_FIELDS = (
+    "created_at",
+    "description",
+    "entities",
+    "id",
+    "is_identity_verified",
+    "location",
+    "name",
+    "parody",
+    "profile_banner_url",
+    "profile_image_url",
+    "protected",
+    "public_metrics",
+    "url",
+    "username",
+    "verified",
+    "verified_type",
+    "withheld",
+)
+_MEDIA_FIELDS = (
+    "alt_text",
+    "duration_ms",
+    "height",
+    "media_key",
+    "preview_image_url",
+    "public_metrics",
+    "type",
+    "url",
+    "variants",
+    "width",
+)
+_PLACE_FIELDS = (
+    "contained_within",
+    "country",
+    "country_code",
+    "full_name",
+    "geo",
+    "id",
+    "name",
+    "place_type",
+)
+_POLL_FIELDS = ("duration_minutes", "end_datetime", "id", "options", "voting_status")
+_SHARED_EXPANSIONS = (
+    "attachments.media_keys",
+    "attachments.poll_ids",
+    "author_id",
+    "entities.mentions.username",
+    "geo.place_id",
+    "in_reply_to_user_id",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """A selection of fields and expansions, written in one vocabulary.
+
+    `tweet_fields` holds the names of tweet.fields or post.fields, as the vocabulary says.
+    """
+
+    vocabulary: Vocabulary
+    tweet_fields: tuple[str, ...] = ()
+    user_fields: tuple[str, ...] = ()
+    media_fields: tuple[str, ...] = ()
+    place_fields: tuple[str, ...] = ()
+    poll_fields: tuple[str, ...] = ()
+    expansions: tuple[str, ...] = ()
+
+    @classmethod
+    def everything_public(cls, vocabulary: Vocabulary = "tweet") -> Requested:
+        """All that an app's bearer token may read and a pipeline stores (OpenAPI 2.166 tweet, 2.167 post)."""
+        if vocabulary == "post":
+            tweet_fields: tuple[str, ...] = (*_SHARED_FIELDS, "article_title", "note_post")
+            expansions: tuple[str, ...] = (*_SHARED_EXPANSIONS, "edit_history_post_ids", "referenced_posts")
+            user_fields: tuple[str, ...] = _USER_FIELDS
+        else:
+            tweet_fields = (
+                *_SHARED_FIELDS,
+                "author_id",
+                "edit_history_tweet_ids",
+                "in_reply_to_user_id",
+                "note_tweet",
+                "referenced_tweets",
+            )
+            expansions = (
+                *_SHARED_EXPANSIONS,
+                "referenced_tweets.id",
+                "referenced_tweets.id.attachments.media_keys",
+                "referenced_tweets.id.author_id",
+            )
+            user_fields = (*_USER_FIELDS, "affiliation", "pinned_tweet_id")
+        return cls(
+            vocabulary=vocabulary,
+            tweet_fields=tuple(sorted(tweet_fields)),
+            user_fields=tuple(sorted(user_fields)),
+            media_fields=_MEDIA_FIELDS,
+            place_fields=_PLACE_FIELDS,
+            poll_fields=_POLL_FIELDS,
+            expansions=tuple(sorted(expansions)),
+        )
+
+    def tweet_params(self) -> dict[str, list[str]]:
+        """What tweepy takes for an endpoint that answers with tweets; empty selections are left out."""
+        return self._params(
+            {
+                f"{self.vocabulary}_fields": self.tweet_fields,
+                "user_fields": self.user_fields,
+                "media_fields": self.media_fields,
+                "place_fields": self.place_fields,
+                "poll_fields": self.poll_fields,
+                "expansions": self.expansions,
+            }
+        )
+
+    def user_params(self) -> dict[str, list[str]]:
+        """What tweepy takes for an endpoint that answers with users."""
+        return self._params({"user_fields": self.user_fields})
+
+    @staticmethod
+    def _params(selection: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
+        return {name: list(values) for name, values in selection.items() if values}

@@ -1,0 +1,183 @@
+"""An answer of X as frozen data, with every object kept as the bytes that X sent.
+
+Bytes are kept verbatim because they are the record: a field that we do not know today must still be there
+tomorrow. Each object is decoded on its own, so that a lone surrogate, a NaN or a nesting bomb in one tweet
+costs that tweet its reading, never its neighbours theirs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from airflow_provider_twitter.client.fields import Requested
+from airflow_provider_twitter.client.rate_limit import RateLimit
+
+LARGEST_ID = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One object of an answer: its bytes as they came, and what could be read of them.
+
+    `value` is None when the bytes are no JSON object by any reading. `is_portable` says that they are JSON,
+    and so may stand inside another document without breaking it.
+    """
+
+    raw: msgspec.Raw
+    value: Mapping[str, Any] | None = field(repr=False)
+    is_portable: bool = True
+
+    @classmethod
+    def of(cls, raw: bytes) -> Item:
+        """Read one object: strictly if it can be, leniently (surrogates, NaN, bad UTF-8) if it must."""
+        value, is_portable = _read(raw)
+        return cls(msgspec.Raw(raw), value if isinstance(value, dict) else None, is_portable)
+
+    @property
+    def id(self) -> int | None:
+        """The object's id as a number of 63 bits; None where it is missing or none."""
+        stated = None if self.value is None else self.value.get("id")
+        if isinstance(stated, int) and not isinstance(stated, bool):
+            stated = str(stated)
+        if not isinstance(stated, str) or not re.fullmatch(r"[1-9][0-9]{0,18}", stated, re.ASCII):
+            return None
+        number = int(stated)
+        return number if number <= LARGEST_ID else None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer of X and how it was asked for.
+
+    `data` are the tweets (or users, buckets, usage) in X's order; `includes` maps X's own names (users,
+    media, polls, places, tweets or posts, topics) to objects; `errors` are X's partial errors. `params` are
+    the query parameters as sent, with the path's id as `id`. `cost_usd` is what the answer cost by the price
+    list.
+    """
+
+    endpoint: str
+    params: Mapping[str, str]
+    requested: Requested | None
+    status: int
+    request_id: str
+    observed_at: datetime
+    rate_limit: RateLimit | None
+    cost_usd: Decimal
+    data: tuple[Item, ...]
+    includes: Mapping[str, tuple[Item, ...]]
+    errors: tuple[Item, ...]
+    meta: Mapping[str, Any]
+
+    @property
+    def next_token(self) -> str | None:
+        """X's token for the page after this one; None on the last page."""
+        token = self.meta.get("next_token")
+        return token if isinstance(token, str) and token else None
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The four parts of an answer's body, each of them possibly empty."""
+
+    data: tuple[Item, ...]
+    includes: Mapping[str, tuple[Item, ...]]
+    errors: tuple[Item, ...]
+    meta: Mapping[str, Any]
+
+
+def parse_body(body: bytes) -> Body:
+    """Take an answer apart without changing a byte of its objects; ValueError when it is no object."""
+    members = _members(body.removeprefix(b"\xef\xbb\xbf").strip())
+    includes = members.get("includes", b"{}")
+    return Body(
+        data=tuple(map(Item.of, _objects(members.get("data", b"[]")))),
+        includes={
+            name: tuple(map(Item.of, _objects(objects)))
+            for name, objects in (_members(includes) if includes.startswith(b"{") else {}).items()
+        },
+        errors=tuple(map(Item.of, _objects(members.get("errors", b"[]")))),
+        meta=Item.of(members.get("meta", b"{}")).value or {},
+    )
+
+
+_raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_raw_elements = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def _members(document: bytes) -> dict[str, bytes]:
+    try:
+        return {name: bytes(raw) for name, raw in _raw_members.decode(document).items()}
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {str(_read(name)[0]): value for name, value in _split(document, b"{")}
+
+
+def _objects(document: bytes) -> list[bytes]:
+    """The elements of an array; a single object counts as an array of one (lookup of one, usage)."""
+    if document == b"null":
+        return []
+    if not document.startswith(b"["):
+        return [document]
+    try:
+        return [bytes(raw) for raw in _raw_elements.decode(document)]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return [element for _, element in _split(document, b"[")]
+
+
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{},:]', re.DOTALL)
+
+
+def _split(document: bytes, opening: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Cut an array or object into (name, value) by its brackets and strings only, whatever stands inside.
+
+    The strict parser gives up on the whole document for one odd value; this one looks at the outermost level.
+    """
+    if not document.startswith(opening):
+        raise ValueError(f"expected a JSON {'object' if opening == b'{' else 'array'}")
+    depth, start, name = 0, 0, b""
+    for token in _TOKEN.finditer(document):
+        mark = token.group()
+        if mark in (b"{", b"["):
+            depth += 1
+            if depth == 1:
+                start = token.end()
+        elif mark in (b"}", b"]", b",") and depth == 1:
+            if value := document[start : token.start()].strip():
+                yield name, value
+            start, name = token.end(), b""
+            if mark != b",":
+                if document[token.end() :].strip():
+                    raise ValueError("something follows the JSON document")
+                return
+        elif mark == b":" and depth == 1 and opening == b"{":
+            name, start = document[start : token.start()].strip(), token.end()
+        elif mark in (b"}", b"]"):
+            depth -= 1
+    raise ValueError("the JSON document ends too early")
+
+
+def _read(document: bytes) -> tuple[Any, bool]:
+    """What these bytes say by the most forgiving reading, and whether they are JSON at all."""
+    try:
+        return msgspec.json.decode(document), True
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return json.loads(document.decode(), parse_constant=_refuse_constant), True
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return json.loads(document.decode("utf-8", "replace"), strict=False), False
+    except (ValueError, RecursionError):
+        return None, False
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")

@@ -1,0 +1,78 @@
+"""The three x-rate-limit headers, and how long to wait when they are missing or absurd.
+
+X counts a window of 15 minutes per endpoint and token. Its reset is given in seconds since 1970 by *its*
+clock, so the wait is measured against the answer's own Date header where there is one, and then added to
+ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+LONGEST_WAIT = timedelta(minutes=15)
+GUESSED_WAIT = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """What an answer said about its window; a part that was missing or no number is None."""
+
+    limit: int | None
+    remaining: int | None
+    reset_at: datetime | None
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str]) -> RateLimit | None:
+        """The window named by these headers, or None when none of the three is there."""
+        limit = _number(headers.get("x-rate-limit-limit"))
+        remaining = _number(headers.get("x-rate-limit-remaining"))
+        reset_at = _instant(_number(headers.get("x-rate-limit-reset")))
+        if limit is None and remaining is None and reset_at is None:
+            return None
+        return cls(limit=limit, remaining=remaining, reset_at=reset_at)
+
+    def as_dict(self) -> dict[str, int | str | None]:
+        """The same as plain JSON values, for books that store it."""
+        reset_at = None if self.reset_at is None else self.reset_at.isoformat()
+        return {"limit": self.limit, "remaining": self.remaining, "reset_at": reset_at}
+
+
+def reset_of(headers: Mapping[str, str], now: datetime) -> tuple[datetime, bool]:
+    """When to ask again after a 429, by our clock, and whether that is our own estimate.
+
+    Never before `now`, never more than 15 minutes after it. Without a usable header: 60 seconds, X's advice
+    for the first wait after a 429.
+    """
+    reset_at = _instant(_number(headers.get("x-rate-limit-reset")))
+    if reset_at is None:
+        return now + GUESSED_WAIT, True
+    wait = reset_at - _server_time(headers, now)
+    if wait > LONGEST_WAIT:
+        return now + LONGEST_WAIT, True
+    if wait < timedelta(0):
+        return now + GUESSED_WAIT, True
+    return now + wait, False
+
+
+def _server_time(headers: Mapping[str, str], now: datetime) -> datetime:
+    try:
+        stated = parsedate_to_datetime(headers["date"])
+    except (KeyError, TypeError, ValueError):
+        return now
+    return stated.astimezone(UTC) if stated.tzinfo else stated.replace(tzinfo=UTC)
+
+
+def _number(text: str | None) -> int | None:
+    if text is None or not text.isascii() or not text.isdigit() or len(text) > 18:
+        return None
+    return int(text)
+
+
+def _instant(seconds: int | None) -> datetime | None:
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None

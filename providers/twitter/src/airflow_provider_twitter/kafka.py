@@ -1,0 +1,187 @@
+"""Envelopes into one Kafka topic, each call all acknowledged or an error.
+
+The topic's id is read before and after each batch. A topic of the same name that was made anew in between may
+have taken only a part of the batch, so that batch counts as not written and is fetched again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from airflow_provider_twitter.envelope import Message
+
+log = logging.getLogger(__name__)
+
+PRODUCER_DEFAULTS = {
+    "acks": "all",
+    "enable.idempotence": True,
+    "compression.type": "lz4",
+    "linger.ms": 20,
+    "queue.buffering.max.messages": 20_000,
+    "queue.buffering.max.kbytes": 64 * 1024,
+    "message.max.bytes": 1_000_000,
+    "delivery.timeout.ms": 60_000,
+}
+
+
+class SinkError(Exception):
+    """The batch does not count as written; produce it again."""
+
+
+class TopicMissing(SinkError):
+    """The topic does not exist. It is never created here."""
+
+
+class TopicChanged(SinkError):
+    """The topic was deleted and made anew while the batch was on its way."""
+
+
+class NotAcknowledged(SinkError):
+    """Kafka did not acknowledge every message within the delivery timeout."""
+
+
+class MessageTooLarge(SinkError):
+    """One message is larger than the producer may send. Producing it again cannot help."""
+
+
+class EnvelopeSink:
+    """Writes batches of envelopes to one topic: acks=all, idempotent, compressed, bounded buffer.
+
+    `config` is a configuration of librdkafka with at least bootstrap.servers; what it sets wins over the
+    defaults above, except for acks and idempotence. Use as a context manager, from one thread.
+    """
+
+    def __init__(self, config: Mapping[str, Any], topic: str) -> None:
+        client_config = {
+            name: value for name, value in config.items() if not name.startswith(("group.", "auto.offset."))
+        }
+        guarantees = {"acks": "all", "enable.idempotence": True}
+        # Without an error_cb the client library tries to raise a fatal error out of flush, and fails at that.
+        told = {"error_cb": _log_error, **client_config}
+        self._producer = Producer({**PRODUCER_DEFAULTS, **told, **guarantees})
+        self._admin = AdminClient(told)
+        self._topic = topic
+        self._topic_id: str | None = None
+        delivery_seconds = float({**PRODUCER_DEFAULTS, **client_config}["delivery.timeout.ms"]) / 1000
+        self._timeout_seconds = delivery_seconds + 5
+        self._request_seconds = min(delivery_seconds, 10.0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def topic(self) -> str:
+        """Name of the topic."""
+        return self._topic
+
+    @property
+    def topic_id(self) -> str:
+        """Id of the topic as of the last batch, or as of now before the first one."""
+        if self._topic_id is None:
+            self._topic_id = self._read_topic_id()
+        return self._topic_id
+
+    def produce(self, messages: list[Message]) -> dict[int, int]:
+        """Write all messages and wait until Kafka has acknowledged them: last offset by partition.
+
+        Raises a SinkError when any one was not; some may be in the topic all the same.
+        """
+        topic_id = self._topic_id = self._read_topic_id()
+        batch = _Batch()
+        try:
+            for message in messages:
+                self._send(message, batch)
+            waiting = self._producer.flush(self._timeout_seconds)
+        except BaseException:
+            self._producer.purge(blocking=False)
+            raise
+        if waiting or batch.failures or batch.acknowledged != len(messages):
+            self._producer.purge(blocking=False)
+            reason = str(batch.failures[0]) if batch.failures else "no answer before the delivery timeout"
+            raise NotAcknowledged(
+                f"Kafka acknowledged {batch.acknowledged} of {len(messages)} messages for {self._topic}: {reason}"
+            )
+        if self._read_topic_id() != topic_id:
+            raise TopicChanged(
+                f"topic {self._topic} was made anew while a batch of {len(messages)} was on its way"
+            )
+        return batch.last_offsets
+
+    def close(self) -> None:
+        """Give up what was not acknowledged; everything that `produce` returned for is safe."""
+        self._producer.purge(blocking=False)
+        self._producer.flush(1)
+        self._producer.close()
+
+    def _send(self, message: Message, batch: _Batch) -> None:
+        give_up_at = time.monotonic() + self._timeout_seconds
+        while True:
+            try:
+                self._producer.produce(
+                    self._topic, key=message.key, value=message.value, on_delivery=batch.delivered
+                )
+            except BufferError:
+                if time.monotonic() > give_up_at:
+                    raise NotAcknowledged(
+                        f"Kafka takes no messages for {self._topic}: the buffer is full"
+                    ) from None
+                self._producer.poll(0.1)
+            except KafkaException as refused:
+                if refused.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
+                    raise NotAcknowledged(
+                        f"Kafka refuses a message for {self._topic}: {refused}"
+                    ) from refused
+                digest = hashlib.sha256(message.value).hexdigest()[:16]
+                raise MessageTooLarge(
+                    f"the envelope with key {message.key.decode('ascii', 'replace')} has {len(message.value)} bytes "
+                    f"(sha256 {digest}…), more than message.max.bytes of the Kafka connection"
+                ) from refused
+            else:
+                self._producer.poll(0)
+                return
+
+    def _read_topic_id(self) -> str:
+        try:
+            described = self._admin.describe_topics(
+                TopicCollection([self._topic]), request_timeout=self._request_seconds
+            )
+            return str(described[self._topic].result(timeout=self._request_seconds + 5).topic_id)
+        except KafkaException as failed:
+            if failed.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise TopicMissing(f"topic {self._topic} does not exist: create it first") from failed
+            raise SinkError(f"Kafka does not tell the id of topic {self._topic}: {failed}") from failed
+
+
+def _log_error(error: KafkaError) -> None:
+    log.info("Kafka client: %s", error)
+
+
+class _Batch:
+    """Delivery reports of one batch."""
+
+    def __init__(self) -> None:
+        self.acknowledged = 0
+        self.failures: list[KafkaError] = []
+        self.last_offsets: dict[int, int] = {}
+
+    def delivered(self, error: KafkaError | None, message: Any) -> None:
+        """Note one report of librdkafka."""
+        if error is not None:
+            self.failures.append(error)
+            return
+        self.acknowledged += 1
+        partition = message.partition()
+        self.last_offsets[partition] = max(message.offset(), self.last_offsets.get(partition, -1))

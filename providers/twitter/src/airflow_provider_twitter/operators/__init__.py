@@ -1,0 +1,1 @@
+"""Airflow operators: pages of X to Kafka."""

@@ -1,0 +1,1 @@
+"""Airflow triggers: waits and doorbells. They live here since the triggerer loads no Dag bundles."""
