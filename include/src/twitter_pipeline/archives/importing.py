@@ -1,0 +1,240 @@
+"""Import archives: read, envelope, produce, record, in ranges of a few megabytes.
+
+A range counts once Kafka acknowledged all of it; then one row of pipeline.pages says which lines went into which
+offsets, so that a log that is lost before landing is noticed. What cannot be imported goes to MongoDB dead_letters
+before that. Killed anywhere, the import is simply run again: ids and rows are made of the contents.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import psycopg
+from bson import Binary
+from psycopg.types.json import Jsonb
+from pymongo import WriteConcern
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError, PyMongoError
+
+from twitter_pipeline.archives.envelopes import envelopes_of
+from twitter_pipeline.archives.pages import ArchivedPage, pages_of
+from twitter_pipeline.archives.producing import Batches, NotAcknowledged, TooLarge
+from twitter_pipeline.archives.reading import KEPT_BYTES, STANDARD_INPUT, Record, Unimportable, records
+from twitter_pipeline.streaming.flood import Flood, FloodGate
+from twitter_pipeline.streaming.log import LogUnavailable, TopicChanged, TopicMissing
+
+STAGE = "import"
+RANGE_BYTES = 8_000_000
+RANGE_RECORDS = 5_000
+DURABLE = WriteConcern(w="majority", j=True)
+DUPLICATE_KEY = 11000
+RECORD_RANGE = resources.files(__package__).joinpath("record_range.sql").read_text()
+
+
+class ImportStopped(RuntimeError):
+    """The import did not come to its end; the text names the lines to import again. What went before is recorded."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Something of a file that was not imported, and why."""
+
+    file: str
+    line: int
+    why: Unimportable
+    body: bytes
+
+
+@dataclass
+class FileImported:
+    """What became of one file: records read and refused, tweets of their own and included ones, messages."""
+
+    file: str
+    records: int = 0
+    tweets: int = 0
+    included_tweets: int = 0
+    messages: int = 0
+    ranges: int = 0
+    refused: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class _Range:
+    from_line: int
+    to_line: int = 0
+    size: int = 0
+    records: int = 0
+    pages: list[tuple[int, ArchivedPage]] = field(default_factory=list)
+    tweet_ids: list[int] = field(default_factory=list)
+    messages: int = 0
+    refused: list[Refusal] = field(default_factory=list)
+    digest: Any = field(default_factory=hashlib.sha256)
+
+
+class Importer:
+    """Imports files over open connections; `warehouse` in autocommit mode, `batches` to the raw topic.
+
+    `observed_at` is for records that do not say when X gave them; `rule` is what the tweets are filed under.
+    `tell` is called with each refusal, `progress` after each range.
+    """
+
+    def __init__(
+        self,
+        batches: Batches,
+        raw: Database[Any],
+        warehouse: psycopg.Connection,
+        *,
+        rule: str | None = None,
+        observed_at: datetime | None = None,
+        tell: Callable[[Refusal], None] = lambda refusal: None,
+        progress: Callable[[FileImported], None] = lambda summary: None,
+    ) -> None:
+        self._batches, self._warehouse, self._rule, self._observed_at = batches, warehouse, rule, observed_at
+        self._dead = raw.dead_letters.with_options(write_concern=DURABLE)
+        self._tell, self._progress = tell, progress
+
+    def import_file(self, file: str, stream: BinaryIO) -> FileImported:
+        """Import one archive. Raises ImportStopped."""
+        started = time.monotonic()
+        name = "stdin" if file == STANDARD_INPUT else Path(file).name
+        summary, flood = FileImported(name), FloodGate(STAGE, least=1000)
+        for part in self._ranges(file, stream):
+            try:
+                flood.check(part.records, min(len(part.refused), part.records))
+                self._import_range(name, part, summary)
+            except Flood:
+                raise ImportStopped(
+                    f"{file}: most of it is no archive of tweets (lines up to {part.to_line}); stopped at line"
+                    f" {part.from_line}. The reasons are above"
+                ) from None
+            except (NotAcknowledged, TopicChanged, TopicMissing, LogUnavailable) as error:
+                raise ImportStopped(_again(file, part, f"{error}")) from error
+            except PyMongoError as error:
+                raise ImportStopped(_again(file, part, f"MongoDB: {str(error)[:200]}")) from error
+            except psycopg.Error as error:
+                raise ImportStopped(_again(file, part, f"PostgreSQL: {str(error).strip()[:200]}")) from error
+            summary.seconds = round(time.monotonic() - started, 3)
+            self._progress(summary)
+        return summary
+
+    def _ranges(self, file: str, stream: BinaryIO) -> Iterator[_Range]:
+        part: _Range | None = None
+        for record in records(stream):
+            if part is None:
+                part = _Range(record.from_line)
+            self._add(part, file, record)
+            if part.size >= RANGE_BYTES or part.records >= RANGE_RECORDS:
+                yield part
+                part = None
+        if part is not None:
+            yield part
+
+    def _add(self, part: _Range, file: str, record: Record) -> None:
+        part.to_line, part.records, part.size = record.to_line, part.records + 1, part.size + len(record.body)
+        part.digest.update(record.body.strip() + b"\n")
+        try:
+            if record.refused is not None:
+                raise record.refused
+            pages = pages_of(record.body)
+        except Unimportable as why:
+            self._refuse(part, Refusal(file, record.from_line, why, record.body))
+            return
+        for page in pages:
+            for reason, body in page.refused:
+                self._refuse(part, Refusal(file, record.from_line, reason, body))
+            part.pages.append((record.from_line, page))
+
+    def _refuse(self, part: _Range, refusal: Refusal) -> None:
+        part.refused.append(refusal)
+        self._tell(refusal)
+
+    def _import_range(self, name: str, part: _Range, summary: FileImported) -> None:
+        sha256 = part.digest.hexdigest()
+        identity = f"{name}\0{part.from_line}\0{self._rule}\0{self._observed_at}\0{sha256}"
+        request_id = f"import-{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
+        self._produce(part, request_id, summary.file)
+        offsets = self._batches.acknowledged()
+        self._bury(name, part.refused)
+        if part.messages:
+            seen = [page.observed_at or self._observed_at for _, page in part.pages]
+            lines = {"file": name, "from_line": part.from_line, "to_line": part.to_line, "sha256": sha256}
+            self._warehouse.execute(
+                RECORD_RANGE.encode(),
+                {
+                    "request_id": request_id,
+                    "rule": self._rule,
+                    "params": Jsonb(lines),
+                    "tweet_ids": sorted(set(part.tweet_ids)),
+                    "topic": self._batches.topic,
+                    "topic_id": self._batches.topic_id,
+                    "offsets": Jsonb({str(p): offset for p, offset in offsets.items()}),
+                    "observed_at": max((instant for instant in seen if instant), default=None),
+                },
+            )
+        summary.ranges += bool(part.messages)
+        summary.records += part.records
+        summary.tweets += len(part.tweet_ids)
+        summary.included_tweets += sum(page.included_tweets for _, page in part.pages)
+        summary.messages += part.messages
+        summary.refused += len(part.refused)
+
+    def _produce(self, part: _Range, request_id: str, file: str) -> None:
+        for line, page in part.pages:
+            observed_at = page.observed_at or self._observed_at
+            for envelope in envelopes_of(
+                page, request_id=request_id, rule=self._rule, observed_at=observed_at
+            ):
+                try:
+                    self._batches.put(envelope.key, envelope.value)
+                except TooLarge as why:
+                    body = envelope.value if envelope.tweet is None else envelope.tweet.raw
+                    self._refuse(part, Refusal(file, line, Unimportable("too_large", str(why)), body))
+                    continue
+                part.messages += 1
+                if envelope.tweet is not None:
+                    part.tweet_ids.append(int(envelope.tweet.value["id"]))
+
+    def _bury(self, name: str, refused: Iterable[Refusal]) -> None:
+        letters = {letter["_id"]: letter for letter in (_dead_letter(name, r) for r in refused)}
+        if not letters:
+            return
+        try:
+            self._dead.insert_many(list(letters.values()), ordered=False)
+        except BulkWriteError as error:
+            codes = {refusal["code"] for refusal in error.details.get("writeErrors", [])}
+            if error.details.get("writeConcernErrors") or codes - {DUPLICATE_KEY}:
+                raise
+
+
+def _dead_letter(name: str, refusal: Refusal) -> dict[str, Any]:
+    """The dead_letters document of a refusal; importing the same file again makes the same `_id`."""
+    sha256 = hashlib.sha256(refusal.body).hexdigest()
+    return {
+        "_id": f"{STAGE}/{name}/{refusal.line:09d}/{sha256[:32]}",
+        "stage": STAGE,
+        "reason": refusal.why.reason,
+        "detail": str(refusal.why)[:500],
+        "payload": Binary(refusal.body[:KEPT_BYTES]),
+        "payload_bytes": len(refusal.body),
+        "file": name,
+        "line": refusal.line,
+        "failed_at": datetime.now(UTC),
+    }
+
+
+def _again(file: str, part: _Range, what: str) -> str:
+    lines = f"lines {part.from_line} to {part.to_line}"
+    return f"{file}: {lines} do not count as imported: {what}. Import the file again; what went before is recorded"
+
+
+def total(summaries: Iterable[FileImported]) -> Mapping[str, int]:
+    """The sums over several files."""
+    done = list(summaries)
+    names = ("records", "tweets", "included_tweets", "messages", "ranges", "refused")
+    return {name: sum(getattr(summary, name) for summary in done) for name in names}

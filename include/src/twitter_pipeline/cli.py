@@ -1,0 +1,46 @@
+"""The command `twitter-pipeline`: a table of commands, each loaded when it is called."""
+
+import importlib
+
+import click
+
+COMMANDS = {
+    "up": "twitter_pipeline.stack.commands:up",
+    "down": "twitter_pipeline.stack.commands:down",
+    "status": "twitter_pipeline.stack.commands:status",
+    "clean": "twitter_pipeline.stack.commands:clean",
+    "topics": "twitter_pipeline.stack.commands:topics",
+    "import": "twitter_pipeline.archives.command:import_",
+    "export": "twitter_pipeline.exports.command:export",
+    "search": "twitter_pipeline.exports.command:search",
+}
+
+
+class _CommandTable(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        from twitter_pipeline.settings import SettingsError
+        from twitter_pipeline.stack.servers import StackError
+
+        try:
+            return super().invoke(ctx)
+        except (SettingsError, StackError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.command(cls=_CommandTable)
+def main() -> None:
+    """Tweets from the X API through Kafka and MongoDB into PostgreSQL."""
+
+
+if __name__ == "__main__":
+    main()

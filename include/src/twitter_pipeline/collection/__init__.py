@@ -1,0 +1,1 @@
+"""What to collect and how far it has come: rules, leases, checkpoints, pages, money."""

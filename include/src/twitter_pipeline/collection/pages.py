@@ -1,0 +1,81 @@
+"""Pages after Kafka acknowledged them: settled by landing, or lost with the log and fetched again.
+
+A page is settled once landing's cursor has passed its messages. It is lost when its topic is gone, or the log's
+start went past them, before that. Then its tweets are asked for again by their ids, and what X no longer gives
+becomes a gap row. Judged in one statement: a gap that is noted between two would let a lost page count as settled.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import psycopg
+
+SETTLE = """
+with judged as (
+    select page.request_id,
+        exists (
+            select from jsonb_each_text(page.offsets) message (partition, last)
+            join pipeline.gaps gap on gap.kind = 'offsets' and gap.topic_id = page.topic_id
+                and gap.partition = message.partition::int and message.last::bigint >= gap.from_offset
+                and message.last::bigint < gap.to_offset + cardinality(page.tweet_ids)
+        ) as in_a_gap,
+        not exists (
+            select from jsonb_each_text(page.offsets) message (partition, last)
+            where not exists (
+                select from pipeline.cursors landing
+                where landing.stage = 'landing' and landing.topic_id = page.topic_id
+                    and landing.partition = message.partition::int and landing.next_offset > message.last::bigint)
+        ) as passed,
+        topic = %(topic)s and topic_id <> %(topic_id)s as topic_is_gone
+    from pipeline.pages page where state = 'produced'
+)
+update pipeline.pages page
+set state = case when passed and not in_a_gap then 'settled' else 'lost' end, state_at = now()
+from judged
+where page.request_id = judged.request_id and page.state = 'produced' and (in_a_gap or passed or topic_is_gone)
+returning page.state
+"""
+NOTE_MISSING = """
+insert into pipeline.gaps (kind, rule, tweet_ids, reason)
+values ('tweets', %(rule)s, %(missing)s, 'lost with the log, and X gives them no more')
+"""
+
+
+@dataclass(frozen=True)
+class LostPage:
+    """A page to fetch again: its tweets, and the rule that brought them."""
+
+    request_id: str
+    rule: str | None
+    tweet_ids: list[int]
+
+
+def settle(connection: psycopg.Connection, topic: str, topic_id: str) -> dict[str, int]:
+    """Bring the state of all pages up to date; `topic_id` is the topic's id now. Returns counts per new state."""
+    states = [
+        state for (state,) in connection.execute(SETTLE, {"topic": topic, "topic_id": topic_id}).fetchall()
+    ]
+    return {state: states.count(state) for state in ("settled", "lost")}
+
+
+def lost(connection: psycopg.Connection, rule: str, limit: int = 100) -> list[LostPage]:
+    """The oldest lost pages of a rule (an archive's are imported again by hand). Never writes."""
+    rows = connection.execute(
+        "select request_id, rule, tweet_ids from pipeline.pages where state = 'lost' and rule = %s"
+        " and source <> 'import' order by observed_at limit %s",
+        (rule, limit),
+    ).fetchall()
+    return [LostPage(*row) for row in rows]
+
+
+def refetched(connection: psycopg.Connection, page: LostPage, found: Collection[int]) -> list[int]:
+    """Record that a lost page was asked for again; returns the ids that X no longer gave, kept as a gap row."""
+    missing = sorted(set(page.tweet_ids) - set(found))
+    with connection.transaction():
+        changed = connection.execute(
+            "update pipeline.pages set state = %s, state_at = now() where request_id = %s and state = 'lost'",
+            ("gone" if missing and not found else "refetched", page.request_id),
+        ).rowcount
+        if changed and missing:
+            connection.execute(NOTE_MISSING, {"rule": page.rule, "missing": missing})
+    return missing

@@ -1,0 +1,65 @@
+"""A file that is there whole or not at all.
+
+Written under another name beside it, forced to disk, then renamed: whoever finds the final name finds all of it,
+also after a kill or a full disk.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+class Refused(ValueError):
+    """This file will not be written; the text says why and what to do. Nothing was changed."""
+
+
+def check(path: Path, *, replace: bool) -> None:
+    """Raise Refused when `path` cannot or should not be written; `replace` allows an ordinary file there."""
+    if path.is_symlink():
+        raise Refused(f"{path} is a symbolic link; name the file that it points to")
+    if path.is_dir():
+        raise Refused(f"{path} is a folder; name a file in it")
+    if path.exists() and not path.is_file():
+        raise Refused(f"{path} is no ordinary file")
+    if path.exists() and not replace:
+        raise Refused(f"{path} exists already; --force replaces it")
+    if not path.parent.is_dir():
+        raise Refused(f"the folder {path.parent} does not exist; make it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise Refused(f"the folder {path.parent} may not be written to")
+
+
+@contextmanager
+def written_whole(path: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
+    """A stream whose contents become `path` when the block ends well, and vanish when it raises.
+
+    Raises Refused before anything is written, or at the end when `path` came into being meanwhile.
+    """
+    check(path, replace=replace)
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        raise Refused(f"{path} cannot be written: {error.strerror}") from error
+    try:
+        with os.fdopen(descriptor, "wb", buffering=1 << 20) as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        check(path, replace=replace)
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

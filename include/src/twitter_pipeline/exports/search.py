@@ -1,0 +1,115 @@
+"""A look at the newest tweets that say something: by words, account, hashtag or rule."""
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+
+import psycopg
+
+from twitter_pipeline.transform.values import normal_tag
+
+SEARCH = resources.files(__package__).joinpath("search.sql").read_text()
+BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+@dataclass(frozen=True)
+class Search:
+    """What to look for: every word (in any case), and each of the others that is not None."""
+
+    words: Sequence[str] = ()
+    rule: str | None = None
+    author: str | None = None
+    hashtag: str | None = None
+    limit: int = 20
+    before: int | None = None
+
+
+@dataclass(frozen=True)
+class Tweet:
+    """One tweet as it is shown; None means unknown."""
+
+    id: int
+    created_at: datetime | None
+    author_id: int | None
+    username: str | None
+    text: str | None
+    retweet_count: int | None
+    reply_count: int | None
+    like_count: int | None
+    quote_count: int | None
+
+    def as_json(self) -> dict[str, object]:
+        """Ids as strings, the time in RFC 3339 (UTC)."""
+        created_at = self.created_at and f"{self.created_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+        return {
+            "id": str(self.id),
+            "created_at": created_at,
+            "author_id": None if self.author_id is None else str(self.author_id),
+            "author_username": self.username,
+            "text": self.text,
+            "retweet_count": self.retweet_count,
+            "reply_count": self.reply_count,
+            "like_count": self.like_count,
+            "quote_count": self.quote_count,
+        }
+
+
+@dataclass(frozen=True)
+class Found:
+    """Newest first. `next_before` continues where this ended; None when there is no more."""
+
+    tweets: list[Tweet]
+    next_before: int | None
+
+
+def search_tweets(connection: psycopg.Connection, wanted: Search) -> Found:
+    """Look among the collected tweets. Never writes; a page costs the same wherever it begins."""
+    parameters = {
+        "before": wanted.before,
+        "patterns": [f"%{_literally(word)}%" for word in wanted.words],
+        "rule": wanted.rule,
+        "tag": normal_tag(wanted.hashtag.removeprefix("#")) if wanted.hashtag else None,
+        "author": wanted.author.lower() if wanted.author else None,
+        "limit": wanted.limit + 1,
+    }
+    rows = connection.execute(SEARCH.encode(), parameters).fetchall()
+    tweets = [Tweet(*row) for row in rows[: wanted.limit]]
+    return Found(tweets, tweets[-1].id if len(rows) > wanted.limit else None)
+
+
+def _literally(word: str) -> str:
+    return word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def table(tweets: Sequence[Tweet], width: int | None) -> Iterator[str]:
+    """Lines of time (UTC), account, id and text, cut to `width` columns (None: not cut).
+
+    Texts are strangers' words: what would move a terminal's cursor or turn its writing around is left out.
+    """
+    if not tweets:
+        return
+    names = [f"@{tweet.username}" if tweet.username else f"user {tweet.author_id or '?'}" for tweet in tweets]
+    most = max(map(len, ("account", *names)))
+    yield f"{'created (UTC)':<19}  {'account':<{most}}  {'id':<19}  text"
+    for tweet, name in zip(tweets, names, strict=True):
+        created = f"{tweet.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if tweet.created_at else "?"
+        line = f"{created:<19}  {printable(name):<{most}}  {tweet.id:<19}  {printable(tweet.text or '')}"
+        yield line if width is None else _cut(line, width)
+
+
+def printable(text: str) -> str:
+    """The text on one line, without control characters and changes of direction."""
+    kept = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text if c not in BIDI)
+    return " ".join(kept.split())
+
+
+def _cut(line: str, width: int) -> str:
+    used = 0
+    for position, character in enumerate(line):
+        if not unicodedata.combining(character):
+            used += 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if used > width - 1:
+            return line[:position] + "…"
+    return line

@@ -1,0 +1,151 @@
+"""How the pipeline is: per stage how much, how far behind, how fresh, and what went wrong last.
+
+Read from the stores, never from counters, and never writes. A store that does not answer is an answer too: its
+stages say so instead of failing the whole report.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import psycopg
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from pymongo import MongoClient
+from pymongo.collection import Collection
+from pymongo.errors import PyMongoError
+
+EXTRACT = """
+select coalesce(sum(cardinality(tweet_ids)), 0), max(observed_at) from pipeline.pages
+"""
+OVERDUE = """
+select count(*) from pipeline.rules where is_enabled and next_due_at < now() - interval_seconds * interval '1 second'
+    and (leased_until is null or leased_until < now())
+"""
+RULE_ERROR = """
+select name || ': ' || last_error from pipeline.rules where last_error is not null order by last_error_at desc limit 1
+"""
+LANDING = """
+select coalesce(sum(next_offset - start_offset), 0), max(updated_at) from pipeline.cursors where stage = 'landing'
+"""
+TRANSFORM = """
+select coalesce(sum(transform.next_offset - transform.start_offset), 0),
+    coalesce(sum(landing.next_offset - transform.next_offset), 0)
+from pipeline.cursors transform join pipeline.cursors landing using (topic_id, partition)
+where transform.stage = 'transform' and landing.stage = 'landing'
+"""
+WAREHOUSE = """
+select count(*) filter (where is_collected), max(loaded_at) from twitter.tweets
+"""
+QUARANTINED = """
+select reason || ': ' || detail from pipeline.dead_letters where resolved_at is null order by failed_at desc limit 1
+"""
+TROUBLE = """
+select (select count(*) from pipeline.dead_letters where resolved_at is null),
+    (select count(*) from pipeline.gaps), (select count(*) from pipeline.pages where state = 'lost')
+"""
+
+
+class Addresses(Protocol):
+    """Where the stores are; the settings have these attributes."""
+
+    @property
+    def postgres_reader_dsn(self) -> str: ...
+    @property
+    def mongo_uri(self) -> str: ...
+    @property
+    def mongo_database(self) -> str: ...
+    @property
+    def kafka_bootstrap(self) -> str: ...
+
+
+@dataclass
+class Stage:
+    """One stage: records done, records waiting, newest record (UTC), last error; None means unknown."""
+
+    stage: str
+    count: int | None = None
+    lag: int | None = None
+    newest: datetime | None = None
+    last_error: str | None = None
+
+
+def stages(addresses: Addresses, topic: str = "raw-tweets") -> list[dict[str, Any]]:
+    """The stages in the order of a tweet's way, as plain dicts (newest: aware datetime or None)."""
+    extract, landing, transform, warehouse = map(Stage, ("extract", "landing", "transform", "warehouse"))
+    report = [extract, landing, transform, warehouse]
+    try:
+        with psycopg.connect(addresses.postgres_reader_dsn, connect_timeout=5, autocommit=True) as connection:
+            _ask_postgres(connection, extract, landing, transform, warehouse)
+            landing.lag = _or_say(landing, lambda: _unread(addresses.kafka_bootstrap, connection, topic))
+    except psycopg.OperationalError as error:
+        for stage in report:
+            stage.last_error = f"PostgreSQL does not answer: {str(error).strip().splitlines()[0]}"
+    _or_say(landing, lambda: _ask_mongo(addresses, extract, landing))
+    return [asdict(stage) for stage in report]
+
+
+def _ask_postgres(
+    connection: psycopg.Connection, extract: Stage, landing: Stage, transform: Stage, warehouse: Stage
+) -> None:
+    extract.count, extract.newest = _row(connection, EXTRACT)
+    (extract.lag,) = _row(connection, OVERDUE)
+    (extract.last_error,) = _row(connection, RULE_ERROR)
+    landing.count, landing.newest = _row(connection, LANDING)
+    transform.count, transform.lag = _row(connection, TRANSFORM)
+    (transform.last_error,) = _row(connection, QUARANTINED)
+    warehouse.count, warehouse.newest = _row(connection, WAREHOUSE)
+    transform.newest = warehouse.newest
+    warehouse.lag = 0 if transform.lag == 0 else transform.lag
+    quarantined, gaps, lost = _row(connection, TROUBLE)
+    if quarantined or gaps or lost:
+        warehouse.last_error = (
+            f"{quarantined} dead letters, {gaps} gaps, {lost} lost pages: see schema pipeline"
+        )
+
+
+def _row(connection: psycopg.Connection, query: str) -> tuple[Any, ...]:
+    row = connection.execute(query.encode()).fetchone()
+    if row is None:
+        return (None,)
+    return tuple(int(v) if isinstance(v, int) or hasattr(v, "as_tuple") else v for v in row)
+
+
+def _unread(bootstrap: str, connection: psycopg.Connection, topic: str) -> int:
+    rows = connection.execute(
+        "select distinct on (partition) partition, next_offset from pipeline.cursors"
+        " where stage = 'landing' and topic = %s order by partition, updated_at desc",
+        (topic,),
+    ).fetchall()
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "health", "log_level": 0})
+    try:
+        ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=3)[1] for p, _ in rows}
+    finally:
+        consumer.close()
+    return sum(max(ends[partition] - next_offset, 0) for partition, next_offset in rows)
+
+
+def _ask_mongo(addresses: Addresses, extract: Stage, landing: Stage) -> None:
+    """Dead letters of landing belong to it, those of imports to extract, where a rule's error goes first."""
+    with MongoClient[dict[str, Any]](addresses.mongo_uri, serverSelectionTimeoutMS=3000) as client:
+        letters = client[addresses.mongo_database].dead_letters
+        landing.last_error = _newest_letter(letters, "landing") or landing.last_error
+        extract.last_error = extract.last_error or _newest_letter(letters, "import")
+
+
+def _newest_letter(letters: Collection[dict[str, Any]], stage: str) -> str | None:
+    newest = letters.find_one({"stage": stage}, sort=[("failed_at", -1)])
+    if newest is None:
+        return None
+    count = letters.count_documents({"stage": stage})
+    return f"{count} dead letters of stage {stage}, the newest: {newest['reason']}: {newest['detail']}"
+
+
+def _or_say(stage: Stage, ask: Callable[[], Any]) -> Any:
+    try:
+        return ask()
+    except KafkaException as error:
+        stage.last_error = f"the broker does not answer: {error.args[0].str()}"
+    except PyMongoError as error:
+        stage.last_error = f"MongoDB does not answer: {str(error)[:200]}"
+    return None

@@ -1,0 +1,253 @@
+"""Airflow as four processes of the stack, and every one of its settings in this one place.
+
+Airflow is run as commands and asked over HTTP and by its database; it is never imported here. Where a value
+differs from Airflow's default, the line says why; the measurements behind them are in docs/decisions.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from twitter_pipeline.settings import Settings
+from twitter_pipeline.stack.credentials import Credentials
+from twitter_pipeline.stack.servers import LOOPBACK, StackError, tail
+
+ADMIN = "admin"
+HEARTBEAT_FRESH_SECONDS = 15
+
+
+def command(*words: str) -> list[str]:
+    """An Airflow command of this installation."""
+    return [sys.executable, "-m", "airflow", *words]
+
+
+def parallelism() -> int:
+    """How many tasks run at once: warm drains mostly wait, so more than cores; each costs memory."""
+    return 2 * (os.cpu_count() or 1) + 4
+
+
+def environment(
+    settings: Settings, secrets: Credentials, metadata_dsn: str, connections: Mapping[str, str]
+) -> dict[str, str]:
+    """The environment of every Airflow process (it holds secrets); `connections` are JSON by connection id."""
+    port = settings.port("airflow")
+    home = settings.home / "airflow"
+    options: dict[str, dict[str, object]] = {
+        "core": {
+            "auth_manager": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
+            "executor": "LocalExecutor",
+            "parallelism": parallelism(),  # the default of 32 forks 32 workers
+            "dags_folder": settings.clone / "dags",
+            "plugins_folder": settings.clone / "plugins",
+            "load_examples": False,
+            "dags_are_paused_at_creation": False,  # a paused Dag has no watcher and misses its doorbell
+            "fernet_key": secrets["airflow_fernet_key"],
+            "execution_api_server_url": f"http://{LOOPBACK}:{port}/execution/",
+            "test_connection": "Enabled",  # the button in the form; ours only reads
+            "hostname_callable": "socket.gethostname",  # the default asks DNS
+        },
+        "database": {
+            "sql_alchemy_conn": metadata_dsn.replace("postgresql://", "postgresql+psycopg2://", 1),
+            "load_default_connections": False,
+        },
+        "api": {
+            "host": LOOPBACK,
+            "port": port,
+            "base_url": f"http://{LOOPBACK}:{port}",
+            "secret_key": secrets["airflow_secret_key"],
+            "expose_config": False,
+        },
+        "api_auth": {
+            "jwt_secret": secrets["airflow_jwt_secret"]
+        },  # one for all processes, else tasks are refused
+        "scheduler": {
+            "scheduler_idle_sleep_time": 0.1,  # an idle loop of 1 s is most of a short run's latency
+            "task_instance_heartbeat_timeout": 10,  # 300 s by default: how long a killed task goes unnoticed
+            "task_instance_heartbeat_timeout_detection_interval": 2,
+            "orphaned_tasks_check_interval": 15,  # LocalExecutor cannot adopt tasks: find a dead scheduler's soon
+            "scheduler_health_check_threshold": HEARTBEAT_FRESH_SECONDS,
+        },
+        "workers": {
+            "min_heartbeat_interval": 2,
+            "execution_api_retries": 8,
+        },  # outlive a restart of the api-server
+        "triggerer": {
+            "job_heartbeat_sec": 1,
+            "triggerer_health_check_threshold": 5,  # the doorbells of a killed triggerer move within seconds
+        },
+        "dag_processor": {"refresh_interval": 30, "min_file_process_interval": 30},  # revives a watcher's Dag
+        "logging": {"base_log_folder": settings.logs / "airflow"},
+        "usage_data_collection": {"enabled": False},
+    }
+    variables = {
+        f"AIRFLOW__{section.upper()}__{option.upper()}": str(value)
+        for section, values in options.items()
+        for option, value in values.items()
+    }
+    own = {key: value for key, value in settings.user_environment.items() if key.startswith("AIRFLOW_")}
+    return {
+        **own,
+        **variables,
+        **{f"AIRFLOW_CONN_{name.upper()}": value for name, value in connections.items()},
+        "AIRFLOW_HOME": str(home),
+        "SPT_NOENV": "1",  # keeps the marks by which the stack finds its processes in their environment
+    }
+
+
+@dataclass(frozen=True)
+class AirflowProcess:
+    """One of Airflow's long-running processes; ready when its heartbeat in the database is fresh."""
+
+    name: str
+    job: str
+    words: tuple[str, ...]
+    metadata_dsn: str = field(repr=False)
+    settings_environment: Mapping[str, str] = field(repr=False)
+    port: int = 0
+
+    def prepare(self) -> None:
+        Path(self.settings_environment["AIRFLOW_HOME"]).mkdir(parents=True, exist_ok=True)
+
+    def command(self) -> list[str]:
+        return command(*self.words)
+
+    def environment(self) -> dict[str, str]:
+        return dict(self.settings_environment)
+
+    def ready(self) -> bool:
+        query = """
+            SELECT count(*) FROM job WHERE job_type = %s AND state = 'running'
+            AND latest_heartbeat > now() - make_interval(secs => %s)"""
+        try:
+            with psycopg.connect(self.metadata_dsn, connect_timeout=2) as connection:
+                found = connection.execute(query, [self.job, HEARTBEAT_FRESH_SECONDS]).fetchone()
+        except psycopg.Error:
+            return False
+        return found is not None and found[0] > 0
+
+
+@dataclass(frozen=True)
+class ApiServer:
+    """Airflow's web and API server; ready when it reports that it reaches its database."""
+
+    port: int
+    settings_environment: Mapping[str, str] = field(repr=False)
+    name: str = "airflow"
+
+    def prepare(self) -> None:
+        Path(self.settings_environment["AIRFLOW_HOME"]).mkdir(parents=True, exist_ok=True)
+
+    def command(self) -> list[str]:
+        return command("api-server")
+
+    def environment(self) -> dict[str, str]:
+        return dict(self.settings_environment)
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def ready(self) -> bool:
+        try:
+            health = _ask(f"{self.url}/api/v2/monitor/health")
+        except (OSError, ValueError):
+            return False
+        return bool(health.get("metadatabase", {}).get("status") == "healthy")
+
+
+def _ask(
+    url: str, *, method: str = "GET", token: str | None = None, body: Mapping[str, object] | None = None
+) -> Any:
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    data = json.dumps(body).encode() if body is not None else None
+    request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - the stack's own server
+    with urllib.request.urlopen(request, timeout=15) as answer:  # noqa: S310
+        return json.loads(answer.read())
+
+
+def run_once(words: list[str], variables: Mapping[str, str], log: Path, answers: str = "") -> None:
+    """Run an Airflow command to its end; raises with the end of its output when it fails.
+
+    `answers` is what it may read from its input: it has no terminal, so passwords are read from there too.
+    """
+    with log.open("ab") as output:
+        result = subprocess.run(
+            command(*words),
+            env=os.environ | variables,
+            check=False,
+            input=answers.encode(),
+            start_new_session=True,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    if result.returncode != 0:
+        raise StackError(f"`airflow {words[0]} {words[1]}` failed; the end of {log}:\n{tail(log)}")
+
+
+def migrate_database(settings: Settings, variables: Mapping[str, str]) -> None:
+    """Bring Airflow's database to the installed versions; at once when that was done before."""
+    done = "\n".join(
+        f"{name} {version(name)}" for name in ("apache-airflow-core", "apache-airflow-providers-fab")
+    )
+    stamp = settings.home / "postgres" / "airflow-migrated"  # beside the data, so that they go together
+    if stamp.exists() and stamp.read_text() == done:
+        return
+    Path(variables["AIRFLOW_HOME"]).mkdir(parents=True, exist_ok=True)
+    run_once(["db", "migrate"], variables, settings.logs / "airflow-setup.log")
+    stamp.write_text(done)
+
+
+def create_admin(settings: Settings, secrets: Credentials, variables: Mapping[str, str]) -> None:
+    """Create the person who may do everything, once; a password changed later in the pages is left alone."""
+    stamp = settings.home / "postgres" / "airflow-admin-created"
+    if stamp.exists():
+        return
+    words = ["users", "create", "--username", ADMIN, "--firstname", "Pipeline", "--lastname", "Admin"]
+    words += ["--role", "Admin", "--email", "admin@localhost"]
+    password = secrets["airflow_admin"]
+    run_once(words, variables, settings.logs / "airflow-setup.log", f"{password}\n{password}\n")
+    stamp.touch()
+
+
+def unpause_dags(url: str, password: str, expected: set[str], seconds: float = 90) -> list[str]:
+    """Wait until the expected Dags are parsed and see that none is paused; returns what is wrong, if anything."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            token = _ask(f"{url}/auth/token", method="POST", body={"username": ADMIN, "password": password})[
+                "access_token"
+            ]
+            dags = {dag["dag_id"]: dag for dag in _ask(f"{url}/api/v2/dags?limit=100", token=token)["dags"]}
+            errors = _ask(f"{url}/api/v2/importErrors", token=token)["import_errors"]
+        except urllib.error.HTTPError as error:
+            if error.code in {
+                401,
+                403,
+            }:  # the admin's password was changed in the pages: not ours to look then
+                return []
+            dags, errors = {}, []
+        except OSError:
+            dags, errors = {}, []
+        if expected <= dags.keys() or errors or time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
+    for dag_id in expected & dags.keys():
+        if dags[dag_id]["is_paused"]:
+            address = f"{url}/api/v2/dags/{urllib.parse.quote(dag_id)}"
+            _ask(address, method="PATCH", token=token, body={"is_paused": False})
+    wrong = [
+        f"{error['filename']} does not import: {error['stack_trace'].splitlines()[-1]}" for error in errors
+    ]
+    return wrong + [f"Dag {dag_id} did not appear" for dag_id in sorted(expected - dags.keys())]

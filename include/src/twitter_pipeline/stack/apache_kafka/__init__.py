@@ -1,0 +1,202 @@
+"""Apache Kafka in KRaft mode, one durable node, from its Maven artifact.
+
+The jars come by Maven's own client from a pom of three lines and are held to the committed list of hashes;
+they lie with the installation (below `sys.prefix`), so that every data folder and every test shares them.
+"""
+
+import contextlib
+import functools
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from twitter_pipeline.stack.servers import LOOPBACK, StackError
+from twitter_pipeline.stack.tansu import kafka_answers
+
+HEAP_MEGABYTES = 512
+
+
+@functools.cache
+def missing() -> str | None:
+    """What keeps Apache Kafka from running on this machine, or None."""
+    java = _output(["java", "-version"])
+    if java is None:
+        return "no java on the PATH (needs 17 or newer)"
+    version = re.search(r'version "(\d+)', java)
+    if version is None or int(version[1]) < 17:
+        return f"java is too old: {java.splitlines()[0]} (needs 17 or newer)"
+    if not _libraries_complete(libraries()) and shutil.which("mvn") is None:
+        return "no Maven (mvn) on the PATH to fetch Kafka's jars with"
+    return None
+
+
+def _output(command: list[str]) -> str | None:
+    try:
+        result = subprocess.run(command, check=True, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout + result.stderr
+
+
+def _hashes() -> dict[str, str]:
+    lines = (files(__package__) / "jars.sha256").read_text().splitlines()
+    return {jar: digest for digest, jar in (line.split() for line in lines)}
+
+
+def libraries() -> Path:
+    """Where the jars of the pinned version lie; another pin has another folder."""
+    pinned = hashlib.sha256("".join(sorted(_hashes().values())).encode()).hexdigest()[:12]
+    return Path(sys.prefix) / "share" / "twitter-pipeline" / f"apache-kafka-{pinned}"
+
+
+def _libraries_complete(folder: Path) -> bool:
+    return all((folder / jar).is_file() for jar in _hashes())
+
+
+def fetch_libraries() -> Path:
+    """Fetch the jars once (about 43 MB) and verify each against the committed list; returns their folder."""
+    folder = libraries()
+    if _libraries_complete(folder):
+        return folder
+    if reason := missing():
+        raise StackError(f"Apache Kafka cannot run here: {reason}; PIPELINE_BROKER=tansu needs neither")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix="fetching-", dir=folder.parent))
+    try:
+        (fresh / "pom.xml").write_bytes((files(__package__) / "pom.xml").read_bytes())
+        command = [
+            "mvn",
+            "-q",
+            "-B",
+            "dependency:copy-dependencies",
+            "-DincludeScope=runtime",
+            "-DoutputDirectory=jars",
+        ]
+        result = subprocess.run(command, cwd=fresh, check=False, capture_output=True, text=True)
+        if result.returncode != 0:
+            raise StackError(
+                "Maven could not fetch Kafka's jars (PIPELINE_BROKER=tansu needs none):\n"
+                + result.stdout[-2000:]
+            )
+        _verify(fresh / "jars")
+        with contextlib.suppress(
+            OSError
+        ):  # another process was first: its folder holds the same verified jars
+            (fresh / "jars").rename(folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    if not _libraries_complete(folder):
+        raise StackError(f"{folder} is incomplete; remove it and start again")
+    return folder
+
+
+def _verify(folder: Path) -> None:
+    expected = _hashes()
+    found = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in folder.glob("*.jar")}
+    wrong = sorted(jar for jar in expected.keys() | found.keys() if expected.get(jar) != found.get(jar))
+    if wrong:
+        raise StackError(
+            f"Kafka's jars are not the ones that jars.sha256 lists; they are not used: {', '.join(wrong)}"
+        )
+
+
+@dataclass(frozen=True)
+class ApacheKafka:
+    """One Apache Kafka broker and controller; `controller_port` is for the node itself."""
+
+    data: Path
+    port: int
+    controller_port: int
+    name: str = "broker"
+
+    @property
+    def bootstrap(self) -> str:
+        return f"{LOOPBACK}:{self.port}"
+
+    def prepare(self) -> None:
+        """Fetch the jars, write the configuration, and format the log folder when it is new."""
+        fetch_libraries()
+        self.data.mkdir(parents=True, exist_ok=True)
+        self._configuration.write_text(self._properties())
+        if (self._log / "meta.properties").exists():
+            return
+        tool = ["kafka.tools.StorageTool"]
+        cluster = subprocess.run(
+            self._java(64) + tool + ["random-uuid"], check=True, capture_output=True, text=True
+        ).stdout.split()[-1]
+        command = [
+            *self._java(128),
+            *tool,
+            "format",
+            "--standalone",
+            "-t",
+            cluster,
+            "-c",
+            str(self._configuration),
+        ]
+        result = subprocess.run(command, check=False, capture_output=True, text=True)
+        if result.returncode != 0:
+            raise StackError(
+                f"Kafka could not format {self._log}: {result.stderr.strip() or result.stdout.strip()}"
+            )
+
+    @property
+    def _configuration(self) -> Path:
+        return self.data / "server.properties"
+
+    @property
+    def _log(self) -> Path:
+        return self.data / "log"
+
+    def _properties(self) -> str:
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.bootstrap.servers": f"{LOOPBACK}:{self.controller_port}",
+            "listeners": f"PLAINTEXT://{LOOPBACK}:{self.port},CONTROLLER://{LOOPBACK}:{self.controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{self.port}",
+            "controller.listener.names": "CONTROLLER",
+            "log.dirs": str(self._log),
+            "auto.create.topics.enable": "false",
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.num.partitions": "4",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "transaction.state.log.num.partitions": "4",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
+            # after kill -9 the node waits for its own former session to end before it serves again
+            "broker.session.timeout.ms": "3000",
+            "broker.heartbeat.interval.ms": "500",
+            "group.initial.rebalance.delay.ms": "0",
+            "num.network.threads": "2",
+            "num.io.threads": "4",
+        }
+        return "".join(f"{key}={value}\n" for key, value in settings.items())
+
+    def _java(self, heap_megabytes: int) -> list[str]:
+        log4j = files(__package__) / "log4j2.properties"
+        options = [
+            f"-Xmx{heap_megabytes}m",
+            f"-Xms{min(heap_megabytes, 128)}m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=4",
+        ]
+        options += [f"-Dlog4j2.configurationFile={log4j}", "-Djava.awt.headless=true"]
+        return ["java", *options, "-cp", f"{libraries()}{os.sep}*"]
+
+    def command(self) -> list[str]:
+        return [*self._java(HEAP_MEGABYTES), "kafka.Kafka", str(self._configuration)]
+
+    def environment(self) -> dict[str, str]:
+        return {}
+
+    def ready(self) -> bool:
+        return kafka_answers(self.bootstrap)

@@ -1,0 +1,34 @@
+"""Begin one service: end what an earlier life of it left behind, then become it.
+
+A killed scheduler leaves its workers, a killed api-server its children; two lives of one service must not
+run side by side. The supervisor starts every service through here. Command and environment come from the
+launcher's file, which only its owner may read, so that no secret is in the supervisor's configuration.
+"""
+
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from twitter_pipeline.stack.log_files import write_to
+from twitter_pipeline.stack.orphans import HOME_MARK, SERVICE_MARK, end_processes, marked_processes
+
+
+def begin(launch_file: Path, name: str) -> None:
+    """Replace this process by the service; its leftovers are ended first. Never returns."""
+    launch = json.loads(launch_file.read_text())
+    home = launch["home"]
+    ours = {os.getpid(), os.getppid()}
+    end_processes([process for process in marked_processes(home, name) if process.pid not in ours], seconds=0)
+    with (launch_file.parent / f"{name}.starts").open("a") as starts:  # `status` counts restarts by it
+        starts.write(f"{datetime.now(UTC).isoformat()}\n")
+    service = launch["services"][name]
+    write_to(Path(service["log"]))
+    os.chdir(home)
+    marks = {HOME_MARK: home, SERVICE_MARK: name}
+    os.execvpe(service["command"][0], service["command"], os.environ | service["environment"] | marks)  # noqa: S606
+
+
+if __name__ == "__main__":
+    begin(Path(sys.argv[1]), sys.argv[2])

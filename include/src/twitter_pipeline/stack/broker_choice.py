@@ -1,0 +1,31 @@
+"""Which broker the stack runs: Apache Kafka where Java and Maven are, else Tansu; always with the reason."""
+
+from dataclasses import dataclass
+
+from twitter_pipeline.settings import Settings
+from twitter_pipeline.stack import apache_kafka
+from twitter_pipeline.stack.apache_kafka import ApacheKafka
+from twitter_pipeline.stack.servers import StackError
+from twitter_pipeline.stack.tansu import Tansu
+
+
+@dataclass(frozen=True)
+class BrokerChoice:
+    """The kind of broker ("apache-kafka" or "tansu"), why, and the server itself."""
+
+    kind: str
+    why: str
+    server: ApacheKafka | Tansu
+
+
+def choose(settings: Settings) -> BrokerChoice:
+    """Follow PIPELINE_BROKER; raises when Apache Kafka is asked for and cannot run here."""
+    missing = apache_kafka.missing() if settings.broker != "tansu" else None
+    if settings.broker == "apache-kafka" and missing:
+        raise StackError(f"PIPELINE_BROKER is apache-kafka, which cannot run here: {missing}")
+    if settings.broker == "tansu" or missing:
+        why = f"Apache Kafka cannot run here: {missing}" if missing else "PIPELINE_BROKER says so"
+        return BrokerChoice("tansu", why, Tansu(settings.port("broker")))
+    server = ApacheKafka(settings.home / "kafka", settings.port("broker"), settings.port("broker_controller"))
+    why = "PIPELINE_BROKER says so" if settings.broker != "auto" else "Java and Maven are on this machine"
+    return BrokerChoice("apache-kafka", why, server)

@@ -1,0 +1,49 @@
+"""The secrets of one installation: made at random once, one file each, readable by the owner only."""
+
+import base64
+import os
+import secrets
+from pathlib import Path
+
+from twitter_pipeline.stack.servers import StackError
+
+
+class Credentials:
+    """Secrets in a folder; asking for one that does not exist yet makes it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, name: str) -> Path:
+        return self._folder / name
+
+    def __getitem__(self, name: str) -> str:
+        path = self.path(name)
+        try:
+            return path.read_text("ascii")
+        except FileNotFoundError:
+            pass
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = path.with_name(f".{name}.{os.getpid()}")
+        fresh.touch(mode=0o600)
+        fresh.write_text(_random(name), "ascii")
+        try:
+            os.link(fresh, path)  # never replaces: whoever was first has made the secret
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise StackError(f"the secret {path} could not be written: {error.strerror}") from None
+        finally:
+            fresh.unlink()
+        return path.read_text("ascii")
+
+    def __repr__(self) -> str:
+        return f"Credentials({str(self._folder)!r})"
+
+
+def _random(name: str) -> str:
+    if name == "airflow_fernet_key":  # Fernet's own shape: 32 bytes, URL-safe base64 with padding
+        return base64.urlsafe_b64encode(os.urandom(32)).decode()
+    if name == "airflow_admin":  # typed by people
+        return secrets.token_urlsafe(12)
+    return secrets.token_urlsafe(32)

@@ -1,0 +1,57 @@
+"""Notices that the scheduler's executor is stuck, and ends the scheduler so that the supervisor starts it anew.
+
+LocalExecutor's idle workers wait on one queue, and whichever waits holds the queue's lock. Killed there (by the
+kernel's memory killer, by an operator), it takes the lock along: the executor starts fresh workers, none of which
+ever gets a task, and the scheduler's heartbeat stays healthy all the while. What can be seen is its effect: tasks
+are queued, slots are free, and nothing starts.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import psycopg
+
+log = logging.getLogger(__name__)
+
+STUCK_SECONDS = 20
+GRACE_SECONDS = 60  # a scheduler that was just started first adopts what the last one left
+STUCK = """
+select count(*) filter (where state = 'queued' and queued_dttm < now() - make_interval(secs => %(seconds)s)) > 0
+    and coalesce(max(start_date) < now() - make_interval(secs => %(seconds)s), true)
+    and count(*) filter (where state = 'running') < %(slots)s
+from task_instance
+where state in ('queued', 'running') or start_date > now() - interval '1 hour'
+"""
+
+
+@dataclass
+class ExecutorWatch:
+    """Looks into Airflow's database (never writes there); `restart` ends the scheduler and all that it started."""
+
+    metadata_dsn: str = field(repr=False)
+    slots: int
+    restart: Callable[[], None]
+    clock: Callable[[], float] = time.monotonic
+    _restarted_at: float | None = None
+
+    def look(self) -> bool:
+        """Restart a stuck executor; whether it did. Raises OSError when the database does not answer."""
+        if self._restarted_at is not None and self.clock() - self._restarted_at < GRACE_SECONDS:
+            return False
+        try:
+            with psycopg.connect(self.metadata_dsn, connect_timeout=5) as connection:
+                row = connection.execute(STUCK, {"seconds": STUCK_SECONDS, "slots": self.slots}).fetchone()
+        except psycopg.errors.UndefinedTable:
+            return False
+        except psycopg.Error as error:
+            raise ConnectionError(f"Airflow's database: {type(error).__name__}") from error
+        if row is None or not row[0]:
+            return False
+        log.error(
+            "executor stuck: tasks queued for over %d s, slots free, none started; restarting", STUCK_SECONDS
+        )
+        self.restart()
+        self._restarted_at = self.clock()
+        return True

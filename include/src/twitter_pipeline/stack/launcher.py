@@ -1,0 +1,313 @@
+"""`up`, `down` and `clean`: starts the whole stack or nothing, and stops all of it.
+
+Everything is idempotent and may be interrupted: data stays, a second `up` goes on where the first one was.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from twitter_pipeline.settings import Settings, write_environment_file
+from twitter_pipeline.stack import airflow, preflight
+from twitter_pipeline.stack.credentials import Credentials
+from twitter_pipeline.stack.orphans import end_processes, marked_processes
+from twitter_pipeline.stack.servers import StackError, tail
+from twitter_pipeline.stack.services import Service, Stack, Step, assemble
+from twitter_pipeline.stack.supervision import Supervisor
+
+Say = Callable[[str], None]
+REMINDER_SECONDS = 5
+GIVEN_UP_STARTS = 4
+
+
+@contextlib.contextmanager
+def sole(home: Path) -> Iterator[None]:
+    """Hold the one lock under which a stack is started, stopped or removed; raises when another holds it."""
+    path = home / "run" / "lock"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            holder = lock.read().strip() or "another command"
+            raise StackError(f"{holder} is at work on {home}; wait until it has ended") from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()}")
+        lock.flush()
+        yield
+        lock.truncate(0)
+
+
+def up(settings: Settings, say: Say, assembled: Callable[[Settings], Stack] = assemble) -> Stack:
+    """Start whatever of the stack does not run; returns when all of it answers.
+
+    Raises StackError with nothing half-started: what this call started is stopped again.
+    """
+    preflight.check_home(settings.home)
+    with sole(settings.home):
+        stack = assembled(settings)
+        say(f"X API: {stack.x.url} ({stack.x.why})")
+        say(f"Kafka: {stack.broker.kind} ({stack.broker.why})")
+        supervisor = Supervisor(settings.home)
+        if supervisor.answers() and _differs(_launch(stack), read_launch(supervisor)):
+            say("settings or the installation changed since the stack was started: it is restarted")
+            _stop_everything(settings.home, say)
+        fresh = not supervisor.answers()
+        if fresh:
+            if left := marked_processes(str(settings.home)):
+                say(
+                    f"{len(left)} processes of an earlier launch are without a supervisor: they are stopped first"
+                )
+                _stop_everything(settings.home, say)
+            preflight.check_ports(stack.ports())
+        started: list[str] = []
+        try:
+            if fresh:
+                _write(supervisor.launch_file, _launch(stack))
+                write_environment_file(settings.run / "environment", stack.environment)
+                supervisor.start(stack.services)
+            _Launch(stack, supervisor, say, started).run()
+            _look_at_dags(stack, say)
+        except BaseException as error:
+            if fresh or started:
+                say("stopping what was started")
+                _stop_everything(settings.home, say, None if fresh else set(started))
+            if isinstance(error, KeyboardInterrupt):
+                raise StackError("interrupted; nothing was left half-started") from None
+            raise
+        return stack
+
+
+def _launch(stack: Stack) -> dict[str, Any]:
+    """What is written down of a launch: how each service begins, and how all are stopped in order."""
+    return {
+        "home": str(stack.settings.home),
+        "installation": _installation(),
+        "x": {"url": stack.x.url, "is_simulator": stack.x.is_simulator, "why": stack.x.why},
+        "broker": {
+            "kind": stack.broker.kind,
+            "why": stack.broker.why,
+            "bootstrap": stack.broker.server.bootstrap,
+        },
+        "services": {
+            service.name: {
+                "command": service.server.command(),
+                "environment": service.server.environment(),
+                "needs": sorted(_needed_services(stack, service)),
+                "stop_signal": service.stop_signal,
+                "stop_seconds": service.stop_seconds,
+                "log": str(service.log),
+            }
+            for service in stack.services
+        },
+    }
+
+
+def _differs(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return any(one.get(part) != other.get(part) for part in ("installation", "services"))
+
+
+def _installation() -> str:
+    """Which installation this is: running processes keep the code that they began with."""
+    try:
+        return (Path(sys.prefix) / "installed").read_text()  # the stamp of bootstrap.py
+    except OSError:
+        return ""
+
+
+def _needed_services(stack: Stack, node: Service | Step) -> set[str]:
+    needed: set[str] = set()
+    for name in node.needs:
+        need = stack.nodes[name]
+        needed |= _needed_services(stack, need) | ({name} if isinstance(need, Service) else set())
+    return needed
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    fresh.touch(mode=0o600)
+    fresh.write_text(json.dumps(content))
+    fresh.replace(path)
+
+
+def read_launch(supervisor: Supervisor) -> dict[str, Any]:
+    """What was written down of the last launch; {} when there was none."""
+    try:
+        return dict(json.loads(supervisor.launch_file.read_text()))
+    except (OSError, ValueError):
+        return {}
+
+
+class _Launch:
+    """One walk through services and steps in the order of their needs, independent ones side by side."""
+
+    def __init__(self, stack: Stack, supervisor: Supervisor, say: Say, started: list[str]) -> None:
+        self._stack = stack
+        self._supervisor = supervisor
+        self._say = say
+        self._started = started
+        self._nodes = stack.nodes
+        self._abandoned = threading.Event()
+
+    def run(self) -> None:
+        """Returns when everything is ready; raises the first failure and abandons the rest."""
+        began: dict[str, float] = {}
+        done: set[str] = set()
+        running: dict[Future[None], str] = {}
+        reminded = time.monotonic()
+        with ThreadPoolExecutor(len(self._nodes)) as pool:
+            try:
+                while len(done) < len(self._nodes):
+                    for name, node in self._nodes.items():
+                        if name not in began and done.issuperset(node.needs):
+                            began[name] = time.monotonic()
+                            running[pool.submit(self._bring, node)] = name
+                    finished, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        name = running.pop(future)
+                        future.result()
+                        done.add(name)
+                        title = self._nodes[name].title
+                        self._say(f"  ready: {name:<17} {time.monotonic() - began[name]:5.1f} s  {title}")
+                    if running and time.monotonic() - reminded > REMINDER_SECONDS:
+                        reminded = time.monotonic()
+                        names = (f"{name} ({reminded - began[name]:.0f} s)" for name in running.values())
+                        self._say(f"  waiting for {', '.join(names)}")
+            finally:
+                self._abandoned.set()
+
+    def _bring(self, node: Service | Step) -> None:
+        if isinstance(node, Step):
+            node.run()
+            return
+        if self._supervisor.states()[node.name]["statename"] not in {"RUNNING", "STARTING"}:
+            node.server.prepare()
+            _starts(self._stack.settings, node.name).unlink(missing_ok=True)
+            self._started.append(node.name)
+            self._supervisor.start_service(node.name)
+        deadline = time.monotonic() + node.start_seconds
+        while not node.server.ready():
+            if self._abandoned.is_set():
+                return
+            if self._supervisor.states()[node.name]["statename"] == "FATAL" or (
+                count_starts(self._stack.settings, node.name) >= GIVEN_UP_STARTS
+            ):
+                raise StackError(
+                    f"{node.name} ends again and again; the end of {node.log}:\n{tail(node.log)}"
+                )
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"{node.name} does not answer after {node.start_seconds} s; the end of {node.log}:\n{tail(node.log)}"
+                )
+            time.sleep(0.2)
+
+
+def _starts(settings: Settings, name: str) -> Path:
+    return settings.run / f"{name}.starts"
+
+
+def count_starts(settings: Settings, name: str) -> int:
+    """How often a service was started since the launcher started it."""
+    try:
+        return len(_starts(settings, name).read_text().splitlines())
+    except FileNotFoundError:
+        return 0
+
+
+def _look_at_dags(stack: Stack, say: Say) -> None:
+    expected = {path.stem for path in (stack.settings.clone / "dags").glob("tweet_*.py")}
+    if not expected or "airflow" not in stack.nodes:
+        return
+    say(f"  waiting for the Dags {', '.join(sorted(expected))}")
+    password = Credentials(stack.settings.home / "secrets")["airflow_admin"]
+    for trouble in airflow.unpause_dags(stack.environment["PIPELINE_AIRFLOW_URL"], password, expected):
+        say(f"  warning: {trouble}")
+
+
+def down(settings: Settings, say: Say) -> bool:
+    """Stop everything that was started, producers and drains first; data stays. False when nothing ran."""
+    if not settings.run.is_dir():
+        return False
+    with sole(settings.home):
+        return _stop_everything(settings.home, say)
+
+
+def clean(settings: Settings, say: Say) -> None:
+    """Stop the stack and remove its folder with all data, secrets and logs."""
+    if not settings.home.exists():
+        return
+    down(settings, say)
+    marks = {"run", "logs", "secrets"}
+    if not marks & {path.name for path in settings.home.iterdir()} and any(settings.home.iterdir()):
+        raise StackError(f"{settings.home} does not look like a folder of this stack; remove it by hand")
+    shutil.rmtree(settings.home)
+
+
+def _stop_everything(home: Path, say: Say, only: set[str] | None = None) -> bool:
+    """Stop services in the reverse order of their needs, then the supervisor, then what is left by its marks."""
+    supervisor = Supervisor(home)
+    supervised = supervisor.answers()
+    if not supervised and not marked_processes(str(home)):
+        return False
+    services: dict[str, dict[str, Any]] = read_launch(supervisor).get("services", {})
+    waiting = {name: service for name, service in services.items() if only is None or name in only}
+    with ThreadPoolExecutor(max(1, len(waiting))) as pool:
+        stopping: dict[Future[None], str] = {}
+        while waiting or stopping:
+            present = waiting.keys() | set(stopping.values())
+            needed = {need for name in present for need in services[name]["needs"]}
+            for name in sorted(waiting.keys() - needed):
+                service = waiting.pop(name)
+                stop = supervisor.stop_service if supervised else _Orphan(home, service).stop
+                stopping[pool.submit(stop, name)] = name
+            finished, _ = wait(stopping, timeout=REMINDER_SECONDS, return_when=FIRST_COMPLETED)
+            if not finished:
+                say(f"  waiting for the end of {', '.join(stopping.values())}")
+            for future in finished:
+                name = stopping.pop(future)
+                future.result()
+                end_processes(marked_processes(str(home), name), seconds=2)
+                say(f"  stopped: {name}")
+    if only is None:
+        if supervised:
+            supervisor.shut_down()
+        end_processes(marked_processes(str(home)), seconds=5)
+        if left := marked_processes(str(home)):
+            raise StackError(
+                f"processes {', '.join(str(process.pid) for process in left)} could not be ended"
+            )
+        supervisor.socket.unlink(missing_ok=True)
+    return True
+
+
+class _Orphan:
+    """A service whose supervisor is gone: found by its marks and stopped as the supervisor would."""
+
+    def __init__(self, home: Path, service: Mapping[str, Any]) -> None:
+        self._home = str(home)
+        self._service = service
+
+    def stop(self, name: str) -> None:
+        processes = marked_processes(self._home, name)
+        pids = {process.pid for process in processes}
+        heads = []
+        for process in processes:
+            with contextlib.suppress(psutil.Error):
+                if process.ppid() not in pids:
+                    heads.append(process)
+                    process.send_signal(signal.Signals[f"SIG{self._service['stop_signal']}"])
+        psutil.wait_procs(heads, timeout=self._service["stop_seconds"])
+        end_processes(marked_processes(self._home, name), seconds=0)

@@ -1,0 +1,36 @@
+"""Finding the processes of a stack by marks in their environment, and ending exactly those.
+
+The marks survive what process ids and groups do not: a killed supervisor, a killed parent, a new session.
+"""
+
+import contextlib
+
+import psutil
+
+HOME_MARK = "PIPELINE_STACK"
+SERVICE_MARK = "PIPELINE_STACK_SERVICE"
+
+
+def marked_processes(home: str, service: str | None = None) -> list[psutil.Process]:
+    """The living processes of the stack in `home`, or those of one of its services."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            marks = process.environ()
+            if marks.get(HOME_MARK) != home or service not in {None, marks.get(SERVICE_MARK)}:
+                continue
+            if process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def end_processes(processes: list[psutil.Process], seconds: float) -> None:
+    """Ask the processes to end (SIGTERM), and kill those that have not within `seconds`; 0 kills at once."""
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.terminate() if seconds else process.kill()
+    _, alive = psutil.wait_procs(processes, timeout=seconds or 5)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(alive, timeout=5)

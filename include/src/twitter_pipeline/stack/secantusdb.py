@@ -1,0 +1,110 @@
+"""SecantusDB: MongoDB's protocol on WiredTiger, durable, with authentication.
+
+It is GPL: it runs as a process of its own and is only spoken to, never imported.
+"""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure, PyMongoError
+
+from twitter_pipeline.stack.servers import LOOPBACK, RunningServer, StackError, free_port
+
+
+@dataclass(frozen=True)
+class SecantusDB:
+    """One server with its data in `data`, and the one user that may enter."""
+
+    data: Path
+    port: int
+    user: str
+    password: str = field(repr=False)
+    name: str = "mongo"
+
+    def prepare(self) -> None:
+        """Create the user before the first start: for that moment without authentication, on a free port."""
+        stamp = self.data / "user-created"
+        if stamp.exists():
+            return
+        self.data.mkdir(parents=True, exist_ok=True)
+        self._configuration.touch()
+        opened = _Unauthenticated(self, free_port())
+        with (
+            RunningServer(opened, self.data / "create-user.log"),
+            MongoClient[dict](opened.uri, serverSelectionTimeoutMS=5000) as client,
+        ):
+            roles = [{"role": "root", "db": "admin"}]
+            try:
+                client.admin.command("createUser", self.user, pwd=self.password, roles=roles)
+            except OperationFailure:
+                client.admin.command("updateUser", self.user, pwd=self.password)
+        stamp.touch()
+
+    @property
+    def _configuration(self) -> Path:
+        return self.data / "secantusd.toml"
+
+    def base_command(self, port: int) -> list[str]:
+        program = Path(sys.executable).parent / "secantusd-py"
+        words = [sys.executable, str(program), "--config", str(self._configuration)]
+        words += ["--host", LOOPBACK, "--port", str(port), "--storage-path", str(self.data / "wiredtiger")]
+        return [*words, "--cache-size", "256M", "--log-level", "WARNING", "--sync-on-commit"]
+
+    def command(self) -> list[str]:
+        return [*self.base_command(self.port), "--auth"]
+
+    def environment(self) -> dict[str, str]:
+        return {}
+
+    @property
+    def uri(self) -> str:
+        """The address with user and password."""
+        return f"mongodb://{quote(self.user)}:{quote(self.password)}@{LOOPBACK}:{self.port}/?authSource=admin&directConnection=true"
+
+    def ready(self) -> bool:
+        return _answers(self.uri)
+
+
+@dataclass(frozen=True)
+class _Unauthenticated:
+    """The same data folder without a door, for the moment in which the first user is created."""
+
+    server: SecantusDB
+    port: int
+    name: str = "mongo (creating its user)"
+
+    def prepare(self) -> None: ...
+
+    def command(self) -> list[str]:
+        return self.server.base_command(self.port)
+
+    def environment(self) -> dict[str, str]:
+        return {}
+
+    @property
+    def uri(self) -> str:
+        return f"mongodb://{LOOPBACK}:{self.port}/?directConnection=true"
+
+    def ready(self) -> bool:
+        return _answers(self.uri)
+
+
+def _answers(uri: str) -> bool:
+    try:
+        with MongoClient[dict](
+            uri, serverSelectionTimeoutMS=1000, connectTimeoutMS=1000, socketTimeoutMS=2000
+        ) as client:
+            client.admin.command("listDatabases", nameOnly=True)
+    except OperationFailure as error:
+        if error.code == 18:
+            raise StackError(
+                f"the server at {uri.rpartition('@')[2]} refuses this install's password: another server "
+                "answers there, or the secrets file was replaced"
+            ) from None
+        return False
+    except PyMongoError:
+        return False
+    return True

@@ -1,0 +1,146 @@
+"""What every embedded server has in common, and how one of them is run on its own.
+
+The launcher hands servers to the process supervisor; a test runs one with `RunningServer`. Both use the same
+`Server`, so that what is tested is what `make up` starts.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+LOOPBACK = "127.0.0.1"
+
+
+class StackError(Exception):
+    """The embedded stack cannot do what was asked; the message says what happened and what to do."""
+
+
+class Server(Protocol):
+    """One real server: where it listens, how it is made ready to start, and how it is asked."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+    def prepare(self) -> None:
+        """Lay out data and credentials before the first start; a later call changes nothing."""
+
+    def command(self) -> list[str]:
+        """The program and its arguments; never holds a secret, since anybody may list processes."""
+
+    def environment(self) -> dict[str, str]:
+        """What the process needs beside the environment that it inherits."""
+
+    def ready(self) -> bool:
+        """Ask the server itself, over its own protocol, whether it does its work; returns within seconds."""
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(
+    ready: Callable[[], bool], seconds: float, what: str, alive: Callable[[], bool] | None = None
+) -> None:
+    """Ask again and again until ready; raises `StackError` after `seconds`, or once `alive` says no."""
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if alive is not None and not alive():
+            raise StackError(f"{what} ended before it was ready")
+        if time.monotonic() > deadline:
+            raise StackError(f"{what} was not ready within {seconds:.0f} s")
+        time.sleep(0.05)
+
+
+class RunningServer:
+    """A server run by this process, in a process group of its own; leaving the context ends all of it."""
+
+    def __init__(self, server: Server, log: Path, start_seconds: float = 60) -> None:
+        self.server = server
+        self.log = log
+        self._start_seconds = start_seconds
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise StackError(f"{self.server.name} is not running")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Prepare and start the server; returns when it answers."""
+        self.server.prepare()
+        with self.log.open("ab") as log:
+            self._process = process = subprocess.Popen(
+                self.server.command(),
+                env=os.environ | self.server.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            wait_until(
+                self.server.ready, self._start_seconds, self.server.name, alive=lambda: process.poll() is None
+            )
+        except BaseException as error:
+            self.kill()
+            if isinstance(error, StackError):
+                raise StackError(f"{error}; the end of {self.log}:\n{tail(self.log)}") from None
+            raise
+
+    def stop(self, seconds: float = 20) -> None:
+        """Ask the server to end, and end its whole group when it does not within `seconds`."""
+        if self._process is None:
+            return
+        self._process.send_signal(getattr(self.server, "stop_signal", signal.SIGTERM))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the server and everything that it started by SIGKILL."""
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+    def freeze(self) -> None:
+        """Stop the server's clock (SIGSTOP) until `thaw`: it keeps its connections and answers nothing."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.killpg(self.pid, signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    """The last lines of a log file, for an error message."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 8192))
+            return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
+    except OSError as error:
+        return f"({error.strerror})"

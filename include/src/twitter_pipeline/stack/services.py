@@ -1,0 +1,300 @@
+"""The one list of what the embedded stack runs, in the order of its dependencies.
+
+The launcher starts from it, `status` reports by it, and a test holds the compose file to it. A `Service` is
+a process that stays; a `Step` is work that must be done once between services.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+
+from twitter_pipeline.settings import Settings
+from twitter_pipeline.stack import airflow, broker_choice, moto_sns, postgresql, topics, x_source
+from twitter_pipeline.stack.broker_choice import BrokerChoice
+from twitter_pipeline.stack.credentials import Credentials
+from twitter_pipeline.stack.postgresql import PostgreSQL
+from twitter_pipeline.stack.secantusdb import SecantusDB
+from twitter_pipeline.stack.servers import LOOPBACK, Server, StackError
+from twitter_pipeline.stack.x_simulator import XApiSimulator
+from twitter_pipeline.stack.x_source import XSource
+
+METADATA_DATABASE = "airflow"
+TWEETS_DATABASE = "tweets"
+ALERT_TOPIC_ARN = f"arn:aws:sns:{moto_sns.REGION}:123456789012:{topics.ALERT_TOPIC}"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process of the stack: the server, what it needs first, and what people want to know about it."""
+
+    server: Server
+    title: str
+    needs: tuple[str, ...] = ()
+    url: str | None = None
+    login: str | None = None
+    log: Path = field(default=Path())
+    stop_seconds: int = 20
+    stop_signal: str = "TERM"
+    stops_alone: bool = False  # the signal goes to the process only, which ends its children in its own order
+    start_seconds: int = 120
+
+    @property
+    def name(self) -> str:
+        return self.server.name
+
+    @property
+    def port(self) -> int | None:
+        return self.server.port or None
+
+
+@dataclass(frozen=True)
+class Step:
+    """Work between services that is done when it returns; at once when it was done by an earlier launch."""
+
+    name: str
+    title: str
+    needs: tuple[str, ...]
+    run: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Everything of one launch: services and steps, the X and the broker in use, and what clients connect by."""
+
+    settings: Settings
+    services: tuple[Service, ...]
+    steps: tuple[Step, ...]
+    x: XSource
+    broker: BrokerChoice
+    environment: Mapping[str, str] = field(repr=False)
+
+    @property
+    def nodes(self) -> dict[str, Service | Step]:
+        """Services and steps by name."""
+        nodes: dict[str, Service | Step] = {service.name: service for service in self.services}
+        return nodes | {step.name: step for step in self.steps}
+
+    def ports(self) -> dict[str, int]:
+        """Each port that the stack listens on, by the name of its setting."""
+        ports = {service.name: service.port for service in self.services if service.port}
+        if self.broker.kind == "apache-kafka":
+            ports["broker_controller"] = self.settings.port("broker_controller")
+        return ports
+
+
+def assemble(settings: Settings) -> Stack:
+    """Decide what runs here and how; starts nothing. Raises StackError when a decision cannot be made."""
+    x = x_source.choose(settings)
+    broker = broker_choice.choose(settings)
+    secrets = Credentials(settings.home / "secrets")
+    postgres = PostgreSQL(settings.home / "postgres" / "data", settings.port("postgres"), secrets["postgres"])
+    mongo = SecantusDB(settings.home / "mongo", settings.port("mongo"), "pipeline", secrets["mongo"])
+    sns = moto_sns.MotoSns(settings.port("sns"))
+    simulator = XApiSimulator(
+        settings.port("simulator"),
+        _epoch(settings.home / "simulator" / "epoch") if x.is_simulator else datetime.now(UTC),
+        settings.home / "simulator" / "journal",
+        settings.simulator_seed,
+        settings.simulator_rate,
+    )
+    dsns = {role: postgres.dsn(TWEETS_DATABASE, role, secrets[role]) for role in postgresql.PIPELINE_ROLES}
+    metadata_dsn = postgres.dsn(METADATA_DATABASE, "airflow", secrets["airflow_database"])
+    airflow_url = f"http://{LOOPBACK}:{settings.port('airflow')}"
+    environment = {
+        "PIPELINE_HOME": str(settings.home),
+        "PIPELINE_POSTGRES_DSN": dsns["pipeline_loader"],
+        "PIPELINE_POSTGRES_MIGRATOR_DSN": dsns["pipeline_migrator"],
+        "PIPELINE_POSTGRES_READER_DSN": dsns["pipeline_reader"],
+        "PIPELINE_MONGO_URI": mongo.uri,
+        "PIPELINE_MONGO_DATABASE": settings.mongo_database,
+        "PIPELINE_KAFKA_BOOTSTRAP": broker.server.bootstrap,
+        "PIPELINE_TOPIC_PARTITIONS": str(settings.topic_partitions),
+        "PIPELINE_ALERT_TOPIC_ARN": ALERT_TOPIC_ARN,
+        "PIPELINE_SNS_URL": sns.url,
+        "PIPELINE_AIRFLOW_URL": airflow_url,
+        "X_API_URL": x.url,
+        "X_API_ALLOW_LOCAL": "true" if x.allow_local else "false",
+        "X_BEARER_TOKEN": x.token,
+    }
+    # what was decided, so that `status` asks what runs and not what other settings would start
+    environment |= {
+        "PIPELINE_BROKER": broker.kind,
+        "PIPELINE_RULES": str(x.rules),
+        "PIPELINE_PORT_BASE": str(settings.port_base),
+        **{f"PIPELINE_PORT_{name.upper()}": str(port) for name, port in settings.ports.items()},
+    }
+    if settings.x_budget_usd is not None:
+        environment["X_BUDGET_USD"] = str(settings.x_budget_usd)
+    connections = {
+        "twitter_default": x.connection(),
+        "pipeline_postgres": _postgres_connection(settings, "pipeline_loader", secrets),
+        "pipeline_mongo": json.dumps(
+            {
+                "conn_type": "mongo",
+                "host": LOOPBACK,
+                "port": mongo.port,
+                "login": mongo.user,
+                "password": mongo.password,
+                "schema": "admin",
+                "extra": {"authSource": "admin", "directConnection": True},
+            }
+        ),
+        "pipeline_kafka": json.dumps(
+            {"conn_type": "kafka", "extra": {"bootstrap.servers": broker.server.bootstrap}},
+        ),
+        "aws_default": json.dumps(
+            {
+                "conn_type": "aws",
+                "login": moto_sns.CREDENTIALS["AWS_ACCESS_KEY_ID"],
+                "password": moto_sns.CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+                "extra": {"endpoint_url": sns.url, "region_name": moto_sns.REGION},
+            }
+        ),
+    }
+    variables = environment | airflow.environment(settings, secrets, metadata_dsn, connections)
+    database = ("airflow database",)
+
+    def process(name: str, job: str, words: tuple[str, ...]) -> airflow.AirflowProcess:
+        return airflow.AirflowProcess(name, job, words, metadata_dsn, variables)
+
+    logs = settings.logs
+    services = [
+        Service(
+            postgres,
+            "PostgreSQL 18: databases tweets and airflow",
+            url=f"postgresql://{LOOPBACK}:{postgres.port}/{TWEETS_DATABASE}",
+            login=f"role pipeline_reader, password in {secrets.path('pipeline_reader')}",
+            stop_signal="INT",
+            stops_alone=True,
+        ),
+        Service(broker.server, f"Kafka protocol: {broker.kind} ({broker.why})", url=broker.server.bootstrap),
+        Service(
+            mongo,
+            "MongoDB protocol: SecantusDB",
+            url=f"mongodb://{LOOPBACK}:{mongo.port}",
+            login=f"user {mongo.user}, password in {secrets.path('mongo')}",
+        ),
+        Service(sns, "SNS: moto (in memory)", url=sns.url),
+        *([Service(simulator, "X API simulator", url=simulator.url)] if x.is_simulator else []),
+        Service(
+            TopicKeeperProcess(settings, environment | {topics.METADATA_DSN: metadata_dsn}),
+            "keeps topics, log sizes and the executor",
+            ("broker", "sns"),
+        ),
+        Service(
+            airflow.ApiServer(settings.port("airflow"), variables),
+            "Airflow's pages and API",
+            database,
+            url=airflow_url,
+            login=f"user {airflow.ADMIN}, password in {secrets.path('airflow_admin')}",
+        ),
+        Service(
+            process("scheduler", "SchedulerJob", ("scheduler", "--skip-serve-logs")),
+            "Airflow: scheduler and its tasks",
+            ("airflow", "tweets schema", "topics", "mongo", *(["simulator"] if x.is_simulator else [])),
+            stop_seconds=90,  # a warm drain ends within a minute; SIGTERM lets the running tasks finish
+            stops_alone=True,
+        ),
+        Service(
+            process("dag-processor", "DagProcessorJob", ("dag-processor",)),
+            "Airflow: parses the Dags",
+            database,
+        ),
+        Service(
+            process("triggerer", "TriggererJob", ("triggerer", "--skip-serve-logs")),
+            "Airflow: doorbells and waits",
+            (*database, "topics"),
+        ),
+    ]
+    with_logs = tuple(replace(service, log=logs / f"{service.name}.log") for service in services)
+    steps = (
+        Step("databases", "roles and databases", ("postgres",), lambda: _create_databases(postgres, secrets)),
+        Step(
+            "tweets schema",
+            "tables of the tweets, rules",
+            ("databases",),
+            lambda: _bring_schema(dsns["pipeline_migrator"], dsns["pipeline_loader"], x.rules),
+        ),
+        Step(
+            "airflow database",
+            "Airflow's own tables",
+            ("databases",),
+            lambda: airflow.migrate_database(settings, variables),
+        ),
+        Step(
+            "airflow admin",
+            "the user admin",
+            ("airflow database",),
+            lambda: airflow.create_admin(settings, secrets, variables),
+        ),
+    )
+    return Stack(settings, with_logs, steps, x, broker, environment)
+
+
+def _postgres_connection(settings: Settings, role: str, secrets: Credentials) -> str:
+    return json.dumps(
+        {
+            "conn_type": "postgres",
+            "host": LOOPBACK,
+            "port": settings.port("postgres"),
+            "schema": TWEETS_DATABASE,
+            "login": role,
+            "password": secrets[role],
+        }
+    )
+
+
+@dataclass(frozen=True)
+class TopicKeeperProcess:
+    """The command `twitter-pipeline topics keep` as a server: ready when the topics are there."""
+
+    settings: Settings
+    client_environment: Mapping[str, str] = field(repr=False)
+    name: str = "topics"
+    port: int = 0
+
+    def prepare(self) -> None:
+        """The keeper prepares itself."""
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "twitter_pipeline.cli", "topics", "keep"]
+
+    def environment(self) -> dict[str, str]:
+        return dict(self.client_environment)
+
+    def ready(self) -> bool:
+        return topics.topics_exist(self.client_environment["PIPELINE_KAFKA_BOOTSTRAP"])
+
+
+def _epoch(path: Path) -> datetime:
+    """When the simulator's world began: an hour before the first launch, the same ever after."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text((datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)).isoformat())
+    return datetime.fromisoformat(path.read_text())
+
+
+def _create_databases(postgres: PostgreSQL, secrets: Credentials) -> None:
+    with psycopg.connect(postgres.superuser_dsn(), autocommit=True) as superuser:
+        for role in postgresql.PIPELINE_ROLES:
+            postgresql.create_role(superuser, role, secrets[role])
+        postgresql.create_role(superuser, "airflow", secrets["airflow_database"])
+        postgresql.create_tweets_database(superuser, TWEETS_DATABASE)
+        postgresql.create_database(superuser, METADATA_DATABASE, "airflow")
+
+
+def _bring_schema(migrator_dsn: str, loader_dsn: str, rules: Path) -> None:
+    # imported here: only this step needs these rooms
+    from twitter_pipeline.collection.rules import BadRules, seed
+    from twitter_pipeline.warehouse.migrations import MigrationRefused, migrate
+
+    try:
+        migrate(migrator_dsn)
+        seed(loader_dsn, rules)
+    except (BadRules, MigrationRefused) as error:
+        raise StackError(str(error)) from None

@@ -1,0 +1,174 @@
+"""What runs, and how it is: one picture as data, and the same as text.
+
+Asked from the services themselves and from the process supervisor; a stopped stack is a picture too.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from typing import Any
+
+import psutil
+
+from twitter_pipeline import settings as settings_of
+from twitter_pipeline.settings import Settings
+from twitter_pipeline.stack.launcher import count_starts, read_launch
+from twitter_pipeline.stack.orphans import SERVICE_MARK, marked_processes
+from twitter_pipeline.stack.servers import StackError
+from twitter_pipeline.stack.services import Service, assemble
+from twitter_pipeline.stack.supervision import Supervisor
+from twitter_pipeline.stack.topics import read_report
+
+LIVING_STATES = {"RUNNING", "STARTING"}
+SHOWN_STATES = {
+    "BACKOFF": "restarting",
+    "FATAL": "failed",
+    "STOPPING": "stopping",
+    "UNSUPERVISED": "unsupervised",
+}
+
+
+UNTOLD = {
+    part: {"url": "unknown", "kind": "unknown", "why": "another version started this stack; run `make up`"}
+    for part in ("x", "broker")
+}
+
+
+def picture(settings: Settings) -> dict[str, Any]:
+    """The state of the stack as JSON types; `running` says whether a supervisor is there, and changes nothing."""
+    supervisor = Supervisor(settings.home)
+    if not supervisor.launch_file.exists():
+        return {
+            "home": str(settings.home),
+            "running": False,
+            "services": [],
+            "stages": [],
+            "x": None,
+            "broker": None,
+        }
+    launch = UNTOLD | read_launch(supervisor)
+    launched = settings_of.read_environment_file(settings.run / "environment")
+    settings = settings_of.load(os.environ | launched, root=settings.clone)
+    running = supervisor.answers()
+    stack = assemble(settings)
+    states = supervisor.states() if running else _unsupervised(settings)
+    with ThreadPoolExecutor(len(stack.services) + 1) as pool:
+        services = [
+            pool.submit(_service, settings, service, states.get(service.name, {}))
+            for service in stack.services
+        ]
+        stages = pool.submit(_stages, settings, running)
+        report = read_report(settings.run / "broker.json")
+        return {
+            "home": str(settings.home),
+            "running": running,
+            "x": launch["x"],
+            "broker": launch["broker"]
+            | {"topics": report.get("topics", {}), "wiped": report.get("wiped", [])},
+            "services": [service.result() for service in services],
+            "stages": stages.result(),
+        }
+
+
+def _unsupervised(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Services that go on without a supervisor (somebody killed it), each by its oldest process."""
+    states: dict[str, dict[str, Any]] = {}
+    for process in marked_processes(str(settings.home)):
+        with contextlib.suppress(psutil.Error):
+            name, start = process.environ()[SERVICE_MARK], process.create_time()
+            if name not in states or start < states[name]["start"]:
+                states[name] = {
+                    "statename": "UNSUPERVISED",
+                    "pid": process.pid,
+                    "start": start,
+                    "now": time.time(),
+                }
+    return states
+
+
+def _service(settings: Settings, service: Service, state: dict[str, Any]) -> dict[str, Any]:
+    name = state.get("statename", "STOPPED")
+    try:
+        answers = name in LIVING_STATES and service.server.ready()
+        trouble = None
+    except StackError as error:
+        answers, trouble = False, str(error)
+    if name in LIVING_STATES:
+        shown = "ready" if answers else "starting"
+    else:
+        shown = SHOWN_STATES.get(name, "stopped")
+    return {
+        "name": service.name,
+        "title": service.title,
+        "state": shown,
+        "pid": state.get("pid") or None,
+        "restarts": max(0, count_starts(settings, service.name) - 1),
+        "up_seconds": max(0, int(state["now"] - state["start"])) if state.get("pid") else None,
+        "port": service.port,
+        "url": service.url,
+        "login": service.login,
+        "log": str(service.log),
+        "trouble": trouble,
+    }
+
+
+def _stages(settings: Settings, running: bool) -> list[dict[str, Any]]:
+    """The stages' own figures; a stage that cannot be asked is one line that says why."""
+    if not running:
+        return []
+    stages: Callable[[Settings], list[dict[str, Any]]] = import_module("twitter_pipeline.health").stages
+    try:
+        return stages(settings)
+    except Exception as error:  # noqa: BLE001 - whatever is broken, the picture must still be shown
+        return [{"stage": "stages", "last_error": f"{type(error).__name__}: {error}"}]
+
+
+def as_text(now: dict[str, Any]) -> str:
+    """The picture for people."""
+    if not now["services"]:
+        return f"Nothing was started in {now['home']}; `make up` starts the stack."
+    lines = [f"{'service':<14} {'state':<11} {'pid':>7} {'restarts':>8}  where"]
+    for service in now["services"]:
+        where = service["url"] or service["title"]
+        pid = service["pid"] or "-"
+        lines.append(
+            f"{service['name']:<14} {service['state']:<11} {pid:>7} {service['restarts']:>8}  {where}"
+        )
+        if service["trouble"]:
+            lines.append(f"{'':<14} {service['trouble']}")
+    lines += ["", f"X API: {now['x']['url']} ({now['x']['why']})"]
+    lines.append(f"Kafka: {now['broker']['kind']} ({now['broker']['why']})")
+    for change in now["broker"]["wiped"][-1:]:
+        lines.append(
+            f"       broker wiped or replaced: {change['topic']} was made anew, noticed {change['noticed_at']}"
+        )
+    if now["stages"]:
+        columns = ("count", "lag", "newest", "last_error")
+        lines += ["", f"{'stage':<14} {'count':>10} {'lag':>8}  {'newest':<28} last error"]
+        for stage in now["stages"]:
+            count, lag, newest, error = (
+                "-" if stage.get(key) is None else str(stage[key]) for key in columns
+            )
+            lines.append(f"{stage['stage']:<14} {count:>10} {lag:>8}  {newest:<28} {error}")
+    if any(service["state"] == "unsupervised" for service in now["services"]):
+        lines += [
+            "",
+            "The supervisor is gone and its services run on; `make up` stops them and starts the stack again.",
+        ]
+    elif not now["running"]:
+        lines += ["", "The stack is stopped; `make up` continues where it was."]
+    return "\n".join(lines)
+
+
+def after_start(now: dict[str, Any]) -> str:
+    """What a person wants to know when everything has come up: what runs, where, how to log in, the logs."""
+    lines = [as_text(now), "", "Log in:"]
+    lines += [f"  {service['url']:<42} {service['login']}" for service in now["services"] if service["login"]]
+    lines += [
+        "",
+        f"Logs: {now['home']}/logs     `make status` shows how it goes, `make down` stops all of it",
+    ]
+    return "\n".join(lines)

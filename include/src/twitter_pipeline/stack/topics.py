@@ -1,0 +1,143 @@
+"""Keeps the topics: creates those that are missing, and notices when the broker was wiped.
+
+A topic's id is new when the topic was made anew. That is how everybody in the pipeline tells a wiped broker
+from a running one; this keeper makes the topics again at once and tells people, in its log and in the report
+that `status` reads. It never changes or removes a topic that exists.
+"""
+
+import functools
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from twitter_pipeline.settings import DEAD_LETTER_TOPIC, TOPIC, Settings
+from twitter_pipeline.stack.airflow import parallelism
+from twitter_pipeline.stack.executor_watch import ExecutorWatch
+from twitter_pipeline.stack.log_files import trim
+from twitter_pipeline.stack.moto_sns import create_topic
+from twitter_pipeline.stack.orphans import end_processes, marked_processes
+
+log = logging.getLogger(__name__)
+
+ALERT_TOPIC = "pipeline-alerts"
+METADATA_DSN = "PIPELINE_METADATA_DSN"  # of Airflow's database; only this process of ours gets it
+LOOK_SECONDS = 2.0
+TRIM_SECONDS = 60.0
+SETTLE_SECONDS = 10.0
+
+
+class TopicKeeper:
+    """Looks after the topics of one broker; `report` is the file in which it remembers their ids."""
+
+    def __init__(self, admin: AdminClient, partitions: int, report: Path) -> None:
+        self._admin = admin
+        self._partitions = {TOPIC: partitions, DEAD_LETTER_TOPIC: 1}
+        self._report = report
+
+    def look(self) -> dict[str, str]:
+        """Create what is missing and compare with what was; returns the id of each topic.
+
+        Raises KafkaException while the broker is away.
+        """
+        known = self._admin.list_topics(timeout=5).topics
+        absent = [NewTopic(name, count, 1) for name, count in self._partitions.items() if name not in known]
+        if absent:
+            for created in self._admin.create_topics(absent).values():
+                created.result(20)
+        ids = self._ids()
+        self._remember(ids)
+        return ids
+
+    def _ids(self) -> dict[str, str]:
+        """The id of each topic; a broker may take a moment until it knows what it has just made."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while True:
+            described = self._admin.describe_topics(TopicCollection(list(self._partitions)))
+            try:
+                return {name: str(future.result(20).topic_id) for name, future in described.items()}
+            except KafkaException as error:
+                unknown = error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+                if not unknown or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
+
+    def _remember(self, ids: dict[str, str]) -> None:
+        report = read_report(self._report)
+        before = report.get("topics", {})
+        if before == ids:
+            return
+        at = datetime.now(UTC).isoformat()
+        wiped = [
+            {"topic": name, "topic_id": ids[name], "earlier_topic_id": before[name], "noticed_at": at}
+            for name in ids
+            if name in before and before[name] != ids[name]
+        ]
+        for change in wiped:
+            log.warning(
+                "broker wiped or replaced: topic %(topic)s was made anew (id %(topic_id)s, earlier %(earlier_topic_id)s); "
+                "what had not landed is fetched again",
+                change,
+            )
+        report = {"topics": ids, "since": at, "wiped": [*report.get("wiped", []), *wiped][-20:]}
+        fresh = self._report.with_name(f"{self._report.name}.{os.getpid()}")
+        fresh.write_text(json.dumps(report, indent=1))
+        fresh.replace(self._report)
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """What the keeper last noticed: topics (name to id), since, wiped; {} when there is nothing (readable)."""
+    try:
+        report = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return report if isinstance(report, dict) else {}
+
+
+def topics_exist(bootstrap: str) -> bool:
+    """Whether the broker has all the pipeline's topics."""
+    try:
+        quiet: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap, "log_level": 0}
+        return {TOPIC, DEAD_LETTER_TOPIC} <= AdminClient(quiet).list_topics(timeout=2).topics.keys()
+    except KafkaException:
+        return False
+
+
+def keep(settings: Settings, stopping: Callable[[], bool] = lambda: False) -> None:
+    """Look after topics, log sizes and the scheduler's executor; absent servers are waited for."""
+    quiet: dict[str, str | int | float | bool] = {
+        "bootstrap.servers": settings.need("kafka_bootstrap"),
+        "log_level": 0,
+    }
+    keeper = TopicKeeper(AdminClient(quiet), settings.topic_partitions, settings.run / "broker.json")
+    troubles: dict[str, str] = {}
+    looks: dict[str, Callable[[], object]] = {"broker": keeper.look}
+    if settings.sns_url:
+        url = settings.sns_url
+        looks["sns"] = lambda: create_topic(url, ALERT_TOPIC)
+    if metadata_dsn := os.environ.get(METADATA_DSN):
+        scheduler = functools.partial(marked_processes, str(settings.home), "scheduler")
+        watch = ExecutorWatch(metadata_dsn, parallelism(), lambda: end_processes(scheduler(), 0))
+        looks["executor"] = watch.look
+    trimmed = 0.0
+    while not stopping():
+        if time.monotonic() - trimmed > TRIM_SECONDS:
+            trimmed = time.monotonic()
+            trim(settings.logs)
+        for name, look in looks.items():
+            try:
+                look()
+                trouble = ""
+            except (KafkaException, OSError) as error:
+                trouble = str(error)
+            if trouble != troubles.get(name, ""):
+                log.warning("%s: %s", name, trouble or "answers again")
+            troubles[name] = trouble
+        time.sleep(LOOK_SECONDS)

@@ -1,0 +1,104 @@
+"""Which X the stack collects from, and whether it may: a token alone never starts spending."""
+
+import ipaddress
+import json
+import os
+import socket
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from twitter_pipeline.settings import Settings
+from twitter_pipeline.stack.servers import LOOPBACK, StackError
+
+REAL_X = "https://api.x.com"
+SIMULATOR_TOKEN = "simulator"  # noqa: S105 - the simulator takes any token
+
+
+@dataclass(frozen=True)
+class XSource:
+    """The X in use: its base address, the token for it, the rules file, and in one sentence why this one."""
+
+    url: str
+    token: str = field(repr=False)
+    is_simulator: bool
+    allow_local: bool
+    rules: Path
+    why: str
+
+    def connection(self) -> str:
+        """The Airflow connection twitter_default as JSON (it holds the token)."""
+        extra = {"allow_local": self.allow_local}
+        return json.dumps({"conn_type": "twitter", "host": self.url, "password": self.token, "extra": extra})
+
+
+def sample_rules() -> Path:
+    """The shipped rules: for the simulator and other emulators only."""
+    return Path(str(files("twitter_pipeline.stack") / "sample_rules.yaml"))
+
+
+def is_local(url: str) -> bool:
+    """Whether an address is this machine or a private network, where no money is spent."""
+    host = urlsplit(url).hostname or ""
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False
+    return all(not ipaddress.ip_address(address.partition("%")[0]).is_global for address in found)
+
+
+def choose(settings: Settings) -> XSource:
+    """Decide for the simulator, an emulator or the real X; raises when something is missing for that one."""
+    simulator = f"http://{LOOPBACK}:{settings.port('simulator')}"
+    url, token = settings.x_api_url, settings.x_bearer_token
+    connection = _own_connection(settings)
+    url = url or connection.get("host") or None
+    token = token or connection.get("password") or None
+    rules = settings.rules_file()
+    if settings.rules and not settings.rules.is_file():
+        raise StackError(f"PIPELINE_RULES names {settings.rules}, which is no file")
+    if url == simulator or (url is None and token is None):
+        why = "no X_BEARER_TOKEN and no X_API_URL are set: the simulator stands in for X"
+        return XSource(simulator, SIMULATOR_TOKEN, True, True, rules or sample_rules(), why)
+    if url is not None and (url.startswith("http:") or is_local(url)):
+        if not settings.x_api_allow_local:
+            raise StackError(
+                f"X_API_URL is {url}, plain http or a private address; set X_API_ALLOW_LOCAL=true to allow that"
+            )
+        if is_local(url):
+            why = "X_API_URL names an emulator of X on this machine or network"
+            return XSource(url, token or SIMULATOR_TOKEN, False, True, rules or sample_rules(), why)
+    missing = []
+    if token is None:
+        missing.append("X_BEARER_TOKEN, the key to X")
+    if rules is None or rules.read_bytes() == sample_rules().read_bytes():
+        missing.append(f"rules of your own, in {settings.clone / 'rules.yaml'} or where PIPELINE_RULES says")
+    if not settings.x_budget_usd:
+        missing.append("X_BUDGET_USD, the most that may be spent, in US dollars")
+    if missing or rules is None or token is None:
+        raise StackError(
+            f"collecting from {url or REAL_X} may cost money; nothing is started without "
+            + "; ".join(missing)
+        )
+    allow = settings.x_api_allow_local
+    return XSource(
+        url or REAL_X, token, False, allow, rules, "X_BEARER_TOKEN, rules and X_BUDGET_USD are set"
+    )
+
+
+def _own_connection(settings: Settings) -> dict[str, str]:
+    """Host and password of a connection that the user gave as AIRFLOW_CONN_TWITTER_DEFAULT, in JSON."""
+    variable = "AIRFLOW_CONN_TWITTER_DEFAULT"
+    given = os.environ.get(variable) or settings.user_environment.get(variable)
+    if not given:
+        return {}
+    try:
+        connection = json.loads(given)
+    except ValueError:
+        connection = None
+    if not isinstance(connection, dict):
+        raise StackError(f"{variable} must be a JSON object with host and password")
+    return {
+        key: value for key in ("host", "password") if isinstance(value := connection.get(key), str) and value
+    }

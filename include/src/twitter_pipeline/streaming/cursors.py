@@ -1,0 +1,176 @@
+"""Cursors: how far a stage has come, who may move it, and how a zombie is kept from doing so.
+
+A drain *takes* a partition: it raises the epoch and ends the PostgreSQL backend of whoever had it before, since
+a client that is stopped inside a transaction holds its locks through every timeout. It then *advances* the
+cursor in the transaction that makes its work visible; whoever was overtaken is `Fenced` and has changed nothing.
+
+Before a drain owns a partition nobody knows which backend to end. So what it does until then is single
+statements, which the server finishes by itself: a client stopped between them holds no lock. And it inserts only
+rows that are not there: `on conflict do nothing` alone would wait for whoever has a row in an open transaction.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import psycopg
+
+DECLARE = """
+insert into pipeline.cursors (stage, topic, topic_id, partition, start_offset, next_offset)
+select %(stage)s, %(topic)s, %(topic_id)s, partition, start, start
+from unnest(%(partitions)s::integer[], %(starts)s::bigint[]) as log (partition, start)
+where not exists (
+    select from pipeline.cursors known
+    where known.stage = %(stage)s and known.topic_id = %(topic_id)s and known.partition = log.partition
+)
+order by partition
+on conflict do nothing
+"""
+TERMINATE_PREVIOUS_OWNER = """
+select pg_terminate_backend(activity.pid, 5000)
+from pipeline.cursors
+join pg_stat_activity activity on activity.pid = owner_pid and activity.backend_start = owner_started_at
+where stage = %(stage)s and topic_id = %(topic_id)s and partition = %(partition)s and owner_pid <> pg_backend_pid()
+"""
+TAKE = """
+with free as (
+    select stage, topic_id, partition from pipeline.cursors
+    where stage = %(stage)s and topic_id = %(topic_id)s and partition = %(partition)s
+    for update nowait
+)
+update pipeline.cursors taken
+set epoch = epoch + 1, owner_pid = activity.pid, owner_started_at = activity.backend_start, updated_at = clock_timestamp()
+from free, pg_stat_activity activity
+where taken.stage = free.stage and taken.topic_id = free.topic_id and taken.partition = free.partition
+    and activity.pid = pg_backend_pid()
+returning topic, start_offset, next_offset, epoch
+"""
+TAKE_SECONDS = 15.0  # how long others may get in between before taking is given up
+LOCK = """
+select epoch, next_offset from pipeline.cursors
+where stage = %(stage)s and topic_id = %(topic_id)s and partition = %(partition)s
+for update
+"""
+MOVE = """
+update pipeline.cursors set next_offset = %(to)s, updated_at = clock_timestamp()
+where stage = %(stage)s and topic_id = %(topic_id)s and partition = %(partition)s
+"""
+
+
+class Fenced(RuntimeError):
+    """Another drain took this partition. Nothing of ours was written; end, and do not retry."""
+
+
+@contextmanager
+def fenced_when_ended(stage: str) -> Iterator[None]:
+    """Let a drain whose backend was ended be Fenced: so a successor takes over, and retrying would end *it*.
+
+    A server that shuts down or crashes ends backends too; then the next run does the work.
+    """
+    try:
+        yield
+    except psycopg.errors.AdminShutdown as ended:
+        raise Fenced(
+            f"{stage}: this drain's connection was ended, as a drain does that takes over"
+        ) from ended
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A stage's position in one partition, held under one epoch. `next_offset` is the first not yet done."""
+
+    stage: str
+    topic: str
+    topic_id: str
+    partition: int
+    start_offset: int
+    next_offset: int
+    epoch: int
+
+    @property
+    def _key(self) -> dict[str, object]:
+        return {"stage": self.stage, "topic_id": self.topic_id, "partition": self.partition}
+
+
+def declare(
+    connection: psycopg.Connection, stage: str, topic: str, topic_id: str, starts: dict[int, int]
+) -> None:
+    """Make sure that a cursor row exists per partition; a new one begins at `starts[partition]`."""
+    connection.execute(
+        DECLARE,
+        {
+            "stage": stage,
+            "topic": topic,
+            "topic_id": topic_id,
+            "partitions": list(starts),
+            "starts": list(starts.values()),
+        },
+    )
+
+
+def take(connection: psycopg.Connection, stage: str, topic_id: str, partition: int) -> Cursor:
+    """Become the owner of a partition: ends the previous owner's backend, raises the epoch.
+
+    Raises LookupError when the cursor was never declared. `connection` must be in autocommit mode.
+    """
+    key = {"stage": stage, "topic_id": topic_id, "partition": partition}
+    deadline = time.monotonic() + TAKE_SECONDS
+    while True:
+        connection.execute(TERMINATE_PREVIOUS_OWNER, key)
+        try:
+            row = connection.execute(TAKE, key).fetchone()
+            break
+        except psycopg.errors.LockNotAvailable:  # somebody took it between the two statements: end that one
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+    if row is None:
+        raise LookupError(f"no {stage} cursor for topic {topic_id} partition {partition}; declare it first")
+    topic, start_offset, next_offset, epoch = row
+    return Cursor(stage, topic, topic_id, partition, start_offset, next_offset, epoch)
+
+
+def hold(connection: psycopg.Connection, cursor: Cursor) -> None:
+    """Lock the cursor row inside the caller's transaction. Raises Fenced when it is no longer ours."""
+    row = connection.execute(LOCK, cursor._key).fetchone()
+    if row != (cursor.epoch, cursor.next_offset):
+        raise Fenced(
+            f"{cursor.stage} of {cursor.topic} partition {cursor.partition}: held epoch {cursor.epoch} at"
+            f" {cursor.next_offset}, the books say {row}"
+        )
+
+
+def move(connection: psycopg.Connection, cursor: Cursor, to: int) -> Cursor:
+    """Move a held cursor inside the caller's transaction; returns the moved one. Never moves back."""
+    if to < cursor.next_offset:
+        raise ValueError(f"cursor at {cursor.next_offset} cannot go back to {to}")
+    connection.execute(MOVE, {**cursor._key, "to": to})
+    return replace(cursor, next_offset=to)
+
+
+def advance(connection: psycopg.Connection, cursors: Iterable[tuple[Cursor, int]]) -> list[Cursor]:
+    """Hold and move several cursors in one transaction of its own, in one fixed order."""
+    with connection.transaction():
+        moved = []
+        for cursor, to in sorted(cursors, key=lambda pair: (pair[0].topic_id, pair[0].partition)):
+            hold(connection, cursor)
+            moved.append(move(connection, cursor, to))
+        return moved
+
+
+def positions(connection: psycopg.Connection, stage: str) -> dict[tuple[str, int], int]:
+    """next_offset of a stage per (topic_id, partition). Never writes."""
+    rows = connection.execute(
+        "select topic_id, partition, next_offset from pipeline.cursors where stage = %s", (stage,)
+    ).fetchall()
+    return {(topic_id, partition): next_offset for topic_id, partition, next_offset in rows}
+
+
+def seconds_since_a_move(connection: psycopg.Connection, stage: str) -> float:
+    """How long ago any cursor of a stage was taken or moved; infinite when there is none. Never writes."""
+    row = connection.execute(
+        "select extract(epoch from clock_timestamp() - max(updated_at))::float from pipeline.cursors where stage = %s",
+        (stage,),
+    ).fetchone()
+    return float("inf") if row is None or row[0] is None else max(row[0], 0.0)

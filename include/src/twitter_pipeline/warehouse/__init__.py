@@ -1,0 +1,1 @@
+"""The warehouse: schemas `twitter` and `pipeline` in PostgreSQL, and how they come about."""
