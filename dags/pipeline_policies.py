@@ -1,0 +1,51 @@
+"""What all Dags of the pipeline share: who owns them, how they retry, whom a failure wakes, when they sweep."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.amazon.aws.notifications.sns import SnsNotifier
+from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from twitter_pipeline.streaming.cursors import Fenced
+from twitter_pipeline.streaming.flood import Flood
+
+ALERTS = os.environ.get("PIPELINE_ALERT_TOPIC_ARN", "")
+
+TELL_THE_OPERATOR = SnsNotifier(
+    target_arn=ALERTS,
+    subject="Airflow: {{ dag.dag_id }}.{{ ti.task_id }} failed",
+    message="Run {{ run_id }}, try {{ ti.try_number }}: {{ exception }}\nLog: {{ ti.log_url }}",
+)
+
+HOUSE_DEFAULTS: dict[str, Any] = {
+    "owner": "tweet-pipeline",
+    "retries": 5,
+    "retry_delay": timedelta(seconds=2),
+    "retry_exponential_backoff": True,
+    "max_retry_delay": timedelta(minutes=1),
+    "execution_timeout": timedelta(minutes=10),
+    "on_failure_callback": [TELL_THE_OPERATOR] if ALERTS else None,
+}
+
+
+def woken_by(asset: Asset) -> Any:
+    """A schedule by an asset's doorbell, with a slow sweep behind it (PIPELINE_SWEEP_CRON; empty: no sweep)."""
+    sweep = os.environ.get("PIPELINE_SWEEP_CRON", "*/5 * * * *")
+    if not sweep:
+        return [asset]
+    return AssetOrTimeSchedule(timetable=CronTriggerTimetable(sweep, timezone="UTC"), assets=[asset])
+
+
+@contextmanager
+def overtaken_is_skipped() -> Iterator[None]:
+    """End a task skipped whose partitions another drain took over; end one that meets a flood without retries."""
+    try:
+        yield
+    except Fenced as overtaken:
+        raise AirflowSkipException(str(overtaken)) from overtaken
+    except Flood as flood:
+        raise AirflowFailException(str(flood)) from flood

@@ -1,0 +1,47 @@
+"""The pipeline's stores, opened from Airflow's connections: what tasks hand to the functions of the domain."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from airflow.providers.mongo.hooks.mongo import MongoHook
+from airflow.sdk import BaseHook
+from psycopg.conninfo import make_conninfo
+from pymongo.database import Database
+
+from airflow_provider_twitter.hooks.kafka_configuration import KafkaConfigurationHook
+from pipeline_assets import KAFKA
+from twitter_pipeline import settings
+
+SETTINGS = settings.load()
+
+
+@contextmanager
+def warehouse() -> Iterator[psycopg.Connection[Any]]:
+    """PostgreSQL by connection pipeline_postgres, in autocommit mode; its extra goes to libpq."""
+    found = BaseHook.get_connection("pipeline_postgres")
+    conninfo = make_conninfo(
+        host=found.host,
+        port=found.port,
+        dbname=found.schema,
+        user=found.login,
+        password=found.password,
+        connect_timeout=10,
+        application_name="tweet-pipeline",
+        **found.extra_dejson,
+    )
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        yield connection
+
+
+@contextmanager
+def raw_store() -> Iterator[Database[dict[str, Any]]]:
+    """The MongoDB database of raw tweets by connection pipeline_mongo."""
+    with MongoHook("pipeline_mongo").get_conn() as client:
+        yield client[SETTINGS.mongo_database]
+
+
+def kafka() -> dict[str, Any]:
+    """librdkafka configuration by connection pipeline_kafka."""
+    return KafkaConfigurationHook(KAFKA).configuration()

@@ -1,0 +1,55 @@
+"""Drain Kafka into MongoDB, woken by the doorbell as soon as something lies in `raw-tweets`.
+
+A drain stays warm for about a minute; a sweep stands behind the doorbell. Fenced by its cursors: a second drain
+of the same partitions ends the first, which then is skipped.
+
+Red? `Flood`: most messages are bad, look at MongoDB dead_letters, mend the producer. `TopicMissing`: the broker
+lost its topic, the keeper makes it again. Anything else is retried by itself; nothing is lost meanwhile.
+"""
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import dag, task
+
+from pipeline_assets import PRODUCED_TWEETS
+from pipeline_policies import HOUSE_DEFAULTS, overtaken_is_skipped, woken_by
+from pipeline_stores import SETTINGS, kafka, raw_store, warehouse
+from twitter_pipeline.settings import TOPIC
+
+
+@dag(
+    schedule=woken_by(PRODUCED_TWEETS),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(minutes=30),
+    default_args=HOUSE_DEFAULTS,
+    doc_md=__doc__,
+    tags=["tweets", "land"],
+)
+def tweet_landing():
+    @task
+    def plan() -> list[list[int]]:
+        """Deal the partitions out."""
+        from twitter_pipeline.streaming.plan import landing_shares
+
+        return landing_shares(kafka(), TOPIC, SETTINGS.drains)
+
+    @task(multiple_outputs=False)
+    def drain(partitions: list[int] | None = None) -> dict[str, Any]:
+        """Land until all is quiet or the minute is over."""
+        from twitter_pipeline.landing.drain import land
+
+        with overtaken_is_skipped(), warehouse() as books, raw_store() as raw:
+            return asdict(
+                land(kafka(), raw, books, topic=TOPIC, partitions=partitions, flood=SETTINGS.flood("landing"))
+            )
+
+    if SETTINGS.drains == 1:
+        drain()
+    else:
+        drain.expand(partitions=plan())
+
+
+tweet_landing()

@@ -1,0 +1,59 @@
+"""Load what was landed into PostgreSQL, woken by the doorbell as soon as landing is ahead.
+
+Each batch and its cursor are one transaction: exactly once in effect. What cannot be loaded goes to
+pipeline.dead_letters with its bytes.
+
+Red? `Flood`: most envelopes are bad, look at pipeline.dead_letters. A PostgreSQL or MongoDB error: the server is
+down or full; it is retried by itself and nothing is lost meanwhile.
+"""
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import dag, task
+
+from pipeline_assets import LANDED_TWEETS, TWEETS
+from pipeline_policies import HOUSE_DEFAULTS, overtaken_is_skipped, woken_by
+from pipeline_stores import SETTINGS, kafka, raw_store, warehouse
+from twitter_pipeline.settings import TOPIC
+
+
+@dag(
+    schedule=woken_by(LANDED_TWEETS),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(minutes=30),
+    default_args=HOUSE_DEFAULTS,
+    doc_md=__doc__,
+    tags=["tweets", "transform"],
+)
+def tweet_processing():
+    @task
+    def plan() -> list[list[list[Any]]]:
+        """Deal the partitions out, retired topics included."""
+        from twitter_pipeline.streaming.plan import transform_shares
+
+        with warehouse() as books:
+            return transform_shares(books, kafka(), TOPIC, SETTINGS.drains)
+
+    @task(outlets=[TWEETS], multiple_outputs=False)
+    def drain(partitions: list[list[Any]] | None = None) -> dict[str, Any]:
+        """Load until all is quiet or the minute is over."""
+        from twitter_pipeline.transform.drain import transform
+
+        wanted = None if partitions is None else [(topic_id, number) for topic_id, number in partitions]
+        with overtaken_is_skipped(), warehouse() as books, raw_store() as raw:
+            return asdict(
+                transform(
+                    raw, books, kafka(), topic=TOPIC, partitions=wanted, flood=SETTINGS.flood("transform")
+                )
+            )
+
+    if SETTINGS.drains == 1:
+        drain()
+    else:
+        drain.expand(partitions=plan())
+
+
+tweet_processing()
