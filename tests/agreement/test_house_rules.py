@@ -1,0 +1,109 @@
+"""Rules of the house that no linter knows."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CLONE = Path(__file__).resolve().parents[2]
+MOST_LINES = 600
+NAMES_WITHOUT_A_SUBJECT = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
+OF_ONE_MACHINE = {
+    "a path of one machine": re.compile(r"(?<![\w.$}>])/(?:root|home|Users|work|mnt)/[A-Za-z_.]"),
+    "the address of a package registry": re.compile(
+        r"(?:pypi|pythonh[o]sted|npmjs|crates|artifactory|nexus|goproxy|proxy\.golang|repo1?\.maven)"
+        r"[\w.-]*\.(?:org|com|io|net)|--(?:extra-)?index-url[ =]\S+://",
+    ),
+}
+REQUIREMENT = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)")
+PINNED = re.compile(r"^([a-z0-9][a-z0-9._-]*)(?:\[[^]]*\])?==([^\s;\\]+)", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def tracked() -> list[Path]:
+    """The files under version control; a copy without its history is not asked."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=CLONE, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("this is no git checkout, so nobody knows which files belong to it")
+    files = [CLONE / name for name in listed.stdout.split("\0") if name]
+    return [file for file in files if file.is_file()]
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_nothing_of_one_machine_is_tracked(tracked: list[Path]) -> None:
+    """No tracked file names a path of somebody's machine or the address of a package registry."""
+    found = []
+    for file in tracked:
+        if file == Path(__file__).resolve():
+            continue
+        text = file.read_text("utf-8", "replace")
+        for what, pattern in OF_ONE_MACHINE.items():
+            found += [f"{file.relative_to(CLONE)}: {what}: {hit.group()}" for hit in pattern.finditer(text)]
+    assert found == []
+
+
+def test_python_files_are_short(tracked: list[Path]) -> None:
+    """A file that needs a map is split by subject."""
+    lengths = {
+        str(file.relative_to(CLONE)): len(file.read_text().splitlines())
+        for file in tracked
+        if file.suffix == ".py"
+    }
+    assert lengths
+    assert {name: length for name, length in lengths.items() if length > MOST_LINES} == {}
+
+
+def test_modules_are_named_after_a_subject(tracked: list[Path]) -> None:
+    """No module or package has a name that could hold anything."""
+    parts = {
+        part.lower()
+        for file in tracked
+        if file.suffix == ".py"
+        for part in file.relative_to(CLONE).with_suffix("").parts
+    }
+    assert parts & NAMES_WITHOUT_A_SUBJECT == set()
+
+
+def test_test_files_have_unique_names(tracked: list[Path]) -> None:
+    """A test is found by the name of its file."""
+    names = [file.name for file in tracked if file.name.startswith("test_")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+def test_lock_pins_everything_by_hash_and_without_addresses() -> None:
+    """requirements.lock holds an exact version and hashes for each package, and no address."""
+    lock = (CLONE / "requirements.lock").read_text()
+    assert "://" not in lock
+    blocks = re.split(r"^(?=[a-z0-9])", lock, flags=re.MULTILINE)[1:]
+    assert len(blocks) > 100
+    assert [block.split()[0] for block in blocks if not PINNED.match(block)] == []
+    assert [block.split()[0] for block in blocks if "--hash=sha256:" not in block] == []
+
+
+def test_lock_holds_every_requirement() -> None:
+    """What requirements.in and the three distributions ask for is in requirements.lock; else run `make lock`."""
+    locked = {_normal(name) for name, _ in PINNED.findall((CLONE / "requirements.lock").read_text())}
+    wanted = {
+        match.group(1)
+        for line in (CLONE / "requirements.in").read_text().splitlines()
+        if (match := REQUIREMENT.match(line.strip()))
+    }
+    assert {name for name in wanted if _normal(name) not in locked} == set()
+
+
+def test_imports_go_one_way() -> None:
+    """The contracts of import-linter hold."""
+    run = subprocess.run(
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
+        cwd=CLONE,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert run.returncode == 0, run.stdout[-3000:]

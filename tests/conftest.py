@@ -1,0 +1,239 @@
+"""Real servers for the tests, each started once per session on a free port and handed out fresh per test.
+
+- `postgres`: a database of its own, copied from a template with the roles and the schema
+- `mongo`: a database of its own on SecantusDB, with authentication
+- `kafka`: a broker, once per kind: Tansu everywhere, Apache Kafka where Java and Maven are
+- `sns`: an SNS topic of its own on moto
+"""
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+from psycopg import sql
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from twitter_pipeline.stack import apache_kafka, moto_sns, postgresql
+from twitter_pipeline.stack.apache_kafka import ApacheKafka
+from twitter_pipeline.stack.postgresql import PostgreSQL
+from twitter_pipeline.stack.secantusdb import SecantusDB
+from twitter_pipeline.stack.servers import RunningServer, free_port
+from twitter_pipeline.stack.tansu import Tansu
+
+RECORDINGS = Path(__file__).parents[2] / "shared" / "recordings"
+OPENAPI = Path(__file__).parents[2] / "shared" / "openapi"
+TEMPLATE = "tweets_template"
+
+
+def _fresh(prefix: str) -> str:
+    return f"{prefix}_{uuid.uuid4().hex[:12]}"
+
+
+def _existing(folder: Path) -> Path:
+    if not folder.is_dir():
+        pytest.skip(
+            f"{folder.name} live outside the repository, at ../shared/{folder.name}; the folder is missing"
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """The folder of answers recorded from X, or a skip that says so."""
+    return _existing(RECORDINGS)
+
+
+@pytest.fixture(scope="session")
+def openapi() -> Path:
+    """The folder of X's own OpenAPI documents, or a skip that says so."""
+    return _existing(OPENAPI)
+
+
+@dataclass(frozen=True)
+class TweetsDatabase:
+    """One database of a test: the same server and name for each of the pipeline's roles."""
+
+    server: PostgreSQL
+    name: str
+
+    def _dsn(self, role: str) -> str:
+        return self.server.dsn(self.name, role, role)
+
+    @property
+    def dsn(self) -> str:
+        """As pipeline_loader, the role of the data path."""
+        return self._dsn("pipeline_loader")
+
+    @property
+    def migrator_dsn(self) -> str:
+        return self._dsn("pipeline_migrator")
+
+    @property
+    def reader_dsn(self) -> str:
+        return self._dsn("pipeline_reader")
+
+    @property
+    def superuser_dsn(self) -> str:
+        return self.server.superuser_dsn(self.name)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+    """PostgreSQL with the pipeline's roles and a migrated template; never kill it, start one of your own."""
+    folder = tmp_path_factory.mktemp("postgres")
+    server = PostgreSQL(folder / "data", free_port(), "superuser", durable=False)
+    with RunningServer(server, folder / "log"):
+        with psycopg.connect(server.superuser_dsn(), autocommit=True) as superuser:
+            for role in postgresql.PIPELINE_ROLES:
+                postgresql.create_role(superuser, role, role)
+            postgresql.create_tweets_database(superuser, TEMPLATE)
+        if importlib.util.find_spec("twitter_pipeline.warehouse.migrations") is not None:
+            migrations = importlib.import_module("twitter_pipeline.warehouse.migrations")
+            migrations.migrate(TweetsDatabase(server, TEMPLATE).migrator_dsn)
+        yield server
+
+
+@contextlib.contextmanager
+def _tweets_database(server: PostgreSQL) -> Iterator[TweetsDatabase]:
+    name = _fresh("tweets")
+    with psycopg.connect(server.superuser_dsn(), autocommit=True) as superuser:
+        postgresql.create_tweets_database(superuser, name, template=TEMPLATE)
+    yield TweetsDatabase(server, name)
+    with psycopg.connect(server.superuser_dsn(), autocommit=True) as superuser:
+        superuser.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgreSQL) -> Iterator[TweetsDatabase]:
+    """A fresh, migrated tweets database for this test."""
+    with _tweets_database(postgres_server) as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def module_postgres(postgres_server: PostgreSQL) -> Iterator[TweetsDatabase]:
+    """A fresh, migrated tweets database for this module's tests together."""
+    with _tweets_database(postgres_server) as database:
+        yield database
+
+
+@dataclass(frozen=True)
+class RawStore:
+    """One MongoDB database of a test."""
+
+    uri: str = field(repr=False)
+    name: str
+    client: MongoClient[dict[str, Any]] = field(repr=False)
+
+    @property
+    def database(self) -> Database[dict[str, Any]]:
+        return self.client[self.name]
+
+
+@pytest.fixture(scope="session")
+def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecantusDB]:
+    """SecantusDB with authentication; never kill it, start one of your own."""
+    folder = tmp_path_factory.mktemp("mongo")
+    server = SecantusDB(folder / "data", free_port(), "pipeline", "pipeline")
+    with RunningServer(server, folder / "log"):
+        yield server
+
+
+@pytest.fixture
+def mongo(mongo_server: SecantusDB) -> Iterator[RawStore]:
+    """A database of this test's own."""
+    name = _fresh("tweets")
+    with MongoClient[dict[str, Any]](mongo_server.uri, serverSelectionTimeoutMS=10_000) as client:
+        yield RawStore(mongo_server.uri, name, client)
+        client.drop_database(name)
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A running broker; `kind` is "tansu" or "apache-kafka"."""
+
+    kind: str
+    bootstrap: str
+    running: RunningServer = field(repr=False)
+
+    def create_topic(self, prefix: str = "raw-tweets", partitions: int = 3) -> str:
+        """Create a topic of a fresh name and return the name."""
+        name = _fresh(prefix)
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        admin.create_topics([NewTopic(name, partitions, 1)])[name].result(20)
+        return name
+
+
+BROKERS = [
+    "tansu",
+    pytest.param(
+        "apache-kafka",
+        marks=[
+            pytest.mark.apache_kafka,
+            pytest.mark.skipif(
+                apache_kafka.missing() is not None,
+                reason=f"Apache Kafka cannot run: {apache_kafka.missing()}",
+            ),
+        ],
+    ),
+]
+
+
+@contextlib.contextmanager
+def _broker(kind: str, folder: Path) -> Iterator[Broker]:
+    brokers = {
+        "tansu": lambda: Tansu(free_port()),
+        "apache-kafka": lambda: ApacheKafka(folder / "data", free_port(), free_port()),
+    }
+    server = brokers[kind]()
+    with RunningServer(server, folder / "log") as running:
+        yield Broker(kind, server.bootstrap, running)
+        running.kill()  # nobody reads this log again: no need for an orderly end of seconds
+
+
+@pytest.fixture(scope="session", params=BROKERS)
+def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker, once per kind, shared by the session: take a topic of your own by `create_topic`."""
+    with _broker(request.param, tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
+
+
+@pytest.fixture(params=BROKERS)
+def own_kafka(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+    """A broker for this test alone, to be killed, frozen and wiped through `running`."""
+    with _broker(request.param, tmp_path) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def sns_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[moto_sns.MotoSns]:
+    folder = tmp_path_factory.mktemp("sns")
+    server = moto_sns.MotoSns(free_port())
+    with RunningServer(server, folder / "log"):
+        yield server
+
+
+@dataclass(frozen=True)
+class AlertTopic:
+    """An SNS topic of a test, and the moto server that holds it."""
+
+    endpoint_url: str
+    arn: str
+
+
+@pytest.fixture
+def sns(sns_server: moto_sns.MotoSns, monkeypatch: pytest.MonkeyPatch) -> AlertTopic:
+    """A topic of this test's own; the credentials that moto takes are in the environment."""
+    for name, value in moto_sns.CREDENTIALS.items():
+        monkeypatch.setitem(os.environ, name, value)
+    return AlertTopic(sns_server.url, moto_sns.create_topic(sns_server.url, _fresh("alerts")))

@@ -1,0 +1,204 @@
+"""The Dags are there, complete, and keep the rules of the house."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from twitter_pipeline import settings
+from twitter_pipeline.settings import Settings
+from twitter_pipeline.stack import airflow
+from twitter_pipeline.stack.credentials import Credentials
+
+CLONE = Path(__file__).resolve().parents[2]
+DAGS = CLONE / "dags"
+SCREEN_LINES = 70
+
+DAGS_OF_FILES: dict[str, set[str]] = {
+    "pipeline_assets.py": set(),
+    "pipeline_collecting.py": set(),
+    "pipeline_policies.py": set(),
+    "pipeline_stores.py": set(),
+    "tweet_extraction.py": {"tweet_extraction"},
+    "tweet_landing.py": {"tweet_landing"},
+    "tweet_processing.py": {"tweet_processing"},
+}
+WATCHED = {
+    "tweet_landing": {"produced_tweets": ["not_yet_landed"]},
+    "tweet_processing": {"landed_tweets": ["not_yet_processed"]},
+}
+VARIANTS = {
+    "default": {},
+    "no sweep": {"PIPELINE_SWEEP_CRON": ""},
+    "no doorbells": {"PIPELINE_DOORBELLS": "false"},
+    "other times": {"PIPELINE_SWEEP_CRON": "*/7 * * * *", "PIPELINE_EXTRACTION_SECONDS": "60"},
+    "three drains": {"PIPELINE_DRAINS": "3"},
+}
+Parsed = Mapping[str, Any]
+
+
+@pytest.fixture(scope="module")
+def variants() -> dict[str, Parsed]:
+    """What Airflow makes of the Dag files, for each variant of the settings."""
+    defaults = {
+        variable: str(default)
+        for variable, default in (
+            ("PIPELINE_EXTRACTION_SECONDS", Settings.extraction_seconds),
+            ("PIPELINE_DRAINS", Settings.drains),
+        )
+    }
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "PIPELINE_", "X_"))}
+    run = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("parse.py"))],
+        input=json.dumps([defaults | variant for variant in VARIANTS.values()]),
+        env=inherited,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    return dict(zip(VARIANTS, json.loads(run.stdout.splitlines()[-1]), strict=True))
+
+
+@pytest.fixture(scope="module")
+def parsed(variants: dict[str, Parsed]) -> Parsed:
+    return variants["default"]
+
+
+@pytest.fixture(scope="module")
+def dags(parsed: Parsed) -> dict[str, Any]:
+    return dict(parsed["dags"])
+
+
+def test_every_file_imports(variants: dict[str, Parsed]) -> None:
+    """No file of dags/ fails to import, whatever the settings are."""
+    errors = {name: parsed["import_errors"] for name, parsed in variants.items() if parsed["import_errors"]}
+    assert errors == {}
+
+
+def test_files_and_their_dags_are_listed(dags: dict[str, Any]) -> None:
+    """Each file defines the Dags that are listed for it here."""
+    found: dict[str, set[str]] = {file.name: set() for file in DAGS.glob("*.py")}
+    for dag_id, dag in dags.items():
+        found[dag["file"]].add(dag_id)
+    unlisted = sorted(found.keys() - DAGS_OF_FILES.keys())
+    assert not unlisted, (
+        f"please add {', '.join(unlisted)} and the Dags that it defines to DAGS_OF_FILES in {Path(__file__).name}, "
+        "then run `make docs`"
+    )
+    assert found == DAGS_OF_FILES
+
+
+def test_dag_is_named_like_its_file(dags: dict[str, Any]) -> None:
+    """A Dag is found by its name."""
+    assert {dag_id: dag["file"] for dag_id, dag in dags.items()} == {
+        dag_id: f"{dag_id}.py" for dag_id in dags
+    }
+
+
+def test_every_dag_says_what_to_do_when_it_is_red(dags: dict[str, Any]) -> None:
+    """The documentation of a Dag is the docstring of its file and has a paragraph for the operator."""
+    for dag_id, dag in dags.items():
+        assert dag["doc_md"], f"{dag_id} has no doc_md"
+        assert "\nRed? " in dag["doc_md"], f"{dag_id} does not say what to do when it is red"
+
+
+def test_runs_are_bounded(dags: dict[str, Any]) -> None:
+    """Each Dag bounds its runs in number and time and never catches up; drains run one at a time."""
+    for dag_id, dag in dags.items():
+        assert 1 <= dag["max_active_runs"] <= 3, dag_id
+        assert dag["dagrun_seconds"], f"{dag_id} has no dagrun_timeout"
+        assert dag["catchup"] is False, dag_id
+    assert [dags[dag_id]["max_active_runs"] for dag_id in WATCHED] == [1, 1]
+
+
+def test_every_task_has_an_owner_retries_a_timeout_and_an_alert(variants: dict[str, Parsed]) -> None:
+    """No task runs for ever, fails at once, or fails in silence."""
+    for parsed in variants.values():
+        for dag_id, dag in parsed["dags"].items():
+            for task_id, task in dag["tasks"].items():
+                name = f"{dag_id}.{task_id}"
+                assert task["owner"] == "tweet-pipeline", name
+                assert task["retries"] >= 2, name
+                assert task["execution_seconds"], name
+                assert task["execution_seconds"] <= dag["dagrun_seconds"], name
+                assert task["failure_callbacks"] == ["SnsNotifier"], name
+
+
+def test_dags_are_not_paused_when_they_are_created(dags: dict[str, Any], tmp_path: Path) -> None:
+    """A paused Dag has no watcher and would miss its doorbell."""
+    configured = airflow.environment(
+        settings.load({}, root=tmp_path), Credentials(tmp_path / "secrets"), "postgresql://", {}
+    )
+    assert configured["AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"] == "False"
+    assert not any(dag["is_paused_upon_creation"] for dag in dags.values())
+
+
+def test_assets_carry_their_watchers(variants: dict[str, Parsed]) -> None:
+    """Drains are woken by their doorbells, with or without a sweep."""
+    for name in ("default", "no sweep", "three drains"):
+        dags = variants[name]["dags"]
+        assert {dag_id: dags[dag_id]["assets"] for dag_id in WATCHED} == WATCHED
+
+
+def test_sweep_stands_behind_the_doorbells(variants: dict[str, Parsed]) -> None:
+    """PIPELINE_SWEEP_CRON sets the sweep; empty, only the doorbells wake."""
+    swept = {
+        name: {parsed["dags"][dag_id]["sweep"] for dag_id in WATCHED} for name, parsed in variants.items()
+    }
+    assert swept["default"] == swept["no doorbells"] == {"*/5 * * * *"}
+    assert swept["other times"] == {"*/7 * * * *"}
+    assert swept["no sweep"] == {None}
+
+
+def test_doorbells_can_be_left_out(variants: dict[str, Parsed]) -> None:
+    """PIPELINE_DOORBELLS=false leaves the assets without watchers."""
+    dags = variants["no doorbells"]["dags"]
+    assert [dags[dag_id]["assets"] for dag_id in WATCHED] == [{"produced_tweets": []}, {"landed_tweets": []}]
+
+
+def test_extraction_follows_the_clock(variants: dict[str, Parsed]) -> None:
+    """PIPELINE_EXTRACTION_SECONDS is how often rules are looked at."""
+    assert variants["default"]["dags"]["tweet_extraction"]["interval_seconds"] == Settings.extraction_seconds
+    assert variants["other times"]["dags"]["tweet_extraction"]["interval_seconds"] == 60
+
+
+def test_one_drain_needs_no_plan(variants: dict[str, Parsed]) -> None:
+    """With one drain a stage is one task; with more a plan deals the partitions out."""
+    for dag_id in WATCHED:
+        assert list(variants["default"]["dags"][dag_id]["tasks"]) == ["drain"]
+        several = variants["three drains"]["dags"][dag_id]["tasks"]
+        assert {task_id: task["is_mapped"] for task_id, task in several.items()} == {
+            "plan": False,
+            "drain": True,
+        }
+
+
+def test_processing_announces_new_tweets(dags: dict[str, Any]) -> None:
+    """Whoever waits for new rows can schedule on the asset `tweets`."""
+    assert dags["tweet_processing"]["tasks"]["drain"]["outlets"] == ["tweets"]
+
+
+def test_dag_file_fits_on_a_screen() -> None:
+    """A Dag file reads like a table of contents."""
+    lengths = {file.name: len(file.read_text().splitlines()) for file in DAGS.glob("tweet_*.py")}
+    assert {name: length for name, length in lengths.items() if length > SCREEN_LINES} == {}
+
+
+def test_domain_imports_no_airflow() -> None:
+    """Every module of twitter_pipeline can be imported without Airflow coming along."""
+    program = (
+        "import importlib, pkgutil, sys, twitter_pipeline\n"
+        "for module in pkgutil.walk_packages(twitter_pipeline.__path__, 'twitter_pipeline.'):\n"
+        "    importlib.import_module(module.name)\n"
+        "found = sorted(n for n in sys.modules if n.split('.')[0] in ('airflow', 'airflow_provider_twitter'))\n"
+        "sys.exit(f'imported: {found[:5]}' if found else 0)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr

@@ -1,0 +1,257 @@
+"""Archives all the way: import, Kafka, landing, transform, rows; and what is refused, lost or done twice."""
+
+import gzip
+import io
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from twitter_pipeline.accounting import accounts
+from twitter_pipeline.archives import importing
+from twitter_pipeline.archives.importing import FileImported, Importer, ImportStopped, Refusal
+from twitter_pipeline.archives.producing import Batches
+from twitter_pipeline.collection import pages
+from twitter_pipeline.landing.drain import land
+from twitter_pipeline.streaming.warmth import Warmth
+from twitter_pipeline.transform.drain import transform
+
+BRIEF = Warmth(stay_seconds=15, quiet_seconds=0.3)
+RETRIEVED = "2023-05-01T10:00:00+00:00"
+
+
+def tweet(number: int, **more: Any) -> dict[str, Any]:
+    return {"id": str(1_600_000_000_000_000_000 + number), "text": f"text {number}", "author_id": "7", **more}
+
+
+def number_of(tweet_id: int) -> int:
+    return tweet_id - 1_600_000_000_000_000_000
+
+
+class Pipeline:
+    """One topic, one raw store and one warehouse, and the steps between them."""
+
+    def __init__(self, kafka: Any, mongo: Any, warehouse: psycopg.Connection) -> None:
+        self.kafka = {"bootstrap.servers": kafka.bootstrap}
+        self.topic = kafka.create_topic(partitions=3)
+        self.raw, self.warehouse = mongo.database, warehouse
+        self.refusals: list[Refusal] = []
+        self.batches = Batches(self.kafka, self.topic)
+
+    def import_file(self, file: str, body: bytes, **more: Any) -> FileImported:
+        importer = Importer(self.batches, self.raw, self.warehouse, tell=self.refusals.append, **more)
+        return importer.import_file(file, io.BytesIO(body))
+
+    def run(self) -> None:
+        land(self.kafka, self.raw, self.warehouse, topic=self.topic, warmth=BRIEF)
+        transform(self.raw, self.warehouse, topic=self.topic, warmth=BRIEF)
+
+    def column(self, query: str) -> list[Any]:
+        return [row[0] for row in self.warehouse.execute(query.encode()).fetchall()]
+
+
+@pytest.fixture
+def pipeline(kafka: Any, mongo: Any, postgres: Any) -> Any:
+    with psycopg.connect(postgres.dsn, autocommit=True) as warehouse:
+        made = Pipeline(kafka, mongo, warehouse)
+        yield made
+        made.batches.close()
+
+
+def archive() -> bytes:
+    """Four good lines of four kinds with eight tweets, and three bad lines."""
+    user = {"id": "7", "username": "Ann", "name": "Ann"}
+    lines = [
+        {
+            "data": [tweet(1), tweet(2)],
+            "includes": {"users": [user], "tweets": [tweet(3)]},
+            "__twarc": {"retrieved_at": RETRIEVED},
+        },
+        b'{"data": [{"id": "16000',
+        {
+            "data": [tweet(4, referenced_posts=[{"type": "quoted", "id": tweet(5)["id"]}])],
+            "includes": {"posts": [tweet(5)]},
+        },
+        {"id": 5, "id_str": "5", "full_text": "of version 1.1", "user": {"id": 7}},
+        tweet(6, author=user, referenced_tweets=[{"type": "retweeted", **tweet(7, author=user)}]),
+        b"\xff\xfe",
+        tweet(8, text="half \ud83d and \x00"),
+    ]
+    return b"\n".join(line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines)
+
+
+def test_every_tweet_becomes_a_row(pipeline: Pipeline) -> None:
+    """All tweets of data and includes end in PostgreSQL; a bad line is counted, reported and kept."""
+    summary = pipeline.import_file("/somewhere/private/mine.jsonl", archive(), rule="old-days")
+    assert (summary.records, summary.tweets, summary.included_tweets, summary.refused) == (7, 5, 3, 3)
+    pipeline.run()
+    assert [number_of(i) for i in pipeline.column("select id from twitter.tweets order by id")] == list(
+        range(1, 9)
+    )
+    collected = pipeline.column("select id from twitter.tweets where is_collected order by id")
+    assert [number_of(i) for i in collected] == [1, 2, 4, 6, 8]
+    assert pipeline.column("select distinct username from twitter.users where username is not null") == [
+        "Ann"
+    ]
+    assert pipeline.column("select distinct rule from twitter.tweet_rules") == ["old-days"]
+    assert pipeline.column("select count(*) from pipeline.dead_letters") == [0]
+    assert all(account.balances for account in accounts(pipeline.raw, pipeline.warehouse))
+    assert [(r.line, r.why.reason) for r in pipeline.refusals] == [
+        (2, "not_json"),
+        (4, "version"),
+        (6, "not_utf8"),
+    ]
+    letters = list(pipeline.raw.dead_letters.find().sort("line", 1))
+    assert [(d["stage"], d["file"], d["line"], d["reason"]) for d in letters] == [
+        ("import", "mine.jsonl", 2, "not_json"),
+        ("import", "mine.jsonl", 4, "version"),
+        ("import", "mine.jsonl", 6, "not_utf8"),
+    ]
+    assert bytes(letters[2]["payload"]).strip() == b"\xff\xfe"
+    assert "somewhere" not in json.dumps(letters, default=str)
+
+
+def test_time_is_the_archives(pipeline: Pipeline) -> None:
+    """What was observed when comes from the archive, then from the caller, and is never now."""
+    pipeline.import_file("a", archive())
+    given = datetime(2022, 2, 2, tzinfo=UTC)
+    pipeline.import_file(
+        "b", json.dumps(tweet(20, public_metrics={"like_count": 1})).encode(), observed_at=given
+    )
+    pipeline.import_file("c", json.dumps(tweet(21, public_metrics={"like_count": 2})).encode())
+    pipeline.run()
+    observed = pipeline.column("select observed_at from twitter.tweet_metrics order by tweet_id")
+    assert observed == [given, datetime(1970, 1, 1, tzinfo=UTC)]
+    assert pipeline.column("select observed_at from pipeline.pages order by params ->> 'file'") == [
+        datetime.fromisoformat(RETRIEVED),
+        given,
+        datetime(1970, 1, 1, tzinfo=UTC),
+    ]
+
+
+def test_again_changes_nothing(pipeline: Pipeline) -> None:
+    """The same file imported twice gives the same rows, books and dead letters."""
+
+    def state() -> list[Any]:
+        books = "select request_id || params::text || tweet_ids::text from pipeline.pages"
+        queries = [
+            "select t::text from twitter.tweets t order by id",
+            "select u::text from twitter.users u order by id",
+            books,
+        ]
+        return [*map(pipeline.column, queries), sorted(d["_id"] for d in pipeline.raw.dead_letters.find())]
+
+    pipeline.import_file("mine.jsonl", archive())
+    pipeline.run()
+    before = state()
+    pipeline.import_file("mine.jsonl", archive())
+    pipeline.run()
+    assert state() == before
+
+
+def test_ranges_are_in_the_books(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each range of lines has a row with its tweets and last offsets; landing settles it, a lost log is noticed."""
+    monkeypatch.setattr(importing, "RANGE_RECORDS", 10)
+    body = b"".join(json.dumps(tweet(n)).encode() + b"\n" for n in range(1, 26))
+    summary = pipeline.import_file("many.jsonl", body)
+    assert summary.ranges == 3
+    rows = pipeline.warehouse.execute(
+        "select source, endpoint, params - 'sha256', cardinality(tweet_ids), topic, topic_id, state from pipeline.pages"
+        " order by (params ->> 'from_line')::int"
+    ).fetchall()
+    same = (pipeline.topic, pipeline.batches.topic_id, "produced")
+    assert rows == [
+        ("import", "import", {"file": "many.jsonl", "from_line": a, "to_line": b}, b - a + 1, *same)
+        for a, b in ((1, 10), (11, 20), (21, 25))
+    ]
+    assert pages.settle(pipeline.warehouse, pipeline.topic, "another topic")["lost"] == 3
+    pipeline.import_file("many.jsonl", body)
+    pipeline.run()
+    assert pages.settle(pipeline.warehouse, pipeline.topic, pipeline.batches.topic_id) == {
+        "settled": 3,
+        "lost": 0,
+    }
+    assert pipeline.column("select count(*) from twitter.tweets") == [25]
+    ids = {d["request_id"] for d in pipeline.raw.raw_tweets.find()}
+    assert ids == set(pipeline.column("select request_id from pipeline.pages"))
+
+
+def test_topic_made_anew(pipeline: Pipeline) -> None:
+    """When the topic is another one afterwards, the range does not count and the message says which lines."""
+    admin = AdminClient(pipeline.kafka)
+    admin.delete_topics([pipeline.topic])[pipeline.topic].result(20)
+    for _ in range(100):
+        if pipeline.topic not in admin.list_topics(timeout=5).topics:
+            break
+    admin.create_topics([NewTopic(pipeline.topic, 3, 1)])[pipeline.topic].result(20)
+    with pytest.raises(
+        ImportStopped, match=r"mine.jsonl: lines 1 to 7 do not count.*made anew.*Import the file again"
+    ):
+        pipeline.import_file("mine.jsonl", archive())
+    assert pipeline.column("select count(*) from pipeline.pages") == [0]
+
+
+def test_tweet_too_large_for_kafka(pipeline: Pipeline) -> None:
+    """A tweet larger than a message may be costs itself: refused with its line, and kept."""
+    body = b"\n".join(json.dumps(t).encode() for t in (tweet(1), tweet(2, text="x" * 1_200_000), tweet(3)))
+    summary = pipeline.import_file("big.jsonl", body)
+    assert (summary.tweets, summary.refused) == (2, 1)
+    assert [(r.line, r.why.reason) for r in pipeline.refusals] == [(2, "too_large")]
+    assert pipeline.raw.dead_letters.count_documents({"line": 2}) == 1
+
+
+def test_no_archive_at_all(pipeline: Pipeline) -> None:
+    """A large file of something else is stopped before it fills the dead letters."""
+    with pytest.raises(ImportStopped, match="most of it is no archive of tweets"):
+        pipeline.import_file("table.csv", b"id,text\n" * 20_000)
+    assert pipeline.raw.dead_letters.count_documents({}) == 0
+
+
+def test_command(
+    pipeline: Pipeline, mongo: Any, postgres: Any, kafka: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command imports gzipped files, prints a summary, and exits 1 when something was refused, 2 on misuse."""
+    from click.testing import CliRunner
+
+    from twitter_pipeline import settings
+    from twitter_pipeline.archives.command import import_
+
+    for name, value in {
+        "PIPELINE_HOME": str(tmp_path / "home"),
+        "PIPELINE_KAFKA_BOOTSTRAP": kafka.bootstrap,
+        "PIPELINE_POSTGRES_DSN": postgres.dsn,
+        "PIPELINE_MONGO_URI": mongo.uri,
+        "PIPELINE_MONGO_DATABASE": mongo.name,
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(settings, "TOPIC", pipeline.topic)
+    bad, good = tmp_path / "bad.jsonl.gz", tmp_path / "good.json"
+    bad.write_bytes(gzip.compress(archive()))
+    good.write_text(json.dumps({"data": [tweet(30)]}, indent=2))
+    run = CliRunner().invoke
+    result = run(import_, ["--json", str(bad), str(good)])
+    assert result.exit_code == 1, result.output
+    summary = json.loads(result.stdout)
+    assert (summary["tweets"], summary["refused"]) == (6, 3)
+    assert [file["file"] for file in summary["files"]] == ["bad.jsonl.gz", "good.json"]
+    assert f"{bad}:4: version: " in result.stderr
+    assert run(import_, [str(good)]).exit_code == 0
+    for misuse in (
+        [],
+        ["missing.json"],
+        [str(tmp_path)],
+        ["--rule", "No Rule", str(good)],
+        ["--observed-at", "2999-01-01T00:00:00Z", str(good)],
+        ["--observed-at", "2021-01-01T00:00:00", str(good)],
+        ["-", "-"],
+    ):
+        assert run(import_, misuse).exit_code == 2, misuse
+    monkeypatch.setenv("PIPELINE_KAFKA_BOOTSTRAP", "127.0.0.1:1")
+    monkeypatch.setattr("twitter_pipeline.streaming.log.TIMEOUT", 0.5)
+    stopped = run(import_, [str(good)])
+    assert stopped.exit_code == 3
+    assert "make up" in stopped.stderr

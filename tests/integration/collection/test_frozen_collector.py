@@ -1,0 +1,29 @@
+"""A collector that stops in the middle of its books holds nobody up for long."""
+
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+
+from twitter_pipeline.collection import budget
+
+
+@pytest.mark.soak
+def test_a_collector_frozen_in_its_turn_loses_it(postgres: Any):
+    """Reserving takes turns across all processes; the server ends a turn that nobody goes on with."""
+
+    class Frozen(psycopg.Connection[Any]):
+        def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+            if query == budget.SPENT_THIS_MONTH:
+                with psycopg.connect(postgres.dsn, autocommit=True) as other:
+                    budget.reserve(other, "/other", Decimal(1), Decimal(5), None)
+            return super().execute(query, *args, **kwargs)
+
+    with (
+        Frozen.connect(postgres.dsn, autocommit=True) as frozen,
+        pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout),
+    ):
+        budget.reserve(frozen, "/frozen", Decimal(1), Decimal(5), None)
+    with psycopg.connect(postgres.dsn) as connection:
+        assert connection.execute("select endpoint from pipeline.spend").fetchall() == [("/other",)]

@@ -1,0 +1,165 @@
+"""The books of collecting: the hard stop holds across processes, checkpoints have two phases, pages are settled."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+
+from twitter_pipeline.collection import accounts, budget, pages, rules
+from twitter_pipeline.collection.books import Checkpoint, PollBooks, RefetchBooks
+from twitter_pipeline.streaming import cursors
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def books(postgres: Any) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        connection.execute("insert into pipeline.rules (name, query) values ('r', 'x')")
+        yield connection
+
+
+def test_the_hard_stop_holds_across_processes(postgres: Any, books: Any) -> None:
+    """Eight at once for a budget of five: exactly five may, and the refusal names the setting."""
+
+    def ask(_: int) -> bool:
+        with psycopg.connect(postgres.dsn, autocommit=True) as own:
+            try:
+                budget.reserve(own, "/2/tweets/search/recent", Decimal("1"), Decimal("5"), "r")
+            except budget.BudgetExceeded as refused:
+                return "X_BUDGET_USD" not in str(refused)
+            return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(ask, range(8))) == 5
+    assert budget.spent_this_month(books) == 5
+
+
+def test_a_reservation_that_never_came_back_counts_and_a_settled_one_counts_its_cost(books: Any) -> None:
+    """Never too little; and last month is another month."""
+    first = budget.reserve(books, "/", Decimal("1.5"), Decimal("2"), "r")
+    with pytest.raises(budget.BudgetExceeded):
+        budget.reserve(books, "/", Decimal("1.5"), Decimal("2"), "r")
+    budget.settle(books, first, Decimal("0.5"))
+    budget.reserve(books, "/", Decimal("1.5"), Decimal("2"), "r")
+    books.execute("update pipeline.spend set reserved_at = reserved_at - interval '32 days'")
+    assert budget.spent_this_month(books) == 0
+
+
+def test_play_money_is_not_counted(books: Any) -> None:
+    """Without a budget nothing is paid, and a budget that is set later is whole."""
+    budget.settle(books, budget.reserve(books, "/", Decimal("99"), None, "r"), Decimal("99"))
+    assert budget.spent_this_month(books) == 0
+
+
+def page(number: int, ids: list[int], topic_id: str = "t", last: int = 9, **more: Any) -> dict[str, Any]:
+    return {
+        "request_id": f"page-{number}",
+        "endpoint": "/2/tweets/search/recent",
+        "params": {"query": "x"},
+        "tweet_ids": ids,
+        "topic": "raw-tweets",
+        "topic_id": topic_id,
+        "offsets": {0: last},
+        "observed_at": NOW,
+        **more,
+    }
+
+
+def test_a_checkpoint_moves_below_acknowledged_pages_and_up_only_at_the_end(books: Any, mongo: Any) -> None:
+    """Phase one remembers the oldest acknowledged id, phase two the newest of the whole poll, never back."""
+    with rules.lease(books, "r", "me") as lease:
+        poll = PollBooks(books, mongo.database, lease, source="search")
+        assert poll.resume() == Checkpoint()
+        poll.page_acknowledged(**page(1, [30, 20]), poll_newest_id=30, resume_until_id=20)
+        assert poll.resume() == Checkpoint(since_id=None, until_id=20, newest_id=30)
+        poll.page_acknowledged(**page(2, [15, 10]), poll_newest_id=30, resume_until_id=10)
+        poll.poll_finished(30)
+        assert poll.resume() == Checkpoint(since_id=30)
+        poll.poll_finished(25)
+        assert poll.resume() == Checkpoint(since_id=30)
+
+
+def test_books_whose_lease_was_taken_write_nothing(books: Any, mongo: Any) -> None:
+    """A frozen collector that wakes up after a takeover is skipped."""
+    with pytest.raises(rules.LeaseHeld), rules.lease(books, "r", "frozen") as lease:
+        books.execute("update pipeline.rules set leased_by = 'another'")
+        poll = PollBooks(books, mongo.database, lease, source="search")
+        poll.page_acknowledged(**page(1, [30]), poll_newest_id=30, resume_until_id=30)
+    assert books.execute("select count(*) from pipeline.pages").fetchone() == (0,)
+
+
+def test_every_request_is_recorded_and_its_cost_settled(books: Any, mongo: Any) -> None:
+    """Failed ones too, with parameters, rate limit and error."""
+    with rules.lease(books, "r", "me") as lease:
+        poll = PollBooks(books, mongo.database, lease, source="search", budget_usd=Decimal("2"))
+        reservation = poll.may_spend("/2/tweets/search/recent", Decimal("1.5"))
+        poll.record_request(
+            reservation,
+            request_id="q1",
+            endpoint="/2/tweets/search/recent",
+            params={"query": "x"},
+            status=503,
+            rate_limit={"limit": 450, "remaining": 449},
+            result_count=0,
+            cost_usd=Decimal("0"),
+            observed_at=NOW,
+            error="X answered 503",
+        )
+    recorded = mongo.database.api_requests.find_one({"_id": "q1"})
+    assert (recorded["status"], recorded["error"], recorded["params"]) == (
+        503,
+        "X answered 503",
+        {"query": "x"},
+    )
+    assert budget.spent_this_month(books) == 0
+
+
+def test_pages_are_settled_by_landing_lost_with_their_topic_and_fetched_again(books: Any, mongo: Any) -> None:
+    """What X gives no more becomes a gap row with its ids."""
+    with rules.lease(books, "r", "me") as lease:
+        poll = PollBooks(books, mongo.database, lease, source="search")
+        poll.page_acknowledged(**page(1, [1, 2], last=4), poll_newest_id=2, resume_until_id=1)
+        poll.page_acknowledged(**page(2, [3, 4], last=9), poll_newest_id=4, resume_until_id=1)
+    cursors.declare(books, "landing", "raw-tweets", "t", {0: 0})
+    books.execute("update pipeline.cursors set next_offset = 5")
+    assert pages.settle(books, "raw-tweets", "t") == {"settled": 1, "lost": 0}
+    assert pages.settle(books, "raw-tweets", "another") == {"settled": 0, "lost": 1}
+    (lost,) = pages.lost(books, "r")
+    assert (lost.request_id, lost.tweet_ids) == ("page-2", [3, 4])
+    RefetchBooks(books, mongo.database, "r", None).page_acknowledged(**page(3, [3], topic_id="another"))
+    assert pages.refetched(books, lost, {3}) == [4]
+    assert pages.lost(books, "r") == []
+    assert books.execute("select kind, tweet_ids from pipeline.gaps").fetchall() == [("tweets", [4])]
+
+
+def test_a_page_in_a_gap_of_the_log_is_lost_and_not_settled(books: Any, mongo: Any) -> None:
+    """Landing's cursor passed it without reading it."""
+    with rules.lease(books, "r", "me") as lease:
+        poll = PollBooks(books, mongo.database, lease, source="search")
+        poll.page_acknowledged(**page(1, [1, 2], last=4), poll_newest_id=2, resume_until_id=1)
+    cursors.declare(books, "landing", "raw-tweets", "t", {0: 0})
+    books.execute("update pipeline.cursors set next_offset = 8")
+    books.execute(
+        "insert into pipeline.gaps (kind, topic_id, partition, from_offset, to_offset, reason)"
+        " values ('offsets', 't', 0, 3, 8, 'retention')"
+    )
+    assert pages.settle(books, "raw-tweets", "t") == {"settled": 0, "lost": 1}
+
+
+def test_account_names_are_asked_for_once_and_unknown_ones_again_after_a_day(books: Any) -> None:
+    """Each question costs a user read."""
+    asked: list[list[str]] = []
+
+    def look_up(names: list[str]) -> dict[str, int]:
+        asked.append(names)
+        return {"Alice": 7} if "alice" in names else {}
+
+    assert accounts.resolve(books, ["Alice", "nobody"], look_up, NOW) == {"alice": 7}
+    assert accounts.resolve(books, ["alice", "nobody"], look_up, NOW) == {"alice": 7}
+    assert accounts.resolve(books, ["alice", "nobody"], look_up, NOW + timedelta(days=2)) == {"alice": 7}
+    assert asked == [["alice", "nobody"], ["nobody"]]

@@ -1,0 +1,172 @@
+"""Drains at the same time: of the same partitions one goes on, of different ones none loses an update."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+
+from twitter_pipeline.accounting import accounts
+from twitter_pipeline.landing.drain import land
+from twitter_pipeline.stack.servers import wait_until
+from twitter_pipeline.streaming import cursors
+from twitter_pipeline.streaming.cursors import Fenced
+from twitter_pipeline.streaming.warmth import Warmth
+from twitter_pipeline.transform.drain import transform
+from twitter_pipeline.warehouse import tables
+
+from ..path.conftest import BRIEF, Way, envelope
+from .conftest import ON_TANSU, anew, drain_anew, observation
+
+LONG = Warmth(stay_seconds=60, quiet_seconds=60)
+Run = Callable[[Way, Warmth], Any]
+
+
+def a_landing(way: Way, warmth: Warmth) -> Any:
+    return land(way.kafka, way.raw, way.warehouse, topic=way.topic, warmth=warmth, batch_size=3)
+
+
+def a_transform(way: Way, warmth: Warmth) -> Any:
+    return transform(way.raw, way.warehouse, topic=way.topic, warmth=warmth, batch_size=3)
+
+
+def in_background(pool: ThreadPoolExecutor, way: Way, run: Run, warmth: Warmth = LONG) -> Future[Any]:
+    def on_a_connection_of_its_own() -> Any:
+        with anew(way) as own:
+            return run(own, warmth)
+
+    return pool.submit(on_a_connection_of_its_own)
+
+
+@ON_TANSU
+@pytest.mark.parametrize(("stage", "run"), [("landing", a_landing), ("transform", a_transform)])
+def test_of_two_drains_of_the_same_partitions_the_first_ends_fenced(way: Way, stage: str, run: Run):
+    """Not with an error that would be retried: a retry would end the second one in turn. Nothing is twice."""
+    way.produce(*(observation(i) for i in range(1, 9)))
+    if stage == "transform":
+        with anew(way) as own:
+            own.land()
+    with ThreadPoolExecutor(1) as pool:
+        first = in_background(pool, way, run)
+        wait_until(
+            lambda: sum(cursors.positions(way.warehouse, stage).values()) == 8, 20, "the first drain's work"
+        )
+        with anew(way) as successor:
+            for topic_id, partition in cursors.positions(way.warehouse, stage):
+                cursors.take(successor.warehouse, stage, topic_id, partition)
+        assert isinstance(first.exception(30), Fenced)
+    way.produce(*(observation(i) for i in range(9, 31)))
+    drain_anew(way)
+    assert way.tweet_ids() == [*range(1, 31)]
+    assert way.raw.raw_tweets.count_documents({}) == 30
+    assert way.rows("select count(*) from pipeline.observations") == [(30,)]
+    assert all(a.balances for a in accounts(way.raw, way.warehouse))
+
+
+@ON_TANSU
+def test_two_drains_that_start_at_once_leave_each_tweet_once(way: Way):
+    """Whoever comes out on top, the other is fenced or has nothing to do."""
+    way.produce(*(observation(i) for i in range(1, 41)))
+    with ThreadPoolExecutor(4) as pool:
+        runs = [
+            in_background(pool, way, run, BRIEF) for run in (a_landing, a_landing, a_transform, a_transform)
+        ]
+        ended = [run.exception(60) for run in runs]
+    assert all(error is None or isinstance(error, Fenced) for error in ended), ended
+    drain_anew(way)
+    assert way.tweet_ids() == [*range(1, 41)]
+    assert way.raw.raw_tweets.count_documents({}) == 40
+    assert all(a.balances for a in accounts(way.raw, way.warehouse))
+
+
+@ON_TANSU
+def test_a_partition_taken_between_two_statements_of_the_taker_does_not_hold_it_up(way: Way):
+    """Somebody took it and stopped in a transaction after we looked whom to end: we look again."""
+    cursors.declare(way.warehouse, "transform", way.topic, "t", {0: 0})
+
+    class Overtaken(psycopg.Connection[Any]):
+        rival: psycopg.Connection[Any] | None = None
+
+        def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+            if query == cursors.TAKE and Overtaken.rival is None:
+                Overtaken.rival = psycopg.connect(way.dsn, autocommit=True)
+                held = cursors.take(Overtaken.rival, "transform", "t", 0)
+                Overtaken.rival.execute("begin")
+                cursors.hold(Overtaken.rival, held)
+            return super().execute(query, *args, **kwargs)
+
+    with Overtaken.connect(way.dsn, autocommit=True) as connection:
+        assert cursors.take(connection, "transform", "t", 0).epoch == 2
+    assert Overtaken.rival is not None
+    with pytest.raises(psycopg.errors.AdminShutdown):
+        Overtaken.rival.execute("select 1")
+    Overtaken.rival.close()
+
+
+def contents(way: Way) -> dict[str, list[tuple[Any, ...]]]:
+    found = {}
+    for table in tables.IN_LOADING_ORDER:
+        columns = ", ".join(table.columns)
+        found[table.name] = way.rows(f"select {columns} from twitter.{table.name} order by {columns}")
+    return found
+
+
+@ON_TANSU
+def test_two_transforms_that_touch_the_same_users_lose_no_update(way: Way, postgres: Any):
+    """Loaded by two drains at once in small batches, the tables are what one drain makes of it."""
+    way.produce(*(observation(i) for i in range(1, 121)))
+    with anew(way) as own:
+        own.land()
+    drain_anew(way)
+    expected = contents(way)
+    with psycopg.connect(postgres.superuser_dsn, autocommit=True) as superuser:
+        names = ", ".join(f"twitter.{table.name}" for table in tables.IN_LOADING_ORDER)
+        superuser.execute(f"truncate {names}, pipeline.observations".encode())
+        superuser.execute("delete from pipeline.cursors where stage = 'transform'")
+    (topic_id,) = way.rows("select distinct topic_id from pipeline.cursors")[0]
+    start = threading.Barrier(2)
+
+    def one(partition: int) -> None:
+        with anew(way) as own:
+            start.wait()
+            transform(
+                own.raw,
+                own.warehouse,
+                topic=way.topic,
+                partitions=[(topic_id, partition)],
+                batch_size=4,
+                warmth=BRIEF,
+            )
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(one, (0, 1)))
+    assert contents(way) == expected
+    assert all(a.balances for a in accounts(way.raw, way.warehouse))
+
+
+@ON_TANSU
+def test_a_deadlock_is_retried_and_costs_nothing(way: Way, postgres: Any):
+    """Our drains meet in one order; somebody else, who does not, makes one of them the victim."""
+    way.produce(envelope({"id": "1", "author_id": "1"}), envelope({"id": "2", "author_id": "2"}))
+    drain_anew(way)
+    newer = [{"id": str(i), "username": "new"} for i in (1, 2)]
+    way.produce(envelope({"id": "3"}, includes={"users": newer}, observed_at="2026-05-01T00:00:00Z"))
+    with anew(way) as own:
+        own.land()
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(postgres.superuser_dsn) as rival:
+        rival.execute("set deadlock_timeout = '60s'")  # so that the drain notices, and is the victim
+        rival.execute("update twitter.users set name = 'rival' where id = 2")
+        drain = in_background(pool, way, a_transform, BRIEF)
+        waiting = "select count(*) from pg_locks where not granted"
+        wait_until(lambda: way.rows(waiting) == [(1,)], 20, "the drain, waiting for the rival's row")
+        rival.execute("update twitter.users set name = 'rival' where id = 1")  # returns: the victim let go
+        rival.rollback()
+        drain.result(30)
+    assert way.rows("select id, username from twitter.users where id < 3 order by 1") == [
+        (1, "new"),
+        (2, "new"),
+    ]
+    assert way.rows("select count(*) from pipeline.dead_letters") == [(0,)]
+    assert way.tweet_ids() == [1, 2, 3]

@@ -1,0 +1,106 @@
+"""A drain stopped or killed at any of its steps: its successor is not held up, and nothing is lost or twice."""
+
+from itertools import count
+
+import psycopg
+import pytest
+
+from ..path.conftest import Way
+from .conftest import ON_TANSU, Oracle, StrikableDrains, anew, drain_anew
+
+A_FEW = {"landing": 6, "transform": 29}  # every how many steps; `make soak` takes every one
+EVERY = 1
+LEAST_STEPS = {"landing": 15, "transform": 40}
+
+
+def owns_a_partition(way: Way, stage: str) -> bool:
+    """Whether some drain took a partition of the stage since the reset."""
+    return bool(way.rows("select from pipeline.cursors where stage = %s and epoch > 0", stage))
+
+
+def next_run(way: Way, stage: str) -> None:
+    """What comes after a drain of the stage: its successor, and the stages behind it."""
+    if stage == "landing":
+        drain_anew(way)
+    else:
+        with anew(way) as successor:
+            successor.transform()
+
+
+def frozen_at_steps(stage: str, stride: int, way: Way, oracle: Oracle, strikable: StrikableDrains) -> None:
+    for number in count(1, stride):
+        oracle.reset(landing=stage == "landing")
+        told = strikable.run(way, stage, number, "SIGSTOP")
+        if told["state"] == "ended":
+            assert told["error"] is None, told
+            assert told["steps"] >= LEAST_STEPS[stage], f"void: only {told['steps']} steps"
+            return
+        when = told["struck"]
+        owned, finished = owns_a_partition(way, stage), oracle.has_moved_all(stage)
+        next_run(way, stage)
+        oracle.holds(f"successor of a drain frozen at {when}")
+        told = strikable.go_on()
+        assert told["state"] == "ended", when
+        overtaken = {"Fenced", psycopg.OperationalError.__name__} & set(told.get("kinds", ()))
+        assert overtaken if owned and not finished else overtaken or told["error"] is None, (when, told)
+        oracle.holds(f"a drain frozen at {when} went on")
+
+
+def killed_at_steps(stage: str, stride: int, way: Way, oracle: Oracle, strikable: StrikableDrains) -> None:
+    for number in count(1, stride):
+        oracle.reset(landing=stage == "landing")
+        told = strikable.run(way, stage, number, "SIGKILL")
+        if told["state"] == "ended":
+            assert told["error"] is None, told
+            assert told["steps"] >= LEAST_STEPS[stage], f"void: only {told['steps']} steps"
+            return
+        next_run(way, stage)
+        oracle.holds(f"replay after a kill at {told['struck']}")
+
+
+@ON_TANSU
+@pytest.mark.parametrize("stage", ["landing", "transform"])
+def test_a_drain_frozen_at_a_step_neither_blocks_its_successor_nor_writes_when_it_goes_on(
+    stage: str, way: Way, oracle: Oracle, strikable: StrikableDrains
+):
+    """The successor ends the frozen one's backend; whoever was overtaken ends fenced and leaves nothing."""
+    frozen_at_steps(stage, A_FEW[stage], way, oracle, strikable)
+
+
+@ON_TANSU
+@pytest.mark.parametrize("stage", ["landing", "transform"])
+def test_a_drain_killed_at_a_step_is_made_good_by_the_next_one(
+    stage: str, way: Way, oracle: Oracle, strikable: StrikableDrains
+):
+    """Between insert and cursor, between cursor and hint, inside a COPY: the replay ends as if nothing was."""
+    killed_at_steps(stage, A_FEW[stage], way, oracle, strikable)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_landing_frozen_at_every_step(way: Way, oracle: Oracle, strikable: StrikableDrains):
+    """Every single step of landing, on each broker."""
+    frozen_at_steps("landing", EVERY, way, oracle, strikable)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_landing_killed_at_every_step(way: Way, oracle: Oracle, strikable: StrikableDrains):
+    """Every single step of landing, on each broker."""
+    killed_at_steps("landing", EVERY, way, oracle, strikable)
+
+
+@ON_TANSU
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+def test_transform_frozen_at_every_step(way: Way, oracle: Oracle, strikable: StrikableDrains):
+    """Every single step of transform, which reads no broker."""
+    frozen_at_steps("transform", EVERY, way, oracle, strikable)
+
+
+@ON_TANSU
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+def test_transform_killed_at_every_step(way: Way, oracle: Oracle, strikable: StrikableDrains):
+    """Every single step of transform, which reads no broker."""
+    killed_at_steps("transform", EVERY, way, oracle, strikable)

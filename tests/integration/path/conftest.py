@@ -1,0 +1,118 @@
+"""Envelopes, a topic to put them in, and a brief way through the drains."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import psycopg
+import pytest
+from confluent_kafka import Producer
+
+from twitter_pipeline.landing.drain import Landed, land
+from twitter_pipeline.streaming import cursors
+from twitter_pipeline.streaming.flood import FloodGate
+from twitter_pipeline.streaming.warmth import Warmth
+from twitter_pipeline.transform.drain import Transformed, transform
+
+BRIEF = Warmth(stay_seconds=20, quiet_seconds=0.2)
+OPEN_GATE = 1.0
+
+
+def envelope(
+    tweet: dict[str, Any] | None, *, observed_at: str | None = "2026-01-02T03:04:05Z", **parts: Any
+) -> bytes:
+    """An envelope around a tweet (None: of kind includes)."""
+    document: dict[str, Any] = {
+        "envelope_version": 1,
+        "kind": "includes" if tweet is None else "tweet",
+        "requested": None,
+        "provenance": {
+            "rule": "rule",
+            "source": "search",
+            "endpoint": "/",
+            "request_id": "r",
+            "observed_at": observed_at,
+        },
+        **parts,
+    }
+    if tweet is not None:
+        document["tweet"] = tweet
+    return json.dumps(document).encode()
+
+
+@dataclass
+class Way:
+    """The way of a tweet from one topic on, over real servers."""
+
+    kafka: dict[str, Any]
+    topic: str
+    raw: Any
+    warehouse: psycopg.Connection[Any]
+    dsn: str
+    mongo_uri: str
+    ends: dict[int, int] = field(default_factory=dict)
+
+    def produce(self, *values: bytes | None) -> list[tuple[int, int]]:
+        """Send messages and wait until all are acknowledged; returns their (partition, offset)."""
+        places: dict[int, tuple[int, int]] = {}
+
+        def on_delivery(error: Any, message: Any, number: int) -> None:
+            assert error is None
+            places[number] = (message.partition(), message.offset())
+            self.ends[message.partition()] = max(self.ends.get(message.partition(), 0), message.offset() + 1)
+
+        producer = Producer({**self.kafka, "acks": "all"})
+        for number, value in enumerate(values):
+            producer.produce(
+                self.topic, value=value, partition=number % 2, on_delivery=partial(on_delivery, number=number)
+            )
+            producer.poll(0)
+        assert producer.flush(20) == 0
+        return [places[number] for number in sorted(places)]
+
+    def land(self, **options: Any) -> Landed:
+        """Land until everything that was produced is landed; returns the sum of what the drains did."""
+        options.setdefault("flood", FloodGate("landing", ratio=OPEN_GATE))
+        total = Landed()
+        for _ in range(20):
+            done = land(self.kafka, self.raw, self.warehouse, topic=self.topic, warmth=BRIEF, **options)
+            total.read += done.read
+            total.duplicates += done.duplicates
+            positions = cursors.positions(self.warehouse, "landing")
+            if all(positions[done.topic_id, p] >= end for p, end in self.ends.items()):
+                return total
+        raise AssertionError(f"landing did not reach {self.ends}: {positions}")
+
+    def transform(self, **options: Any) -> Transformed:
+        options.setdefault("flood", FloodGate("transform", ratio=OPEN_GATE))
+        return transform(self.raw, self.warehouse, self.kafka, topic=self.topic, warmth=BRIEF, **options)
+
+    def drain(self) -> None:
+        self.land()
+        self.transform()
+
+    def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self.warehouse.execute(query.encode(), parameters).fetchall()
+
+    def tweet_ids(self) -> list[int]:
+        return [i for (i,) in self.rows("select id from twitter.tweets order by id")]
+
+
+@pytest.fixture
+def make_way(mongo: Any, postgres: Any) -> Iterator[Callable[..., Way]]:
+    with psycopg.connect(postgres.dsn, autocommit=True) as warehouse:
+
+        def make(broker: Any) -> Way:
+            topic = broker.create_topic(partitions=2)
+            broker_config = {"bootstrap.servers": broker.bootstrap}
+            return Way(broker_config, topic, mongo.database, warehouse, postgres.dsn, mongo.uri)
+
+        yield make
+
+
+@pytest.fixture
+def way(kafka: Any, make_way: Callable[..., Way]) -> Way:
+    """The way over a topic of this test's own, on each broker."""
+    return make_way(kafka)

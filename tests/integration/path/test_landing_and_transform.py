@@ -1,0 +1,184 @@
+"""From Kafka to the tables: everything arrives, once, and nothing bad takes its neighbours along."""
+
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+from pymongo.errors import PyMongoError
+
+from twitter_pipeline.accounting import accounts
+from twitter_pipeline.landing.documents import Coordinate
+from twitter_pipeline.streaming.flood import Flood, FloodGate
+
+from .conftest import Way, envelope
+
+MALFORMED = {
+    "empty": b"",
+    "null_message": None,
+    "not_utf8": b'{"envelope_version": 1, "text": "\xff\xfe"}',
+    "not_json": envelope({"id": "77", "text": "cut"})[:-20],
+    "shape": b'{"data": null}',
+    "id_range": envelope({"id": "9223372036854775808", "text": "too far"}),
+    "version": envelope({"id": "78"}).replace(b'"envelope_version": 1', b'"envelope_version": 9'),
+    "nesting": b'{"envelope_version": 1, "kind": "tweet", "provenance": {}, "x": '
+    + b"[" * 3000
+    + b"]" * 3000
+    + b"}",
+}
+
+
+def test_every_malformed_message_is_one_dead_letter_and_its_neighbours_load(way: Way):
+    """Bytes, coordinates and reason are kept; the partition goes on behind it."""
+    values = [
+        envelope({"id": "1", "text": "before"}),
+        *MALFORMED.values(),
+        envelope({"id": "2", "text": "after"}),
+    ]
+    places = way.produce(*values)
+    way.drain()
+    letters = {d["_id"]: d for d in way.raw.dead_letters.find()}
+    topic_id = way.rows("select topic_id from pipeline.cursors limit 1")[0][0]
+    for (reason, value), place in zip(MALFORMED.items(), places[1:-1], strict=True):
+        letter = letters.pop(Coordinate(topic_id, *place).key)
+        assert (letter["reason"], letter["payload"]) == (reason, value)
+    assert not letters
+    assert way.tweet_ids() == [1, 2]
+    assert all(a.balances for a in accounts(way.raw, way.warehouse))
+
+
+def test_nul_and_lone_surrogates_in_text_are_a_sanitised_row(way: Way):
+    """The row loads without what PostgreSQL cannot hold; raw keeps the bytes as they came."""
+    value = envelope({"id": "5", "text": "a\x00b\ud83dc"})
+    way.produce(value)
+    way.drain()
+    assert way.rows("select text, is_sanitized from twitter.tweets") == [("ab\ufffdc", True)]
+    assert way.raw.raw_tweets.find_one({"tweet_id": 5})["envelope"] == value
+
+
+def test_an_envelope_that_lands_but_cannot_be_read_is_quarantined_in_the_same_transaction(way: Way):
+    """Landing looks at ids and shape, transform at fields: what only transform refuses ends in PostgreSQL."""
+    value = envelope({"id": "6", "text": {"not": "text"}})
+    way.produce(envelope({"id": "5"}), value, envelope({"id": "7"}))
+    way.drain()
+    assert way.tweet_ids() == [5, 7]
+    assert way.rows("select reason, payload from pipeline.dead_letters") == [("shape", value)]
+    assert all(a.balances for a in accounts(way.raw, way.warehouse))
+
+
+def test_a_row_that_postgresql_refuses_is_narrowed_down_to_itself(way: Way, postgres):
+    """Nobody foresaw the refusal; the batch is halved until the record stands alone, the others load."""
+    with psycopg.connect(postgres.superuser_dsn, autocommit=True) as superuser:
+        superuser.execute("alter table twitter.tweets add check (text <> 'forbidden')")
+    way.produce(*(envelope({"id": str(i), "text": "forbidden" if i == 13 else "fine"}) for i in range(1, 41)))
+    way.drain()
+    assert way.tweet_ids() == [i for i in range(1, 41) if i != 13]
+    ((reason, detail),) = way.rows("select reason, detail from pipeline.dead_letters")
+    assert reason == "refused"
+    assert "check constraint" in detail
+    assert all(a.balances for a in accounts(way.raw, way.warehouse))
+
+
+def test_draining_again_changes_nothing(way: Way):
+    """A redelivery is the same document, a replay writes no row: same contents, same transaction ids."""
+    way.produce(
+        *(
+            envelope({"id": str(i), "text": "t", "author_id": "9", "public_metrics": {"like_count": i}})
+            for i in range(1, 30)
+        )
+    )
+    way.drain()
+    look = "select id, xmin::text, ctid::text, loaded_at from twitter.tweets order by id"
+    before = way.rows(look)
+    way.warehouse.execute("update pipeline.cursors set next_offset = start_offset")
+    landed = way.land()
+    assert (landed.read, landed.duplicates) == (29, 29)
+    way.transform()
+    assert way.rows(look) == before
+    assert way.raw.raw_tweets.count_documents({}) == 29
+
+
+def test_two_payloads_under_one_coordinate_are_an_incident_and_not_a_duplicate(way: Way):
+    """What was landed first stays, the other is kept as a dead letter that says so."""
+    ((partition, offset),) = way.produce(envelope({"id": "1", "text": "true"}))
+    way.land()
+    topic_id = way.rows("select topic_id from pipeline.cursors limit 1")[0][0]
+    key = Coordinate(topic_id, partition, offset).key
+    way.raw.raw_tweets.update_one({"_id": key}, {"$set": {"sha256": "another"}})
+    way.warehouse.execute("update pipeline.cursors set next_offset = start_offset")
+    way.land()
+    assert way.raw.dead_letters.find_one({"_id": f"{key}/conflict"})["reason"] == "coordinate_conflict"
+
+
+def test_a_flood_of_bad_records_stops_the_stage_before_a_cursor_moves(way: Way):
+    """A changed source must not drain the topic into the dead letters."""
+    way.produce(*(b"<html>503</html>" for _ in range(80)))
+    with pytest.raises(Flood, match="80 of 80"):
+        way.land(flood=FloodGate("landing", ratio=0.5, least=50))
+    assert way.raw.dead_letters.count_documents({}) == 0
+    assert {n for (n,) in way.rows("select next_offset from pipeline.cursors")} == {0}
+
+
+def test_a_removed_tweet_does_not_come_back(way: Way):
+    """Deletion is absorbing: neither as data nor as an include of another tweet, and the books still balance."""
+    way.warehouse.execute("insert into pipeline.tombstones (tweet_id, reason) values (4, 'deleted')")
+    tweet = {
+        "id": "4",
+        "text": "gone",
+        "entities": {"hashtags": [{"tag": "x"}]},
+        "public_metrics": {"like_count": 1},
+    }
+    way.produce(envelope(tweet), envelope({"id": "5", "text": "re"}, includes={"tweets": [tweet]}))
+    way.drain()
+    assert way.tweet_ids() == [5]
+    assert way.rows("select count(*) from twitter.tweet_hashtags") == [(0,)]
+    assert way.rows("select count(*) from twitter.tweet_metrics") == [(0,)]
+    assert all(a.balances for a in accounts(way.raw, way.warehouse))
+
+
+def test_transform_reads_nothing_beyond_landings_cursor(way: Way):
+    """Unordered inserts become visible in any order: a document past the cursor may have missing neighbours."""
+    way.produce(*(envelope({"id": str(i)}) for i in range(1, 9)))
+    way.land()
+    way.warehouse.execute(
+        "update pipeline.cursors set next_offset = 2 where stage = 'landing' and next_offset > 2"
+    )
+    way.transform()
+    assert len(way.tweet_ids()) == 4
+
+
+def test_envelopes_without_a_tweet_are_accounted_for(way: Way):
+    """Includes that no tweet of the page needs travel alone."""
+    way.produce(
+        envelope(None, includes={"users": [{"id": "3", "username": "u"}], "tweets": [{"id": "8"}]}),
+        envelope(None),
+    )
+    way.drain()
+    assert way.rows("select id, is_collected from twitter.tweets") == [(8, False)]
+    assert [a.loaded for a in accounts(way.raw, way.warehouse) if a.consumed] == [1, 1]
+    assert all(a.balances for a in accounts(way.raw, way.warehouse))
+
+
+def test_an_unknown_observation_time_ranks_oldest(way: Way):
+    """An archive without a time never overwrites what was observed, whichever comes first."""
+    for order in (("2026-01-01T00:00:00Z", None), (None, "2026-01-01T00:00:00Z")):
+        tweet_id = str(10 + (order[0] is None))
+        for at in order:
+            likes = 1 if at is None else 9
+            way.produce(envelope({"id": tweet_id, "public_metrics": {"like_count": likes}}, observed_at=at))
+            way.drain()
+    assert (
+        way.rows("select like_count, twitter.observed_at(metrics_version) from twitter.tweets")
+        == [(9, datetime(2026, 1, 1, tzinfo=UTC))] * 2
+    )
+
+
+def test_a_fault_of_the_infrastructure_is_raised_and_never_dead_lettered(way: Way):
+    """A MongoDB that refuses is no reason to lose a record: the cursor stays, the next drain lands it."""
+    way.produce(envelope({"id": "1"}))
+    unreachable = way.raw.client.__class__("mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=300")["tweets"]
+    reachable, way.raw = way.raw, unreachable
+    with pytest.raises(PyMongoError):
+        way.land()
+    way.raw = reachable
+    way.drain()
+    assert way.tweet_ids() == [1]

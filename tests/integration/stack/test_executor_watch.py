@@ -1,0 +1,73 @@
+"""A stuck executor is noticed by its effect in Airflow's database, and a busy one is left alone."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from twitter_pipeline.stack.executor_watch import GRACE_SECONDS, ExecutorWatch
+
+TASKS = "create table task_instance (state text, queued_dttm timestamptz, start_date timestamptz)"
+
+
+class Watched:
+    """A watch over a database with Airflow's columns; `restarts` counts, `now` is its clock."""
+
+    def __init__(self, dsn: str) -> None:
+        self.connection = psycopg.connect(dsn, autocommit=True)
+        self.restarts, self.now = 0, 0.0
+        self.watch = ExecutorWatch(dsn, slots=2, restart=self._restart, clock=lambda: self.now)
+
+    def _restart(self) -> None:
+        self.restarts += 1
+
+    def task(self, state: str, queued_seconds: int, started_seconds: int | None = None) -> None:
+        self.connection.execute(
+            "insert into task_instance values (%s, now() - make_interval(secs => %s), now() - make_interval(secs => %s))",
+            (state, queued_seconds, started_seconds),
+        )
+
+
+@pytest.fixture
+def watched(postgres: Any) -> Iterator[Watched]:
+    watched = Watched(postgres.superuser_dsn)
+    with watched.connection:
+        yield watched
+
+
+def test_no_tables_yet_is_no_trouble(watched: Watched) -> None:
+    """Airflow's database may still be on its way."""
+    assert not watched.watch.look()
+
+
+def test_queued_tasks_that_nobody_starts_while_slots_are_free_restart_the_scheduler_once(
+    watched: Watched,
+) -> None:
+    """And the new scheduler gets time before it is judged again."""
+    watched.connection.execute(TASKS)
+    watched.task("queued", 40)
+    watched.task("running", 300, 290)
+    assert watched.watch.look()
+    assert not watched.watch.look()
+    watched.now += GRACE_SECONDS + 1
+    assert watched.watch.look()
+    assert watched.restarts == 2
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [
+        [("queued", 5, None)],
+        [("queued", 40, None), ("success", 60, 3)],
+        [("queued", 40, None), ("running", 90, 80), ("running", 90, 80)],
+        [("running", 400, 390)],
+    ],
+    ids=["just queued", "others start", "all slots busy", "only a long task"],
+)
+def test_a_busy_executor_is_left_alone(watched: Watched, tasks: list[tuple[str, int, int | None]]) -> None:
+    """Waiting for a slot, or a moment, is no fault."""
+    watched.connection.execute(TASKS)
+    for task in tasks:
+        watched.task(*task)
+    assert not watched.watch.look()

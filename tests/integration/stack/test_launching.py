@@ -1,0 +1,155 @@
+"""Starting, killing and stopping a small stack of real servers by the launcher itself."""
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from twitter_pipeline import settings
+from twitter_pipeline.settings import Settings
+from twitter_pipeline.stack import launcher, postgresql, status
+from twitter_pipeline.stack.orphans import marked_processes
+from twitter_pipeline.stack.servers import RunningServer, StackError, free_port, wait_until
+from twitter_pipeline.stack.services import Stack, assemble
+from twitter_pipeline.stack.supervision import Supervisor
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Settings]:
+    """Settings of a stack in a folder with a space and a percent sign in its name; whatever runs is ended after."""
+    home = tmp_path / "a home of 100%"
+    ports = {f"PIPELINE_PORT_{name.upper()}": str(free_port()) for name in settings.PORTED}
+    given = settings.load(
+        {"PIPELINE_HOME": str(home), "PIPELINE_BROKER": "tansu"} | ports, launched=False, root=tmp_path
+    )
+    yield given
+    launcher.down(given, lambda _: None)
+    assert marked_processes(str(home)) == []
+
+
+def _some(*names: str) -> Callable[[Settings], Stack]:
+    def assembled(given: Settings) -> Stack:
+        whole = assemble(given)
+        return replace(whole, services=tuple(s for s in whole.services if s.name in names), steps=())
+
+    return assembled
+
+
+def _pid(given: Settings, name: str) -> int:
+    return int(Supervisor(given.home).states()[name]["pid"])
+
+
+def test_up_is_idempotent_and_down_ends_all_and_leaves_the_data(small: Settings) -> None:
+    """A second `up` changes nothing; `down` leaves no process; a third `up` goes on with the same data."""
+    said: list[str] = []
+    parts = _some("broker", "simulator", "postgres")
+    launcher.up(small, said.append, parts)
+    before = {name: _pid(small, name) for name in ("broker", "simulator", "postgres")}
+    launcher.up(small, said.append, parts)
+    assert {name: _pid(small, name) for name in before} == before
+    assert launcher.down(small, said.append)
+    assert marked_processes(str(small.home)) == []
+    assert not any(psutil.pid_exists(pid) for pid in before.values())
+    assert (small.home / "postgres" / "data" / "PG_VERSION").exists()
+    assert not launcher.down(small, said.append)
+
+
+def test_a_killed_service_is_back_and_counted(small: Settings) -> None:
+    """kill -9 of a service: the supervisor starts it again, and status shows the restart."""
+    stack = launcher.up(small, lambda _: None, _some("sns"))
+    killed = _pid(small, "sns")
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: _pid(small, "sns") not in {0, killed} and stack.services[0].server.ready(), 20, "sns")
+    assert status.picture(small)["broker"]["kind"] == "tansu"
+    shown = status._service(small, stack.services[0], Supervisor(small.home).states()["sns"])
+    assert (shown["state"], shown["restarts"]) == ("ready", 1)
+
+
+def test_a_killed_supervisor_leaves_services_that_the_next_up_replaces(small: Settings) -> None:
+    """After kill -9 of the supervisor its services run on, are shown so, and `up` ends them and starts anew."""
+    parts = _some("broker", "simulator")
+    launcher.up(small, lambda _: None, parts)
+    orphan = _pid(small, "broker")
+    os.kill(int((small.run / "supervisord.pid").read_text()), signal.SIGKILL)
+    wait_until(lambda: not Supervisor(small.home).answers(), 10, "the end of the supervisor")
+    assert status._unsupervised(small)["broker"]["pid"] == orphan
+    launcher.up(small, lambda _: None, parts)
+    assert _pid(small, "broker") != orphan
+    assert not psutil.pid_exists(orphan) or psutil.Process(orphan).status() == psutil.STATUS_ZOMBIE
+
+
+def test_down_ends_what_a_killed_supervisor_left(small: Settings) -> None:
+    """`down` finds services by their marks when nobody supervises them any more."""
+    launcher.up(small, lambda _: None, _some("postgres"))
+    os.kill(int((small.run / "supervisord.pid").read_text()), signal.SIGKILL)
+    wait_until(lambda: not Supervisor(small.home).answers(), 10, "the end of the supervisor")
+    assert launcher.down(small, lambda _: None)
+    assert marked_processes(str(small.home)) == []
+
+
+def test_a_service_that_cannot_start_leaves_nothing_running(small: Settings) -> None:
+    """One service that ends again and again: the error shows the end of its log, and the others are stopped."""
+
+    def broken(given: Settings) -> Stack:
+        stack = _some("sns", "simulator")(given)
+        simulator = stack.nodes["simulator"]
+        wrong = replace(simulator.server, tweets_per_second="many")
+        return replace(stack, services=(stack.nodes["sns"], replace(simulator, server=wrong)))
+
+    with pytest.raises(StackError, match=r"(?s)simulator ends again and again.*many"):
+        launcher.up(small, lambda _: None, broken)
+    assert marked_processes(str(small.home)) == []
+
+
+def test_an_occupied_port_starts_nothing(small: Settings) -> None:
+    """`up` names the port's owner and the setting, before any process is started."""
+    with (
+        socket.create_server(("127.0.0.1", small.port("sns"))),
+        pytest.raises(StackError, match=rf"pid {os.getpid()}.*PIPELINE_PORT_SNS"),
+    ):
+        launcher.up(small, lambda _: None, _some("sns", "simulator"))
+    assert marked_processes(str(small.home)) == []
+
+
+def test_changed_settings_restart_what_runs(small: Settings) -> None:
+    """`up` after a change of settings ends the old processes and starts with the new ones."""
+    launcher.up(small, lambda _: None, _some("simulator"))
+    moved = replace(small, ports=dict(small.ports) | {"simulator": free_port()})
+    stack = launcher.up(moved, lambda _: None, _some("simulator"))
+    assert stack.services[0].server.ready()
+    assert not assemble(small).nodes["simulator"].server.ready()
+
+
+def test_clean_removes_the_home_and_nothing_else(small: Settings, tmp_path: Path) -> None:
+    """`clean` stops the stack and removes its folder; a folder that is none of its own is refused."""
+    launcher.up(small, lambda _: None, _some("simulator"))
+    launcher.clean(small, lambda _: None)
+    assert not small.home.exists()
+    stranger = tmp_path / "documents"
+    stranger.mkdir()
+    (stranger / "thesis").touch()
+    with pytest.raises(StackError, match="does not look like"):
+        launcher.clean(replace(small, home=stranger), lambda _: None)
+    assert (stranger / "thesis").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to step down")
+def test_postgresql_steps_down_without_user_namespaces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where namespaces are forbidden, as in most containers, root's PostgreSQL runs as nobody in root's own folder."""
+    works = postgresql._works
+    monkeypatch.setattr(postgresql, "_works", lambda command: command[0] != "unshare" and works(command))
+    postgresql.stepping_down.cache_clear()
+    tmp_path.chmod(0o700)
+    server = postgresql.PostgreSQL(tmp_path / "data", free_port(), "secret", durable=False)
+    try:
+        with RunningServer(server, tmp_path / "log") as running:
+            assert psutil.Process(running.pid).uids().effective != 0
+    finally:
+        postgresql.stepping_down.cache_clear()

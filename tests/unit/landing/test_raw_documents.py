@@ -1,0 +1,84 @@
+"""What a message becomes in MongoDB, and what it is refused for."""
+
+import json
+import random
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from bson import Binary
+
+from twitter_pipeline.landing.documents import Coordinate, Unlandable, dead_letter, offset_of, raw_document
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+AT = Coordinate("topic", 3, 42)
+
+
+def envelope(**changes: Any) -> bytes:
+    parts = {
+        "envelope_version": 1,
+        "kind": "tweet",
+        "tweet": {"id": "20", "author_id": "12"},
+        "provenance": {
+            "rule": "r",
+            "source": "search",
+            "request_id": "q",
+            "observed_at": "2026-01-02T03:04:05Z",
+        },
+    }
+    return json.dumps({k: v for k, v in (parts | changes).items() if v is not ...}).encode()
+
+
+def test_a_document_keeps_the_bytes_and_knows_what_people_search_for():
+    """Ids are numbers, times are aware, the envelope is as it came."""
+    value = envelope(unknown={"kept": True})
+    document = raw_document(value, AT, NOW)
+    assert document["envelope"] == Binary(value)
+    assert (document["tweet_id"], document["author_id"]) == (20, 12)
+    assert document["observed_at"] == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert (document["_id"], document["rule"], document["landed_at"]) == (AT.key, "r", NOW)
+
+
+def test_keys_sort_like_offsets_and_tell_them():
+    """The order of the ids is the order in which transform reads."""
+    offsets = [0, 9, 10, 99, 2**31, 2**63 - 1, *(random.Random(7).randrange(2**63) for _ in range(50))]
+    keys = [Coordinate("topic", 3, offset).key for offset in sorted(offsets)]
+    assert keys == sorted(keys)
+    assert [offset_of(key) for key in keys] == sorted(offsets)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, "null_message"),
+        (b"", "empty"),
+        (b" \n", "empty"),
+        (b'"\xff"', "not_utf8"),
+        (envelope()[:-1], "not_json"),
+        (b"[]", "shape"),
+        (envelope(kind="tweet", tweet=...), "shape"),
+        (envelope(kind="includes"), "shape"),
+        (envelope(kind="user"), "shape"),
+        (envelope(provenance=...), "shape"),
+        (envelope(envelope_version=2), "version"),
+        (envelope(tweet={"id": "9223372036854775808"}), "id_range"),
+        (envelope(tweet={"id": "-1"}), "id_range"),
+        (envelope(tweet={"id": "twenty"}), "id_range"),
+    ],
+)
+def test_what_is_no_envelope_is_refused_with_a_stable_reason(value: bytes | None, reason: str):
+    """The reason is what dead letters are counted by; the letter keeps the bytes, the time and the stage."""
+    with pytest.raises(Unlandable) as refused:
+        raw_document(value, AT, NOW)
+    assert refused.value.reason == reason
+    letter = dead_letter(value, AT, refused.value.reason, str(refused.value))
+    assert (letter["_id"], letter["stage"]) == (AT.key, "landing")
+    assert letter["payload"] == (None if value is None else Binary(value))
+    assert letter["failed_at"].tzinfo is not None
+    assert letter["detail"]
+
+
+def test_a_bad_author_id_costs_the_author_and_not_the_tweet():
+    """Landing needs the id of the tweet; what else is wrong with it is transform's to judge."""
+    document = raw_document(envelope(tweet={"id": "20", "author_id": "nobody"}), AT, NOW)
+    assert (document["tweet_id"], document["author_id"]) == (20, None)

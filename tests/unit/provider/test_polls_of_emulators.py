@@ -1,0 +1,195 @@
+"""Other servers that speak the X API do less than X; a poll of them ends, and loses nothing."""
+
+import contextlib
+import random
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_twitter.client import XClient
+from airflow_provider_twitter.poll import Checkpoint, poll
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def clock() -> datetime:
+    return NOW
+
+
+@pytest.fixture
+def shuffled() -> list[int]:
+    ids = list(range(1, 48))
+    random.Random(7).shuffle(ids)
+    return ids
+
+
+@pytest.mark.parametrize("honours", [(), ("since_id",), ("until_id",), ("since_id", "until_id")])
+def test_unsorted_pages_are_all_read(
+    x: Any,
+    client: XClient,
+    books: Any,
+    sink: Any,
+    emulator: Any,
+    shuffled: list[int],
+    honours: tuple[str, ...],
+) -> None:
+    """Pages in no order are read to the last, and since_id becomes the highest id."""
+    x.behaves(emulator(shuffled, honours=honours))
+    result = poll(client, "coffee", books, sink, clock=clock, page_size=10)
+    assert sorted(sink.ids) == sorted(shuffled)
+    assert (result.ended, books.checkpoint) == ("last_page", Checkpoint(since_id=47))
+
+
+def test_an_interrupted_poll_of_an_unsorted_server_starts_over(
+    x: Any, client: XClient, books: Any, sink: Any, emulator: Any, shuffled: list[int]
+) -> None:
+    """Where pages come in no order, no id says how far a poll was: it begins again and loses nothing."""
+    x.behaves(emulator(shuffled, honours=("since_id", "until_id")))
+    sink.break_after = 2
+    with pytest.raises(ConnectionError):
+        poll(client, "coffee", books, sink, clock=clock, page_size=10)
+    sink.break_after = None
+    poll(client, "coffee", books, sink, clock=clock, page_size=10)
+    assert set(sink.ids) == set(shuffled)
+
+
+def test_an_order_that_was_not_shown_is_not_believed(
+    x: Any, client: XClient, books: Any, sink: Any, emulator: Any
+) -> None:
+    """A few small ids that happen to fall do not prove a server that sorts: an interrupted poll starts over."""
+    x.behaves(emulator([3, 1, 2], honours=("since_id", "until_id")))
+    sink.break_after = 2
+    with pytest.raises(ConnectionError):
+        poll(client, "coffee", books, sink, clock=clock, page_size=1)
+    sink.break_after = None
+    poll(client, "coffee", books, sink, clock=clock, page_size=1)
+    assert set(sink.ids) == {1, 2, 3}
+
+
+def test_a_tweet_added_at_the_end_is_found(
+    x: Any, client: XClient, books: Any, sink: Any, emulator: Any
+) -> None:
+    """A server that ignores since_id and appends what is new is read to its last page."""
+    emulated = emulator([5, 4, 3, 2, 1])
+    x.behaves(emulated)
+    poll(client, "coffee", books, sink, clock=clock, page_size=1)
+    emulated.ids.append(10_001)
+    poll(client, "coffee", books, sink, clock=clock, page_size=1)
+    assert 10_001 in sink.ids
+
+
+def test_a_server_that_ignores_since_id_is_read_down_to_the_known(
+    x: Any, client: XClient, books: Any, sink: Any, emulator: Any
+) -> None:
+    """Once a hundred tweets came newest first, a page with nothing above the checkpoint ends the poll."""
+    x.behaves(emulator(range(1, 1001), honours=("sorting",)))
+    books.checkpoint = Checkpoint(since_id=985)
+    result = poll(client, "coffee", books, sink, clock=clock, page_size=10)
+    assert (result.pages, result.ended) == (10, "nothing_new")
+    assert books.checkpoint == Checkpoint(since_id=1000)
+
+
+def test_a_server_that_ignores_until_id_is_read_from_the_top_again(
+    x: Any, client: XClient, books: Any, sink: Any, emulator: Any
+) -> None:
+    """Resuming below an id on a server that knows no such thing reads more, never less."""
+    x.behaves(emulator(range(1, 31), honours=("sorting",)))
+    books.checkpoint = Checkpoint(until_id=11, newest_id=30)
+    result = poll(client, "coffee", books, sink, clock=clock, page_size=10)
+    assert set(sink.ids) == set(range(1, 31))
+    assert result.ended == "last_page"
+
+
+def test_a_page_that_repeats_for_ever_ends_the_poll(x: Any, client: XClient, books: Any, sink: Any) -> None:
+    """The same page again, whatever the token, is asked for a bounded number of times."""
+    x.answers({"data": [{"id": "9"}, {"id": "8"}], "meta": {"next_token": "again"}})
+    result = poll(client, "coffee", books, sink, clock=clock)
+    assert (result.ended, sink.ids) == ("nothing_new", [9, 8])
+    assert len(x.asked) <= 3
+    assert books.checkpoint == Checkpoint(since_id=9)
+
+
+def test_a_token_that_loops_does_not_hide_what_is_below(
+    x: Any, client: XClient, books: Any, sink: Any, emulator: Any
+) -> None:
+    """Where tokens lead in a circle the poll goes on by id, and reaches the last tweet."""
+    honest = emulator(range(1, 51), honours=("until_id", "sorting"))
+
+    def looping(handled: Any, asked: Any) -> None:
+        if int(asked.params.get("next_token", "0")) >= 10:
+            asked.params["next_token"] = "10"
+        honest(handled, asked)
+
+    x.behaves(looping)
+    result = poll(client, "coffee", books, sink, clock=clock, page_size=10)
+    assert sorted(sink.ids) == list(range(1, 51))
+    assert result.ended == "last_page"
+
+
+def test_an_empty_page_with_a_token_is_not_the_end(x: Any, client: XClient, books: Any, sink: Any) -> None:
+    """Fewer tweets than asked for, even none, do not mean the last page."""
+    x.answers({"data": [{"id": "9"}], "meta": {"next_token": "a"}})
+    x.answers({"meta": {"result_count": 0, "next_token": "b"}})
+    x.answers({"data": [{"id": "8"}], "meta": {}})
+    assert poll(client, "coffee", books, sink, clock=clock).ended == "last_page"
+    assert sink.ids == [9, 8]
+
+
+def test_empty_pages_with_ever_new_tokens_end(x: Any, client: XClient, books: Any, sink: Any) -> None:
+    """A server that has nothing and always one page more is left after a few."""
+    numbers = iter(range(10_000))
+    x.behaves(lambda handled, asked: handled.send(b'{"meta":{"next_token":"%d"}}' % next(numbers)))
+    assert poll(client, "coffee", books, sink, clock=clock).ended == "nothing_new"
+    assert len(x.asked) < 10
+
+
+def test_tweets_without_usable_ids_are_passed_on(x: Any, client: XClient, books: Any, sink: Any) -> None:
+    """Left-out fields, even ids, neither stop a poll nor drop the tweet."""
+    x.answers({"data": [{"text": "no id"}, {"id": "7"}], "meta": {}})
+    poll(client, "coffee", books, sink, clock=clock)
+    assert len(sink.messages) == 2
+    assert books.noted("page_acknowledged")[0]["tweet_ids"] == [7]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    ids=st.lists(st.integers(1, 10_000), unique=True, max_size=40),
+    later=st.lists(st.integers(10_001, 20_000), unique=True, max_size=20),
+    honours=st.sets(st.sampled_from(["since_id", "until_id", "sorting"])),
+    page_size=st.integers(1, 15),
+    break_after=st.integers(0, 4),
+)
+def test_whatever_a_server_ignores_nothing_is_lost(
+    x: Any,
+    client: XClient,
+    emulator: Any,
+    books: Any,
+    sink: Any,
+    ids: list[int],
+    later: list[int],
+    honours: set[str],
+    page_size: int,
+    break_after: int,
+) -> None:
+    """Interrupted anywhere and repeated, polls of any such server bring every tweet and come to an end."""
+    server, own_books, own_sink = (
+        emulator(ids, honours=sorted(honours)),
+        type(books)(),
+        type(sink)(break_after),
+    )
+    x.now_behaves(server)
+
+    def poll_once() -> None:
+        poll(client, "coffee", own_books, own_sink, clock=clock, page_size=page_size)
+
+    with contextlib.suppress(ConnectionError):
+        poll_once()
+    own_sink.break_after = None
+    poll_once()
+    server.ids += later
+    poll_once()
+    poll_once()
+    assert set(own_sink.ids) == {*ids, *later}

@@ -1,0 +1,206 @@
+"""Triggers are iterated here without a triggerer, the doorbell with a probe that a test moves."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+from airflow_provider_twitter.triggers import kafka_lag
+from airflow_provider_twitter.triggers.kafka_lag import KafkaLagTrigger
+from airflow_provider_twitter.triggers.rate_limit_reset import RateLimitResetTrigger
+
+
+async def rings(trigger: Any, count: int, within_seconds: float) -> list[TriggerEvent]:
+    """The first events of a trigger, or those that came in time."""
+    events: list[TriggerEvent] = []
+    running: AsyncIterator[TriggerEvent] = trigger.run()
+    try:
+        async with asyncio.timeout(within_seconds):
+            while len(events) < count:
+                events.append(await anext(running))
+    except TimeoutError:
+        pass
+    finally:
+        await running.aclose()  # type: ignore[attr-defined]
+    return events
+
+
+class MovedProbe:
+    """Says what the test put into it; may be broken."""
+
+    def __init__(self) -> None:
+        self.lag: dict[int, int] = {}
+        self.broken = False
+        self.asked = 0
+        self.closed = threading.Event()
+
+    def lagging(self, wait_seconds: float) -> dict[int, int]:
+        self.asked += 1
+        if self.broken:
+            raise RuntimeError("broker is gone")
+        if not self.lag:
+            time.sleep(wait_seconds)
+        return dict(self.lag)
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+@pytest.fixture
+def probe() -> MovedProbe:
+    return MovedProbe()
+
+
+@pytest.fixture
+def doorbell(probe: MovedProbe, monkeypatch: pytest.MonkeyPatch) -> Callable[..., KafkaLagTrigger]:
+    """Makes doorbells whose probe is the test's."""
+
+    async def open_probe(self: KafkaLagTrigger) -> MovedProbe:
+        if probe.broken:
+            raise ConnectionError("no connection of Airflow")
+        return probe
+
+    monkeypatch.setattr(KafkaLagTrigger, "open_probe", open_probe)
+    monkeypatch.setattr(kafka_lag, "_outage_pause", lambda outages: 0.01 * outages)
+
+    def make(**options: Any) -> KafkaLagTrigger:
+        ids = {"kafka_conn_id": "pipeline_kafka", "topic": "raw-tweets", "group_id": "landing"}
+        return KafkaLagTrigger(**{**ids, "interval_seconds": 0.05, **options})
+
+    return make
+
+
+def test_the_doorbell_rings_while_a_lag_lasts(doorbell: Any, probe: MovedProbe) -> None:
+    """It rings at once and then every interval, with a reference and no message."""
+    probe.lag = {1: 42}
+    started = time.monotonic()
+    events = asyncio.run(rings(doorbell(), 3, 2))
+    assert [event.payload for event in events] == [
+        {"topic": "raw-tweets", "group_id": "landing", "partitions": {"1": 42}}
+    ] * 3
+    assert 0.09 <= time.monotonic() - started < 1
+
+
+def test_the_doorbell_is_silent_without_a_lag(doorbell: Any) -> None:
+    """Nothing to read, no ring."""
+    assert asyncio.run(rings(doorbell(), 1, 0.3)) == []
+
+
+def test_the_doorbell_outlives_outages(doorbell: Any, probe: MovedProbe) -> None:
+    """While Kafka or Airflow is away it keeps asking with pauses, and rings when they are back."""
+
+    async def break_and_heal() -> list[TriggerEvent]:
+        probe.broken = True
+        trigger = doorbell()
+        ringing = asyncio.create_task(rings(trigger, 1, 3))
+        await asyncio.sleep(0.2)
+        assert not ringing.done()
+        probe.broken, probe.lag = False, {0: 7}
+        return await ringing
+
+    assert len(asyncio.run(break_and_heal())) == 1
+
+
+def test_a_probe_that_broke_is_closed_and_made_anew(doorbell: Any, probe: MovedProbe) -> None:
+    """After an error in the middle the old connections are given back."""
+
+    async def break_in_the_middle() -> None:
+        probe.lag = {0: 1}
+        running = doorbell().run()
+        await anext(running)
+        probe.lagging = lambda wait_seconds: (_ for _ in ()).throw(RuntimeError("gone"))  # type: ignore[method-assign]
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(running), 0.3)
+
+    asyncio.run(break_in_the_middle())
+    assert probe.closed.is_set()
+
+
+def test_the_doorbell_blocks_no_loop_and_closes_when_cancelled(doorbell: Any, probe: MovedProbe) -> None:
+    """Other triggers run on while it waits; a cancelled doorbell gives its connections back."""
+
+    async def cancel() -> float:
+        ringing = asyncio.create_task(rings(doorbell(interval_seconds=0.5), 1, 10))
+        await asyncio.sleep(0.1)
+        longest, last = 0.0, time.monotonic()
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        ringing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await ringing
+        return longest
+
+    assert asyncio.run(cancel()) < 0.2
+    assert probe.closed.wait(2)
+
+
+def test_the_outage_pause_grows_and_is_capped() -> None:
+    """Outages are asked about less and less often, every 30 seconds at most."""
+    pauses = [kafka_lag._outage_pause(outages) for outages in (1, 4, 50)]
+    assert 0.5 <= pauses[0] <= 1
+    assert 4 <= pauses[1] <= 8
+    assert 15 <= pauses[2] <= 30
+
+
+def test_the_doorbell_is_remade_from_ids() -> None:
+    """What Airflow stores of a doorbell holds no address and no secret, and two of a kind are one."""
+    trigger = KafkaLagTrigger(
+        kafka_conn_id="pipeline_kafka", topic="raw-tweets", group_id="landing", behind_group_id="processing"
+    )
+    path, kwargs = trigger.serialize()
+    assert path == "airflow_provider_twitter.triggers.kafka_lag.KafkaLagTrigger"
+    assert KafkaLagTrigger(**kwargs).serialize() == (path, kwargs)
+    assert BaseEventTrigger.hash(path, kwargs) == BaseEventTrigger.hash(
+        *KafkaLagTrigger(**kwargs).serialize()
+    )
+    with pytest.raises(ValueError, match="interval_seconds"):
+        KafkaLagTrigger(**{**kwargs, "interval_seconds": 0})
+
+
+def test_the_wait_for_a_reset_ends_at_the_reset() -> None:
+    """The trigger fires once, when the reset is there, and at once when it is past."""
+    reset_at = datetime.now(UTC) + timedelta(seconds=0.2)
+    started = time.monotonic()
+    [event] = asyncio.run(rings(RateLimitResetTrigger(reset_at), 1, 2))
+    assert 0.15 < time.monotonic() - started < 1
+    assert event.payload == {"reset_at": reset_at.isoformat()}
+    assert len(asyncio.run(rings(RateLimitResetTrigger(reset_at), 1, 1))) == 1
+
+
+def test_the_wait_for_a_reset_survives_being_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is remade from what Airflow stores, and needs a time zone."""
+    trigger = RateLimitResetTrigger(datetime(2026, 3, 1, tzinfo=UTC))
+    _, kwargs = trigger.serialize()
+    assert RateLimitResetTrigger(**kwargs).reset_at == trigger.reset_at
+    with pytest.raises(ValueError, match="time zone"):
+        RateLimitResetTrigger("2026-03-01T00:00:00")
+
+
+def test_an_absurd_reset_is_not_slept_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reset in the year 2100 is waited for no longer than X's window."""
+    trigger = RateLimitResetTrigger(datetime(2100, 1, 1, tzinfo=UTC))
+    naps: list[float] = []
+    started = datetime(2026, 3, 1, tzinfo=UTC)
+
+    class MovedClock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return started + timedelta(seconds=sum(naps))
+
+    async def nap(seconds: float) -> None:
+        naps.append(seconds)
+
+    monkeypatch.setattr("airflow_provider_twitter.triggers.rate_limit_reset.datetime", MovedClock)
+    monkeypatch.setattr("airflow_provider_twitter.triggers.rate_limit_reset.asyncio.sleep", nap)
+
+    async def wait() -> TriggerEvent:
+        return await anext(trigger.run())
+
+    asyncio.run(wait())
+    assert sum(naps) == pytest.approx(16 * 60, abs=1)

@@ -1,0 +1,114 @@
+"""Where settings come from, and how a wrong one is told."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from twitter_pipeline import settings
+from twitter_pipeline.settings import SettingsError
+
+
+def _load(root: Path, environment: dict[str, str] | None = None, launched: bool = True) -> settings.Settings:
+    return settings.load(environment or {}, launched=launched, root=root)
+
+
+def test_the_environment_goes_before_the_users_file_before_the_launchers(tmp_path: Path) -> None:
+    """A value is taken from the environment, then from .env, then from what the launcher wrote."""
+    (tmp_path / ".env").write_text("X_BUDGET_USD=2\nPIPELINE_MONGO_DATABASE=mine\n")
+    run = tmp_path / ".pipeline" / "run"
+    run.mkdir(parents=True)
+    launched = {
+        "X_BUDGET_USD": "3",
+        "PIPELINE_MONGO_DATABASE": "x",
+        "PIPELINE_KAFKA_BOOTSTRAP": "127.0.0.1:1",
+    }
+    settings.write_environment_file(run / "environment", launched)
+    found = _load(tmp_path, {"X_BUDGET_USD": "1.50"})
+    assert (found.x_budget_usd, found.mongo_database) == (Decimal("1.50"), "mine")
+    assert found.kafka_bootstrap == "127.0.0.1:1"
+    assert _load(tmp_path, launched=False).kafka_bootstrap is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PIPELINE_BROKER", "rabbitmq"),
+        ("PIPELINE_PORT_BASE", "80"),
+        ("PIPELINE_PORT_POSTGRES", "99999"),
+        ("PIPELINE_TOPIC_PARTITIONS", "0"),
+        ("X_API_URL", "ftp://somewhere"),
+        ("X_API_URL", "http://user:password@somewhere"),
+        ("X_API_ALLOW_LOCAL", "maybe"),
+        ("X_BUDGET_USD", "-1"),
+        ("X_BUDGET_USD", "NaN"),
+        ("X_BEARER_TOKEN", "two words"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_the_name_of_its_variable(
+    tmp_path: Path, variable: str, value: str
+) -> None:
+    """Every setting is checked when it is read, and the error names it."""
+    with pytest.raises(SettingsError, match=variable):
+        _load(tmp_path, {variable: value})
+
+
+def test_no_secret_is_in_the_repr(tmp_path: Path) -> None:
+    """Settings can be logged: token and passwords do not appear."""
+    (tmp_path / ".env").write_text("AIRFLOW_CONN_X=canary-in-env-file\n")
+    secrets = {
+        "X_BEARER_TOKEN": "canary-token",
+        "PIPELINE_POSTGRES_DSN": "postgresql://u:canary@h/d",
+        "PIPELINE_POSTGRES_READER_DSN": "postgresql://u:canary@h/d",
+        "PIPELINE_POSTGRES_MIGRATOR_DSN": "postgresql://u:canary@h/d",
+        "PIPELINE_MONGO_URI": "mongodb://u:canary@h",
+    }
+    assert "canary" not in repr(_load(tmp_path, secrets))
+
+
+def test_a_token_that_is_refused_is_not_repeated(tmp_path: Path) -> None:
+    """The error about a malformed token does not print it."""
+    with pytest.raises(SettingsError) as refused:
+        _load(tmp_path, {"X_BEARER_TOKEN": "canary canary"})
+    assert "canary" not in str(refused.value)
+
+
+def test_the_users_file_is_read_and_never_executed(tmp_path: Path) -> None:
+    """Quotes, comments and `export` are understood; nothing is expanded."""
+    path = tmp_path / ".env"
+    path.write_text('# note\n\nexport A=\'one # two\'\nB="three \\" four"\nC=$(touch here)${A} # why\nD=\n')
+    expected = {"A": "one # two", "B": 'three " four', "C": "$(touch here)${A}", "D": ""}
+    assert settings.read_environment_file(path) == expected
+
+
+@pytest.mark.parametrize("line", ["canary", "A='canary", 'A="canary', "1A=canary"])
+def test_a_broken_line_is_named_by_its_number_only(tmp_path: Path, line: str) -> None:
+    """A malformed line is refused without its content, which may be a secret."""
+    path = tmp_path / ".env"
+    path.write_text(f"OK=1\n{line}\n")
+    with pytest.raises(SettingsError, match="line 2") as refused:
+        settings.read_environment_file(path)
+    assert "canary" not in str(refused.value)
+
+
+def test_what_the_launcher_writes_is_read_back_and_private(tmp_path: Path) -> None:
+    """Values with quotes, spaces and JSON survive; only the owner can read the file."""
+    path = tmp_path / "environment"
+    values = {"A": '{"password": "p#\'\\\\"}', "B": "x y", "C": "émoji 🎉"}
+    settings.write_environment_file(path, values)
+    assert settings.read_environment_file(path) == values
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_ports_are_counted_from_the_base_and_moved_one_by_one(tmp_path: Path) -> None:
+    """No two parts share a port by default, and each can be moved alone."""
+    found = _load(tmp_path, {"PIPELINE_PORT_BASE": "20000", "PIPELINE_PORT_MONGO": "30000"})
+    ports = {name: found.port(name) for name in settings.PORTED}
+    assert len(set(ports.values())) == len(ports)
+    assert (ports["airflow"], ports["mongo"]) == (20000, 30000)
+
+
+def test_a_setting_that_a_command_needs_is_asked_for_by_name(tmp_path: Path) -> None:
+    """What is missing is named, with the file in which `make up` would have written it."""
+    with pytest.raises(SettingsError, match="PIPELINE_KAFKA_BOOTSTRAP"):
+        _load(tmp_path).need("kafka_bootstrap")

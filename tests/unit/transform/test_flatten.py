@@ -1,0 +1,237 @@
+"""Envelopes become rows; a bad one is refused whole, a bad side object costs only itself."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from twitter_pipeline.transform.flatten import Batch, Coordinates, Unreadable
+
+AT = Coordinates("topic", 0, 7)
+
+
+def envelope(tweet=None, *, kind="tweet", requested=None, observed_at="2026-01-02T03:04:05Z", **parts):
+    document = {
+        "envelope_version": 1,
+        "kind": kind,
+        "provenance": {
+            "rule": "rule",
+            "source": "search",
+            "endpoint": "/",
+            "request_id": "r",
+            "observed_at": observed_at,
+        },
+        "requested": requested,
+        **parts,
+    }
+    if tweet is not None:
+        document["tweet"] = tweet
+    return json.dumps(document).encode()
+
+
+def flatten(*payloads):
+    batch = Batch()
+    for offset, payload in enumerate(payloads):
+        batch.add_envelope(payload, Coordinates("topic", 0, offset))
+    return batch
+
+
+def only(batch, table):
+    (row,) = batch.rows[table].values()
+    return row
+
+
+def test_a_tweet_fills_all_tables():
+    """Hashtags, mentions, links, references, metrics, the author and the rule each get a row."""
+    batch = flatten(
+        envelope(
+            {
+                "id": "1800000000000000001",
+                "text": "hi @Bob #World https://t.co/a",
+                "author_id": "12",
+                "created_at": "2024-06-10T03:00:17.000Z",
+                "public_metrics": {"retweet_count": 1, "like_count": 0},
+                "referenced_tweets": [{"type": "quoted", "id": "5"}],
+                "entities": {
+                    "hashtags": [{"start": 8, "end": 14, "tag": "World"}],
+                    "mentions": [{"start": 3, "end": 7, "username": "Bob"}],
+                    "urls": [
+                        {"start": 15, "end": 29, "url": "https://t.co/a", "expanded_url": "https://e.org"}
+                    ],
+                },
+            },
+            includes={
+                "users": [
+                    {"id": "12", "username": "Ann", "name": "A", "public_metrics": {"followers_count": 3}}
+                ]
+            },
+        )
+    )
+    assert only(batch, "tweets")["text"] == "hi @Bob #World https://t.co/a"
+    assert only(batch, "users")["username"] == "Ann"
+    assert only(batch, "users")["followers_count"] == 3
+    assert only(batch, "tweet_hashtags") == {
+        "tweet_id": 1800000000000000001,
+        "tag": "world",
+        "start_index": 8,
+        "end_index": 14,
+    }
+    assert only(batch, "tweet_mentions")["username"] == "bob"
+    assert only(batch, "tweet_urls")["expanded_url"] == "https://e.org"
+    assert only(batch, "tweet_references") == {
+        "tweet_id": 1800000000000000001,
+        "type": "quoted",
+        "referenced_tweet_id": 5,
+    }
+    assert only(batch, "tweet_metrics")["like_count"] == 0
+    assert only(batch, "tweet_metrics")["quote_count"] is None
+    assert only(batch, "tweet_rules") == {"tweet_id": 1800000000000000001, "rule": "rule"}
+
+
+def test_the_post_vocabulary_fills_the_same_columns():
+    """OpenAPI 2.167 renames fields; the tables do not notice."""
+    batch = flatten(
+        envelope(
+            {
+                "id": "30000000000",
+                "text": "short",
+                "note_post": {"text": "long"},
+                "edit_history_post_ids": ["30000000000"],
+                "referenced_posts": [{"type": "replied_to", "id": "4"}],
+                "public_metrics": {"repost_count": 9},
+            },
+            includes={
+                "posts": [{"id": "4", "text": "before"}],
+                "users": [{"id": "1", "public_metrics": {"post_count": 2}}],
+            },
+        )
+    )
+    row = batch.rows["tweets"][30000000000,]
+    assert (row["note_text"], row["retweet_count"], row["edit_history_ids"]) == ("long", 9, [30000000000])
+    assert only(batch, "tweet_references")["type"] == "replied_to"
+    assert batch.rows["tweets"][4,]["is_collected"] is False
+    assert only(batch, "users")["tweet_count"] == 2
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"not json", "not_json"),
+        (b'{"envelope_version": 1, "kind": "tweet", "tweet": {"id": NaN}}', "not_json"),
+        (b"[]", "shape"),
+        (envelope({"text": "no id"}), "shape"),
+        (envelope({"id": "9223372036854775808"}), "id_range"),
+        (envelope({"id": "1", "author_id": "-1"}), "id_range"),
+        (envelope({"id": "1", "text": {"a": 1}}), "shape"),
+        (envelope(None), "shape"),
+        (envelope({"id": "1"}, kind="else"), "shape"),
+        (envelope({"id": "1"}).replace(b'"envelope_version": 1', b'"envelope_version": 2'), "version"),
+        (b'{"envelope_version": 1, "kind": "tweet", "tweet": ' + b"[" * 5000 + b"]" * 5000 + b"}", "nesting"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_and_leaves_the_batch_as_it_was(payload, reason):
+    """Each refusal has a stable reason."""
+    batch = Batch()
+    with pytest.raises(Unreadable) as refused:
+        batch.add_envelope(payload, AT)
+    assert refused.value.reason == reason
+    assert not any(batch.rows.values())
+    assert not batch.observations
+
+
+def test_nul_and_lone_surrogates_become_a_sanitised_row():
+    """The text loses only what PostgreSQL cannot hold, and the row says so."""
+    row = only(flatten(envelope({"id": "1", "text": "a\x00b\ud83dc"})), "tweets")
+    assert (row["text"], row["is_sanitized"]) == ("ab\ufffdc", True)
+
+
+def test_emoji_written_as_escapes_are_not_sanitised():
+    """A proper pair of surrogates is a character."""
+    row = only(flatten(envelope({"id": "1", "text": "\U0001f600"})), "tweets")
+    assert (row["text"], row["is_sanitized"]) == ("\U0001f600", False)
+
+
+def test_a_missing_time_is_taken_from_the_snowflake_and_said():
+    """created_at derived from the id is flagged; a small id has none."""
+    row = only(flatten(envelope({"id": "1800000000000000001"})), "tweets")
+    assert row["created_at"] == datetime(2024, 6, 10, 3, 0, 17, 39000, tzinfo=UTC)
+    assert row["is_created_at_derived"]
+    assert only(flatten(envelope({"id": "7"})), "tweets")["created_at"] is None
+
+
+def test_numbers_as_strings_are_read_and_impossible_ones_are_null():
+    """A metric that comes as text counts; one beyond 64 bits is unknown, not cut."""
+    row = only(
+        flatten(envelope({"id": "1", "public_metrics": {"like_count": "5", "reply_count": 2**70}})), "tweets"
+    )
+    assert (row["like_count"], row["reply_count"]) == (5, None)
+
+
+def test_a_broken_entity_or_include_costs_only_itself():
+    """The tweet loads, its good neighbours load, the loss is counted as drift."""
+    batch = flatten(
+        envelope(
+            {
+                "id": "1",
+                "text": "abc",
+                "entities": {"hashtags": [{"tag": 5}, {"tag": "ok", "start": 9, "end": 2}, "x"]},
+            },
+            includes={
+                "users": [{"id": "2", "username": "u"}, {"username": 5, "id": []}],
+                "tweets": ["x", {"id": "0"}],
+            },
+        )
+    )
+    assert only(batch, "tweet_hashtags") == {
+        "tweet_id": 1,
+        "tag": "ok",
+        "start_index": None,
+        "end_index": None,
+    }
+    assert list(batch.rows["users"]) == [(2,)]
+    assert list(batch.rows["tweets"]) == [(1,)]
+    assert batch.drift["tweet", "(unreadable hashtags)"] == 2
+    assert batch.drift["user", "(unreadable include)"] == 1
+    assert batch.drift["tweet", "(unreadable include)"] == 2
+
+
+def test_unknown_fields_are_counted_and_cost_nothing():
+    """Drift is seen per object and field."""
+    batch = flatten(envelope({"id": "1", "hologram": True}, includes={"users": [{"id": "2", "aura": 1}]}))
+    assert batch.drift == {("tweet", "hologram"): 1, ("user", "aura"): 1}
+    assert only(batch, "tweets")["id"] == 1
+
+
+def test_what_was_asked_for_and_is_absent_is_news_and_what_was_not_asked_for_is_not():
+    """X omits empty values: absence proves something only when the field was requested."""
+    asked = flatten(envelope({"id": "1"}, requested={"tweet_fields": ["withheld"], "user_fields": []}))
+    assert only(asked, "tweets")["withheld_version"] is not None
+    assert only(flatten(envelope({"id": "1"})), "tweets")["withheld_version"] is None
+
+
+def test_an_author_without_object_is_a_user_known_by_id():
+    """The tweet is stored all the same."""
+    assert only(flatten(envelope({"id": "1", "author_id": "44"})), "users")["username"] is None
+
+
+def test_a_tweet_that_is_data_and_include_of_one_page_is_collected():
+    """Data outranks includes at the same instant."""
+    batch = flatten(
+        envelope({"id": "1", "public_metrics": {"like_count": 2}}),
+        envelope({"id": "2"}, includes={"tweets": [{"id": "1", "public_metrics": {"like_count": 1}}]}),
+    )
+    row = batch.rows["tweets"][1,]
+    assert (row["like_count"], row["is_collected"]) == (2, True)
+
+
+def test_every_place_of_a_tweet_is_noted():
+    """Observations lead from a tweet id to each raw document, and an envelope without tweets is noted too."""
+    batch = flatten(
+        envelope({"id": "1"}, includes={"tweets": [{"id": "2"}]}),
+        envelope(None, kind="includes", includes={"users": [{"id": "3"}]}),
+    )
+    assert batch.observations == {
+        (Coordinates("topic", 0, 0), 1): True,
+        (Coordinates("topic", 0, 0), 2): False,
+        (Coordinates("topic", 0, 1), None): False,
+    }
