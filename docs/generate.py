@@ -1,0 +1,240 @@
+"""Write the pages of docs/ that are made of the code: dags.md and data-dictionary.md.
+
+The Dags are parsed by Airflow with default settings; the tables are read from a real PostgreSQL that the
+migrations were applied to. With `--check` nothing is written, and the exit status is 1 when a page has drifted.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from twitter_pipeline.settings import Settings
+from twitter_pipeline.stack import postgresql
+from twitter_pipeline.stack.postgresql import PostgreSQL
+from twitter_pipeline.stack.servers import RunningServer, free_port
+from twitter_pipeline.warehouse import tables
+from twitter_pipeline.warehouse.migrations import migrate
+
+DOCS = Path(__file__).resolve().parent
+MADE_BY = "<!-- Made by `make docs`; edit the code instead. -->\n"
+
+TABLES = """
+select relnamespace::regnamespace::text, oid, relname, obj_description(oid, 'pg_class') from pg_class
+where relkind = 'r' and relnamespace::regnamespace::text in ('twitter', 'pipeline')
+order by relnamespace::regnamespace::text desc, relname
+"""
+COLUMNS = """
+select attname, format_type(atttypid, atttypmod), attnotnull, coalesce(attnum = any(primary_key.conkey), false),
+    col_description(attrelid, attnum)
+from pg_attribute
+left join pg_constraint primary_key on primary_key.conrelid = attrelid and primary_key.contype = 'p'
+where attrelid = %s and attnum > 0 and not attisdropped
+order by attnum
+"""
+RULES_OF_A_TABLE = """
+select pg_get_constraintdef(oid) from pg_constraint where conrelid = %s and contype in ('c', 'f', 'u') order by conname
+"""
+INDEXES = """
+select regexp_replace(pg_get_indexdef(indexrelid), '^CREATE (UNIQUE )?INDEX (.*) ON .* USING (.*)$', '\\1\\2: \\3')
+from pg_index where indrelid = %s and not indisprimary order by indexrelid::regclass::text
+"""
+FUNCTIONS = """
+select oid::regprocedure::text, obj_description(oid, 'pg_proc') from pg_proc
+where pronamespace::regnamespace::text in ('twitter', 'pipeline') order by 1
+"""
+
+
+def default_environment(home: Path) -> dict[str, str]:
+    """The environment in which Dags are parsed: every default said aloud, nothing of this machine's own."""
+    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
+    defaults = {
+        field.metadata["variable"]: str(field.default)
+        for field in fields(Settings)
+        if "variable" in field.metadata and field.default is not None
+    }
+    return (
+        kept
+        | defaults
+        | {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+            "PIPELINE_HOME": str(home / "pipeline"),
+        }
+    )
+
+
+def parsed_dags(home: Path) -> list[Any]:
+    """The Dags as Airflow sees them. Must come before anything else imports Airflow."""
+    environment = default_environment(home)
+    os.environ.clear()
+    os.environ.update(environment)
+    folder = DOCS.parent / "dags"
+    sys.path.append(str(folder))
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(folder)
+    if bag.import_errors:
+        raise SystemExit("\n".join(bag.import_errors.values()))
+    return [bag.dags[name] for name in sorted(bag.dags)]
+
+
+def page_of_dags(dags: list[Any]) -> str:
+    """docs/dags.md."""
+    lines = [
+        MADE_BY,
+        "# Dags",
+        "",
+        "With default settings. A failed task tells the SNS topic `pipeline-alerts`; the sentence after *Red?* says",
+        "what to do, and [operations](operations.md) says it at length.",
+    ]
+    for dag in dags:
+        lines += [
+            "",
+            f"## {dag.dag_id}",
+            "",
+            dag.doc_md.strip(),
+            "",
+            "| | |",
+            "|---|---|",
+            f"| file | [dags/{Path(dag.fileloc).name}](../dags/{Path(dag.fileloc).name}) |",
+            f"| woken by | {_schedule(dag)} |",
+            f"| at once | {dag.max_active_runs} {'run' if dag.max_active_runs == 1 else 'runs'}, each at most {_span(dag.dagrun_timeout)} |",
+            f"| tags | {', '.join(sorted(dag.tags))} |",
+            "",
+            "| task | what it does | after | retries | at most | produces |",
+            "|---|---|---|---|---|---|",
+        ]
+        for task in dag.topological_sort():
+            after = ", ".join(f"`{name}`" for name in sorted(task.upstream_task_ids))
+            produces = ", ".join(f"asset `{asset.name}`" for asset in task.outlets)
+            name = f"`{task.task_id}`" + (" (mapped)" if task.is_mapped else "")
+            lines.append(
+                f"| {name} | {_purpose(task)} | {after} | {task.retries} | {_span(task.execution_timeout)} | {produces} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _schedule(dag: Any) -> str:
+    if isinstance(dag.schedule, timedelta):
+        return f"the clock, every {_span(dag.schedule)}"
+    ways = [
+        f"doorbell `{watcher.name}` ({type(watcher.trigger).__name__}) on asset `{asset.name}`"
+        for asset in dag.timetable.asset_condition.objects
+        for watcher in asset.watchers
+    ]
+    if (sweep := getattr(dag.timetable, "timetable", None)) is not None:
+        ways.append(f"sweep `{sweep.expression}` ({sweep.timezone})")
+    return "; ".join(ways)
+
+
+def _purpose(task: Any) -> str:
+    of_class = getattr(task.operator_class, "__doc__", None) if task.is_mapped else type(task).__doc__
+    return str(task.doc_md or of_class or "").strip().splitlines()[0]
+
+
+def _span(span: timedelta) -> str:
+    seconds = int(span.total_seconds())
+    return f"{seconds // 60} min" if seconds % 60 == 0 else f"{seconds} s"
+
+
+def page_of_tables(folder: Path) -> str:
+    """docs/data-dictionary.md, out of a database made for it."""
+    server = PostgreSQL(folder / "data", free_port(), "superuser", durable=False)
+    with RunningServer(server, folder / "log"):
+        with psycopg.connect(server.superuser_dsn(), autocommit=True) as superuser:
+            for role in postgresql.PIPELINE_ROLES:
+                postgresql.create_role(superuser, role, role)
+            postgresql.create_tweets_database(superuser, "tweets")
+        migrate(server.dsn("tweets", "pipeline_migrator", "pipeline_migrator"))
+        with psycopg.connect(server.superuser_dsn("tweets")) as connection:
+            return "\n".join(_tables(connection)) + "\n"
+
+
+def _tables(connection: psycopg.Connection) -> Iterator[str]:
+    yield MADE_BY
+    yield "# Data dictionary"
+    yield ""
+    yield "Schema `twitter` is for readers: role `pipeline_reader` may select from all of it. Schema `pipeline` holds"
+    yield "the pipeline's own books. Times are UTC, ids are 64-bit, null means unknown and never 0. What the suffixes"
+    yield "mean is in [naming](naming.md)."
+    yield ""
+    yield "How a column of schema `twitter` merges when a tweet is observed again ([why](decisions/0004-versions-per-group-of-columns.md)):"
+    yield ""
+    yield "- **fixed**: once known it stays"
+    yield "- **grown**: the longer list wins"
+    yield "- **newest** (*version*): the newest observation that asked for it wins, for all columns of that version together"
+    yield "- **any**, **all**: true once one observation says so; true only while every observation does"
+    merges = {table.name: _merges(table) for table in tables.IN_LOADING_ORDER}
+    for schema, oid, name, comment in connection.execute(TABLES).fetchall():
+        merge = merges.get(name, {}) if schema == "twitter" else {}
+        columns = connection.execute(COLUMNS, (oid,)).fetchall()
+        has_notes = any(note for *_, note in columns)
+        heads = ["column", "type", "null"] + ["merges"] * bool(merge) + ["note"] * has_notes
+        yield ""
+        yield f"## {schema}.{name}"
+        if comment:
+            yield ""
+            yield comment
+        yield ""
+        yield f"| {' | '.join(heads)} |"
+        yield f"|{'---|' * len(heads)}"
+        for column, kind, not_null, is_key, note in columns:
+            cells = [f"**{column}** (key)" if is_key else column, kind, "" if not_null else "yes"]
+            cells += [merge.get(column, "")] * bool(merge) + [note or ""] * has_notes
+            yield f"| {' | '.join(cells)} |"
+        rules = [
+            f"- `{rule}`"
+            for query in (RULES_OF_A_TABLE, INDEXES)
+            for (rule,) in connection.execute(query, (oid,))
+        ]
+        if rules:
+            yield ""
+            yield from rules
+    yield ""
+    yield "## Functions"
+    yield ""
+    for signature, comment in connection.execute(FUNCTIONS).fetchall():
+        yield f"- `{signature}`: {comment}"
+
+
+def _merges(table: tables.Table) -> Mapping[str, str]:
+    merges = dict.fromkeys(table.fixed, "fixed") | dict.fromkeys(table.grown, "grown")
+    for version, columns in table.groups.items():
+        merges |= dict.fromkeys((*columns, version), f"newest (*{version}*)")
+    return merges | dict.fromkeys(table.any_of, "any") | dict.fromkeys(table.all_of, "all")
+
+
+def main() -> None:
+    """Write the pages, or say which of them are not what the code makes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when a page has drifted")
+    check = parser.parse_args().check
+    with tempfile.TemporaryDirectory() as scratch:
+        pages = {
+            "dags.md": page_of_dags(parsed_dags(Path(scratch) / "airflow")),
+            "data-dictionary.md": page_of_tables(Path(scratch)),
+        }
+    drifted = []
+    for name, page in pages.items():
+        path = DOCS / name
+        if path.exists() and path.read_text("utf-8") == page:
+            continue
+        drifted.append(f"docs/{name}")
+        if not check:
+            path.write_text(page, "utf-8")
+    if check and drifted:
+        raise SystemExit(f"{' and '.join(drifted)} differ from the code; run: make docs")
+    sys.stdout.write(f"{'written' if drifted else 'up to date'}: {', '.join(drifted or pages)}\n")
+
+
+if __name__ == "__main__":
+    main()
