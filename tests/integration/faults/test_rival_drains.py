@@ -1,5 +1,7 @@
 """Drains at the same time: of the same partitions one goes on, of different ones none loses an update."""
 
+import os
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -63,6 +65,50 @@ def test_of_two_drains_of_the_same_partitions_the_first_ends_fenced(way: Way, st
     assert way.raw.raw_tweets.count_documents({}) == 30
     assert way.rows("select count(*) from pipeline.observations") == [(30,)]
     assert all(a.balances for a in accounts(way.raw, way.warehouse))
+
+
+def hang_up(connection: psycopg.Connection[Any]) -> None:
+    """Lose everything that the server still says on this connection, as a reset of its socket does."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as wire:
+        wire.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("partitions", [None, [("t", 0), ("t", 1)]])
+def test_a_drain_that_never_hears_why_its_connection_ended_asks_the_books(
+    postgres: Any, partitions: list[tuple[str, int]] | None
+):
+    """Ended by a successor it is fenced, also when the server's last word was lost with the socket."""
+    with (
+        psycopg.connect(postgres.dsn, autocommit=True) as first,
+        psycopg.connect(postgres.dsn, autocommit=True) as successor,
+    ):
+        cursors.declare(first, "landing", "raw-tweets", "t", {0: 0, 1: 0})
+        with pytest.raises(Fenced), cursors.fenced_when_ended(first, "landing", partitions):
+            held = [cursors.take(first, "landing", "t", partition) for partition in (0, 1)]
+            cursors.take(successor, "landing", "t", 1)
+            hang_up(first)
+            cursors.advance(first, [(cursor, 1) for cursor in held])
+        assert set(cursors.positions(successor, "landing").values()) == {0}
+
+
+def test_a_connection_that_broke_without_a_successor_is_an_error_to_be_retried(postgres: Any):
+    """Whoever drains other partitions, or drained these before, is none."""
+    with (
+        psycopg.connect(postgres.dsn, autocommit=True) as earlier,
+        psycopg.connect(postgres.dsn, autocommit=True) as sibling,
+        psycopg.connect(postgres.dsn, autocommit=True) as drain,
+    ):
+        cursors.declare(earlier, "landing", "raw-tweets", "t", {0: 0, 1: 0})
+        cursors.take(earlier, "landing", "t", 0)
+        with (
+            pytest.raises(psycopg.OperationalError) as lost,
+            cursors.fenced_when_ended(drain, "landing", [("t", 0)]),
+        ):
+            cursors.take(drain, "landing", "t", 0)
+            cursors.take(sibling, "landing", "t", 1)
+            hang_up(drain)
+            cursors.seconds_since_a_move(drain, "landing")
+        assert not isinstance(lost.value, psycopg.errors.AdminShutdown)
 
 
 @ON_TANSU

@@ -66,15 +66,13 @@ def land(
     """
     started, summary = time.monotonic(), Landed()
     announcer = Producer({**kafka, "message.timeout.ms": 10_000}, logger=logger)
-    with (
-        cursors.fenced_when_ended(STAGE),
-        Log(kafka, topic, LANDING_GROUP) as log,
-        Hints(kafka, topic, LANDING_GROUP) as hints,
-    ):
+    with Log(kafka, topic, LANDING_GROUP) as log, Hints(kafka, topic, LANDING_GROUP) as hints:
         summary.topic_id = log.topic_id
+        ours = log.partitions if partitions is None else partitions
         drain = _Drain(log, raw, warehouse, hints, summary, batch_size, flood or FloodGate(STAGE), announcer)
-        drain.take(partitions if partitions is not None else log.partitions)
-        stay_warm(drain.step, lambda: cursors.seconds_since_a_move(warehouse, STAGE), warmth or Warmth())
+        with cursors.fenced_when_ended(warehouse, STAGE, [(log.topic_id, number) for number in ours]):
+            drain.take(ours)
+            stay_warm(drain.step, lambda: cursors.seconds_since_a_move(warehouse, STAGE), warmth or Warmth())
     summary.seconds = round(time.monotonic() - started, 3)
     return summary
 

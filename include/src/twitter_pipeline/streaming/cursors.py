@@ -10,7 +10,7 @@ rows that are not there: `on conflict do nothing` alone would wait for whoever h
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -46,6 +46,14 @@ where taken.stage = free.stage and taken.topic_id = free.topic_id and taken.part
     and activity.pid = pg_backend_pid()
 returning topic, start_offset, next_offset, epoch
 """
+THIS_BACKEND = "select pid, backend_start from pg_stat_activity where pid = pg_backend_pid()"
+TAKEN_SINCE = """
+select from pipeline.cursors
+where stage = %(stage)s and (owner_pid, owner_started_at) <> (%(pid)s, %(began_at)s) and updated_at >= %(began_at)s
+    and (%(all)s or (topic_id, partition) in (select * from unnest(%(topic_ids)s::text[], %(partitions)s::integer[])))
+limit 1
+"""
+SUCCESSION_SECONDS = 1.0  # from ending a backend to owning its partition takes milliseconds
 TAKE_SECONDS = 15.0  # how long others may get in between before taking is given up
 LOCK = """
 select epoch, next_offset from pipeline.cursors
@@ -63,17 +71,50 @@ class Fenced(RuntimeError):
 
 
 @contextmanager
-def fenced_when_ended(stage: str) -> Iterator[None]:
+def fenced_when_ended(
+    connection: psycopg.Connection, stage: str, partitions: Sequence[tuple[str, int]] | None
+) -> Iterator[None]:
     """Let a drain whose backend was ended be Fenced: so a successor takes over, and retrying would end *it*.
 
-    A server that shuts down or crashes ends backends too; then the next run does the work.
+    The server's last word ("terminating connection") can be lost: a statement that is on its way meanwhile makes
+    the socket be reset, and all that is left is a connection that broke. Then the books are asked, over a new
+    connection, whether somebody else has had one of the drain's partitions ((topic id, number); None: all) since it
+    began. A server that shuts down or crashes ends backends too: the error is raised, and the next run does the work.
     """
+    address, password = connection.info.dsn, connection.info.password
+    pid, began_at = connection.execute(THIS_BACKEND).fetchone() or (0, None)
+    ours = {
+        "stage": stage,
+        "pid": pid,
+        "began_at": began_at,
+        "all": partitions is None,
+        "topic_ids": [topic_id for topic_id, _ in partitions or ()],
+        "partitions": [number for _, number in partitions or ()],
+    }
     try:
         yield
     except psycopg.errors.AdminShutdown as ended:
         raise Fenced(
             f"{stage}: this drain's connection was ended, as a drain does that takes over"
         ) from ended
+    except psycopg.OperationalError as lost:
+        if connection.broken and _were_taken(address, password, ours):
+            raise Fenced(f"{stage}: this drain's connection broke, and another took its partitions") from lost
+        raise
+
+
+def _were_taken(address: str, password: str, ours: dict[str, object]) -> bool:
+    """Whether somebody else took what a lost backend had; a successor needs a moment to do so after ending it."""
+    deadline = time.monotonic() + SUCCESSION_SECONDS
+    try:
+        with psycopg.connect(address, password=password, autocommit=True, connect_timeout=5) as connection:
+            while connection.execute(TAKEN_SINCE, ours).fetchone() is None:
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(0.05)
+    except psycopg.OperationalError:
+        return False  # the server itself is away, and that is what broke the connection
+    return True
 
 
 @dataclass(frozen=True)

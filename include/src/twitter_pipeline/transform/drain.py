@@ -78,7 +78,10 @@ def transform(
     errors (retry), Flood (a person must look).
     """
     started, summary = time.monotonic(), Transformed()
-    with cursors.fenced_when_ended(STAGE), Hints(kafka or {}, topic, PROCESSING_GROUP) as hints:
+    with (
+        cursors.fenced_when_ended(warehouse, STAGE, partitions),
+        Hints(kafka or {}, topic, PROCESSING_GROUP) as hints,
+    ):
         publisher = None if kafka is None else hints
         gate = flood or FloodGate(STAGE)
         drain = _Drain(raw, warehouse, publisher, topic, partitions, batch_size, gate, summary, sleep)
