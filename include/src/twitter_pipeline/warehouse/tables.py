@@ -13,6 +13,7 @@ order, and the tables end the same.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 
@@ -28,7 +29,7 @@ class Table:
     any_of: tuple[str, ...] = ()
     all_of: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """All loaded columns: key first, then fixed, grown, groups (columns, then version), booleans."""
         volatile = tuple(c for version, columns in self.groups.items() for c in (*columns, version))
@@ -39,12 +40,14 @@ class Table:
         """Name of the temporary table that a batch is copied into."""
         return f"staged_{self.name}"
 
+    @cached_property
+    def _blank(self) -> dict[str, Any]:
+        return dict.fromkeys(self.columns) | dict.fromkeys(self.any_of, False) | dict.fromkeys(self.all_of, True)
+
     def blank(self, *key: Any) -> dict[str, Any]:
         """A row that says nothing yet but its key; merging it changes nothing that is known."""
-        row = dict.fromkeys(self.columns)
+        row = self._blank.copy()
         row.update(zip(self.key, key, strict=True))
-        row.update(dict.fromkeys(self.any_of, False))
-        row.update(dict.fromkeys(self.all_of, True))
         return row
 
     def merge(self, into: dict[str, Any], new: Mapping[str, Any]) -> None:
