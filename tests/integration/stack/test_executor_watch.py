@@ -8,7 +8,11 @@ import pytest
 
 from twitter_pipeline.stack.executor_watch import GRACE_SECONDS, ExecutorWatch
 
-TASKS = "create table task_instance (state text, queued_dttm timestamptz, start_date timestamptz)"
+TABLES = """
+create table task_instance (state text, queued_dttm timestamptz, start_date timestamptz);
+create table job (job_type text, state text, start_date timestamptz);
+insert into job values ('SchedulerJob', 'running', now() - interval '1 hour');
+"""
 
 
 class Watched:
@@ -45,7 +49,7 @@ def test_queued_tasks_that_nobody_starts_while_slots_are_free_restart_the_schedu
     watched: Watched,
 ) -> None:
     """And the new scheduler gets time before it is judged again."""
-    watched.connection.execute(TASKS)
+    watched.connection.execute(TABLES)
     watched.task("queued", 40)
     watched.task("running", 300, 290)
     assert watched.watch.look()
@@ -67,7 +71,17 @@ def test_queued_tasks_that_nobody_starts_while_slots_are_free_restart_the_schedu
 )
 def test_a_busy_executor_is_left_alone(watched: Watched, tasks: list[tuple[str, int, int | None]]) -> None:
     """Waiting for a slot, or a moment, is no fault."""
-    watched.connection.execute(TASKS)
+    watched.connection.execute(TABLES)
     for task in tasks:
         watched.task(*task)
+    assert not watched.watch.look()
+
+
+def test_a_scheduler_that_was_just_started_is_left_alone(watched: Watched) -> None:
+    """It first adopts what the last one left, whoever restarted it."""
+    watched.connection.execute(TABLES)
+    watched.task("queued", 40)
+    watched.connection.execute(
+        "insert into job values ('SchedulerJob', 'running', now() - interval '5 seconds')"
+    )
     assert not watched.watch.look()

@@ -46,4 +46,4 @@ def _random(name: str) -> str:
         return base64.urlsafe_b64encode(os.urandom(32)).decode()
     if name == "airflow_admin":  # typed by people
         return secrets.token_urlsafe(12)
-    return secrets.token_urlsafe(32)
+    return secrets.token_urlsafe(48)  # 64 characters: what signing Airflow's tokens (SHA-512) asks for

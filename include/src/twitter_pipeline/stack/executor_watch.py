@@ -21,6 +21,8 @@ STUCK = """
 select count(*) filter (where state = 'queued' and queued_dttm < now() - make_interval(secs => %(seconds)s)) > 0
     and coalesce(max(start_date) < now() - make_interval(secs => %(seconds)s), true)
     and count(*) filter (where state = 'running') < %(slots)s
+    and (select max(start_date) from job where job_type = 'SchedulerJob' and state = 'running')
+        < now() - make_interval(secs => %(grace)s)
 from task_instance
 where state in ('queued', 'running') or start_date > now() - interval '1 hour'
 """
@@ -42,7 +44,9 @@ class ExecutorWatch:
             return False
         try:
             with psycopg.connect(self.metadata_dsn, connect_timeout=5) as connection:
-                row = connection.execute(STUCK, {"seconds": STUCK_SECONDS, "slots": self.slots}).fetchone()
+                row = connection.execute(
+                    STUCK, {"seconds": STUCK_SECONDS, "slots": self.slots, "grace": GRACE_SECONDS}
+                ).fetchone()
         except psycopg.errors.UndefinedTable:
             return False
         except psycopg.Error as error:
