@@ -5,15 +5,19 @@ stages say so instead of failing the whole report.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from decimal import Decimal
+from typing import Any
 
 import psycopg
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
+
+from twitter_pipeline.collection.budget import spent_this_month
+from twitter_pipeline.settings import Stores
 
 EXTRACT = """
 select coalesce(sum(cardinality(tweet_ids)), 0), max(observed_at) from pipeline.pages
@@ -35,7 +39,10 @@ from pipeline.cursors transform join pipeline.cursors landing using (topic_id, p
 where transform.stage = 'transform' and landing.stage = 'landing'
 """
 WAREHOUSE = """
-select count(*) filter (where is_collected), max(loaded_at) from twitter.tweets
+select count(*) filter (where is_collected
+        and not exists (select from pipeline.tombstones removed where removed.tweet_id = tweets.id)),
+    max(loaded_at)
+from twitter.tweets
 """
 QUARANTINED = """
 select reason || ': ' || detail from pipeline.dead_letters where resolved_at is null order by failed_at desc limit 1
@@ -44,19 +51,13 @@ TROUBLE = """
 select (select count(*) from pipeline.dead_letters where resolved_at is null),
     (select count(*) from pipeline.gaps), (select count(*) from pipeline.pages where state = 'lost')
 """
-
-
-class Addresses(Protocol):
-    """Where the stores are; the settings have these attributes."""
-
-    @property
-    def postgres_reader_dsn(self) -> str: ...
-    @property
-    def mongo_uri(self) -> str: ...
-    @property
-    def mongo_database(self) -> str: ...
-    @property
-    def kafka_bootstrap(self) -> str: ...
+NEWEST_OF_EACH_CONTRACT = """
+select contract, count(*) filter (where outcome <> 'passed'), max(checked_at)
+from pipeline.quality_results result
+where run_id = (select run_id from pipeline.quality_results newest
+                where newest.contract = result.contract order by checked_at desc, id desc limit 1)
+group by contract order by contract
+"""
 
 
 @dataclass
@@ -68,25 +69,59 @@ class Stage:
     lag: int | None = None
     newest: datetime | None = None
     last_error: str | None = None
+    answers: bool = True
 
 
-def stages(addresses: Addresses, topic: str = "raw-tweets") -> list[dict[str, Any]]:
-    """The stages in the order of a tweet's way, as plain dicts (newest: aware datetime or None)."""
+@dataclass(frozen=True)
+class Contract:
+    """What the newest run of one contract found."""
+
+    contract: str
+    failed: int
+    checked_at: datetime
+
+
+@dataclass
+class Health:
+    """The stages in the order of a tweet's way, and what stands beside them; None means unknown."""
+
+    stages: list[Stage]
+    quarantined: int | None = None
+    unlandable: int | None = None
+    gaps: int | None = None
+    lost_pages: int | None = None
+    spent_usd: Decimal | None = None
+    contracts: list[Contract] = field(default_factory=list)
+
+
+def stages(stores: Stores, topic: str = "raw-tweets") -> list[dict[str, Any]]:
+    """The stages alone, as plain dicts (newest: aware datetime or None)."""
+    return [asdict(stage) for stage in look(stores, topic).stages]
+
+
+def look(stores: Stores, topic: str = "raw-tweets") -> Health:
+    """Ask every store, each for a few seconds at most."""
     extract, landing, transform, warehouse = map(Stage, ("extract", "landing", "transform", "warehouse"))
-    report = [extract, landing, transform, warehouse]
+    health = Health([extract, landing, transform, warehouse])
     try:
-        with psycopg.connect(addresses.postgres_reader_dsn, connect_timeout=5, autocommit=True) as connection:
-            _ask_postgres(connection, extract, landing, transform, warehouse)
-            landing.lag = _or_say(landing, lambda: _unread(addresses.kafka_bootstrap, connection, topic))
+        with psycopg.connect(stores.postgres_reader_dsn, connect_timeout=5, autocommit=True) as connection:
+            _ask_postgres(connection, health, extract, landing, transform, warehouse)
+            landing.lag = _or_say(landing, lambda: _unread(stores.kafka_bootstrap, connection, topic))
     except psycopg.OperationalError as error:
-        for stage in report:
+        for stage in health.stages:
+            stage.answers = False
             stage.last_error = f"PostgreSQL does not answer: {str(error).strip().splitlines()[0]}"
-    _or_say(landing, lambda: _ask_mongo(addresses, extract, landing))
-    return [asdict(stage) for stage in report]
+    health.unlandable = _or_say(landing, lambda: _ask_mongo(stores, extract, landing))
+    return health
 
 
 def _ask_postgres(
-    connection: psycopg.Connection, extract: Stage, landing: Stage, transform: Stage, warehouse: Stage
+    connection: psycopg.Connection,
+    health: Health,
+    extract: Stage,
+    landing: Stage,
+    transform: Stage,
+    warehouse: Stage,
 ) -> None:
     extract.count, extract.newest = _row(connection, EXTRACT)
     (extract.lag,) = _row(connection, OVERDUE)
@@ -96,8 +131,11 @@ def _ask_postgres(
     (transform.last_error,) = _row(connection, QUARANTINED)
     warehouse.count, warehouse.newest = _row(connection, WAREHOUSE)
     transform.newest = warehouse.newest
-    warehouse.lag = 0 if transform.lag == 0 else transform.lag
+    warehouse.lag = transform.lag
     quarantined, gaps, lost = _row(connection, TROUBLE)
+    health.quarantined, health.gaps, health.lost_pages = quarantined, gaps, lost
+    health.spent_usd = spent_this_month(connection)
+    health.contracts = [Contract(*row) for row in connection.execute(NEWEST_OF_EACH_CONTRACT).fetchall()]
     if quarantined or gaps or lost:
         warehouse.last_error = (
             f"{quarantined} dead letters, {gaps} gaps, {lost} lost pages: see schema pipeline"
@@ -125,27 +163,37 @@ def _unread(bootstrap: str, connection: psycopg.Connection, topic: str) -> int:
     return sum(max(ends[partition] - next_offset, 0) for partition, next_offset in rows)
 
 
-def _ask_mongo(addresses: Addresses, extract: Stage, landing: Stage) -> None:
-    """Dead letters of landing belong to it, those of imports to extract, where a rule's error goes first."""
-    with MongoClient[dict[str, Any]](addresses.mongo_uri, serverSelectionTimeoutMS=3000) as client:
-        letters = client[addresses.mongo_database].dead_letters
-        landing.last_error = _newest_letter(letters, "landing") or landing.last_error
-        extract.last_error = extract.last_error or _newest_letter(letters, "import")
+def _ask_mongo(stores: Stores, extract: Stage, landing: Stage) -> int:
+    """Dead letters of landing belong to it, those of imports to extract, where a rule's error goes first.
+
+    Returns how many could not be landed.
+    """
+    with MongoClient[dict[str, Any]](stores.mongo_uri, serverSelectionTimeoutMS=3000) as client:
+        letters = client[stores.mongo_database].dead_letters
+        unlandable, newest = _letters(letters, "landing")
+        landing.last_error = newest or landing.last_error
+        extract.last_error = extract.last_error or _letters(letters, "import")[1]
+    return unlandable
 
 
-def _newest_letter(letters: Collection[dict[str, Any]], stage: str) -> str | None:
+def _letters(letters: Collection[dict[str, Any]], stage: str) -> tuple[int, str | None]:
     newest = letters.find_one({"stage": stage}, sort=[("failed_at", -1)])
     if newest is None:
-        return None
+        return 0, None
     count = letters.count_documents({"stage": stage})
-    return f"{count} dead letters of stage {stage}, the newest: {newest['reason']}: {newest['detail']}"
+    return (
+        count,
+        f"{count} dead letters of stage {stage}, the newest: {newest['reason']}: {newest['detail']}",
+    )
 
 
 def _or_say(stage: Stage, ask: Callable[[], Any]) -> Any:
     try:
         return ask()
     except KafkaException as error:
+        stage.answers = False
         stage.last_error = f"the broker does not answer: {error.args[0].str()}"
     except PyMongoError as error:
+        stage.answers = False
         stage.last_error = f"MongoDB does not answer: {str(error)[:200]}"
     return None

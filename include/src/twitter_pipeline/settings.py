@@ -19,7 +19,21 @@ from twitter_pipeline.streaming.flood import FloodGate
 BROKERS = ("auto", "apache-kafka", "tansu")
 TOPIC = "raw-tweets"
 DEAD_LETTER_TOPIC = "raw-tweets.dlq"
-PORTED = ("airflow", "simulator", "sns", "postgres", "broker", "broker_controller", "mongo")
+PORTED = (
+    "airflow",
+    "simulator",
+    "sns",
+    "postgres",
+    "broker",
+    "broker_controller",
+    "mongo",
+    "api",
+    "statsd",
+    "statsd_exporter",
+    "prometheus",
+    "alertmanager",
+    "node_exporter",
+)
 
 
 class SettingsError(Exception):
@@ -132,6 +146,12 @@ def _url(name: str, value: str) -> str:
     return value.rstrip("/")
 
 
+def _host_and_port(name: str, value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+:[0-9]{1,5}", value):
+        raise SettingsError(f"{name} must be HOST:PORT, not {value!r}")
+    return value
+
+
 def _path(name: str, value: str) -> Path:
     return Path(value).expanduser().absolute()
 
@@ -146,6 +166,16 @@ def _setting(
     variable: str, parse: Callable[[str, str], Any], default: Any = None, secret: bool = False
 ) -> Any:
     return field(default=default, repr=not secret, metadata={"variable": variable, "parse": parse})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """The addresses of all stores, complete."""
+
+    postgres_reader_dsn: str = field(repr=False)
+    mongo_uri: str = field(repr=False)
+    mongo_database: str
+    kafka_bootstrap: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +196,8 @@ class Settings:
     drains: int = _setting("PIPELINE_DRAINS", _whole(1, 1000), 1)
     flood_ratio: Decimal = _setting("PIPELINE_FLOOD_RATIO", _share, Decimal("0.5"))  # noqa: RUF009 - is a field
     rules: Path | None = _setting("PIPELINE_RULES", _path)  # noqa: RUF009 - is a field
+    contracts: Path | None = _setting("PIPELINE_CONTRACTS", _path)  # noqa: RUF009 - is a field
+    quality_minutes: int = _setting("PIPELINE_QUALITY_MINUTES", _whole(1, 10_080), 30)
     simulator_seed: int = _setting("PIPELINE_SIMULATOR_SEED", _whole(0, 2**31), 7)
     simulator_rate: str = _setting("PIPELINE_SIMULATOR_RATE", _text, "2.0")
     postgres_dsn: str | None = _setting("PIPELINE_POSTGRES_DSN", _text, secret=True)
@@ -177,6 +209,8 @@ class Settings:
     alert_topic_arn: str | None = _setting("PIPELINE_ALERT_TOPIC_ARN", _text)
     sns_url: str | None = _setting("PIPELINE_SNS_URL", _url)
     airflow_url: str | None = _setting("PIPELINE_AIRFLOW_URL", _url)
+    statsd: str | None = _setting("PIPELINE_STATSD", _host_and_port)
+    api_token: str | None = _setting("PIPELINE_API_TOKEN", _token, secret=True)
     ports: Mapping[str, int] = field(default_factory=dict)
     user_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -187,6 +221,15 @@ class Settings:
             variable = next(item.metadata["variable"] for item in fields(self) if item.name == name)
             raise SettingsError(f"{variable} is not set; `make up` writes it to {self.run / 'environment'}")
         return str(value)
+
+    def stores(self) -> "Stores":
+        """Where the stores are, for those who only read. Raises SettingsError when one is not given."""
+        return Stores(
+            postgres_reader_dsn=self.need("postgres_reader_dsn"),
+            mongo_uri=self.need("mongo_uri"),
+            mongo_database=self.mongo_database,
+            kafka_bootstrap=self.need("kafka_bootstrap"),
+        )
 
     def flood(self, stage: str) -> FloodGate:
         """The gate that stops a stage when too many of its records are bad."""
@@ -204,6 +247,16 @@ class Settings:
     def port(self, name: str) -> int:
         """The port of a part: its own setting PIPELINE_PORT_<NAME>, else counted from PIPELINE_PORT_BASE."""
         return self.ports.get(name, self.port_base + PORTED.index(name))
+
+    @property
+    def contracts_folder(self) -> Path:
+        """The contracts of the tables: PIPELINE_CONTRACTS, else soda/ in the clone."""
+        return self.contracts or self.clone / "soda"
+
+    @property
+    def exports_folder(self) -> Path:
+        """Where the Dag tweet_export writes when it is told no other place."""
+        return self.home / "exports"
 
     def rules_file(self) -> Path | None:
         """The user's own rules: PIPELINE_RULES, else rules.yaml in the clone when there is one."""

@@ -1,27 +1,24 @@
 """What went wrong last is told under the stage it belongs to."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from twitter_pipeline import health
 from twitter_pipeline.landing.documents import Coordinate
+from twitter_pipeline.settings import Stores
 
 from ..path.conftest import Way, envelope
 from .conftest import BAD, ON_TANSU, drain_anew
 
 
-@dataclass(frozen=True)
-class Addresses:
-    postgres_reader_dsn: str
-    mongo_uri: str
-    mongo_database: str
-    kafka_bootstrap: str
-
-
 def errors(way: Way, postgres: Any) -> dict[str, str | None]:
-    addresses = Addresses(postgres.reader_dsn, way.mongo_uri, way.raw.name, way.kafka["bootstrap.servers"])
-    return {stage["stage"]: stage["last_error"] for stage in health.stages(addresses, way.topic)}
+    stores = Stores(
+        postgres_reader_dsn=postgres.reader_dsn,
+        mongo_uri=way.mongo_uri,
+        mongo_database=way.raw.name,
+        kafka_bootstrap=way.kafka["bootstrap.servers"],
+    )
+    return {stage["stage"]: stage["last_error"] for stage in health.stages(stores, way.topic)}
 
 
 @ON_TANSU

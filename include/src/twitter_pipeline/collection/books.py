@@ -16,6 +16,7 @@ from pymongo.database import Database
 
 from twitter_pipeline.collection import budget
 from twitter_pipeline.collection.rules import Lease
+from twitter_pipeline.metrics.statsd import Metrics
 
 INSERT_PAGE = """
 insert into pipeline.pages
@@ -53,9 +54,15 @@ class RequestBooks:
     """Prices and records requests; the base of the books of a poll and of a refetch."""
 
     def __init__(
-        self, connection: psycopg.Connection, raw: Database[Any], rule: str | None, budget_usd: Decimal | None
+        self,
+        connection: psycopg.Connection,
+        raw: Database[Any],
+        rule: str | None,
+        budget_usd: Decimal | None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.connection, self.raw, self.rule, self._budget_usd = connection, raw, rule, budget_usd
+        self._metrics = metrics or Metrics(None)
 
     def may_spend(self, endpoint: str, price_usd: Decimal) -> str:
         """Reserve the price of a request. Raises budget.BudgetExceeded, then it must not be sent."""
@@ -90,6 +97,8 @@ class RequestBooks:
             "error": error,
         }
         self.raw.api_requests.replace_one({"_id": request_id}, document, upsert=True)
+        self._metrics.count("extract_requests_total", endpoint=endpoint, status=status or "none")
+        self._metrics.count("extract_tweets_total", result_count, endpoint=endpoint)
 
     def _note_page(
         self,
@@ -141,8 +150,9 @@ class PollBooks(RequestBooks):
         source: str,
         subject: str = "",
         budget_usd: Decimal | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
-        super().__init__(connection, raw, lease.rule, budget_usd)
+        super().__init__(connection, raw, lease.rule, budget_usd, metrics)
         self._lease, self._source, self._subject = lease, source, subject
 
     @property

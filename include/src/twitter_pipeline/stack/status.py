@@ -6,13 +6,12 @@ Asked from the services themselves and from the process supervisor; a stopped st
 import contextlib
 import os
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from typing import Any
 
 import psutil
 
+from twitter_pipeline import health
 from twitter_pipeline import settings as settings_of
 from twitter_pipeline.settings import Settings
 from twitter_pipeline.stack.launcher import count_starts, read_launch
@@ -119,9 +118,8 @@ def _stages(settings: Settings, running: bool) -> list[dict[str, Any]]:
     """The stages' own figures; a stage that cannot be asked is one line that says why."""
     if not running:
         return []
-    stages: Callable[[Settings], list[dict[str, Any]]] = import_module("twitter_pipeline.health").stages
     try:
-        return stages(settings)
+        return health.stages(settings.stores())
     except Exception as error:  # noqa: BLE001 - whatever is broken, the picture must still be shown
         return [{"stage": "stages", "last_error": f"{type(error).__name__}: {error}"}]
 
@@ -166,7 +164,10 @@ def as_text(now: dict[str, Any]) -> str:
 def after_start(now: dict[str, Any]) -> str:
     """What a person wants to know when everything has come up: what runs, where, how to log in, the logs."""
     lines = [as_text(now), "", "Log in:"]
+    airflow = next((service["url"] for service in now["services"] if service["name"] == "airflow"), None)
     lines += [f"  {service['url']:<42} {service['login']}" for service in now["services"] if service["login"]]
+    if airflow:
+        lines += ["", f"The page of the pipeline: {airflow}/plugin/tweet-pipeline"]
     lines += [
         "",
         f"Logs: {now['home']}/logs     `make status` shows how it goes, `make down` stops all of it",

@@ -1,0 +1,157 @@
+"""Every metric of the pipeline: its name in Prometheus, kind, unit, labels and meaning.
+
+Names are `twitter_pipeline_<stage>_<what>_<unit>`. What is not in this list cannot be sent; docs/metrics.md is made
+of it, the mapping of statsd_exporter and the dashboard are held to it by tests. Airflow's own metrics are not here.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["counter", "gauge", "timer"]
+PREFIX = "twitter_pipeline"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric; `series` is its name in Prometheus (a timer has _count, _sum and quantiles there, in seconds)."""
+
+    name: str
+    kind: Kind
+    unit: str
+    labels: tuple[str, ...]
+    meaning: str
+
+    @property
+    def series(self) -> str:
+        return f"{PREFIX}_{self.name}"
+
+
+STAGES = ("extract", "landing", "transform", "warehouse")
+
+CATALOGUE = (
+    Metric(
+        "stage_records",
+        "gauge",
+        "records",
+        ("stage",),
+        "Records that a stage has done since the beginning: messages, for warehouse distinct collected tweets.",
+    ),
+    Metric(
+        "stage_lag_records",
+        "gauge",
+        "records",
+        ("stage",),
+        "Records that wait before a stage; for extract the enabled rules that are overdue by an interval.",
+    ),
+    Metric(
+        "stage_age_seconds",
+        "gauge",
+        "seconds",
+        ("stage",),
+        "Seconds since the newest record of a stage. Grows while nothing new comes in.",
+    ),
+    Metric(
+        "health_stage_answers",
+        "gauge",
+        "0 or 1",
+        ("stage",),
+        "1 while the stores of a stage answer, 0 while one does not.",
+    ),
+    Metric(
+        "health_looked_timestamp_seconds",
+        "gauge",
+        "Unix time",
+        (),
+        "When the publisher last looked. Everything above is older than its last look when this stands still.",
+    ),
+    Metric(
+        "transform_dead_letters",
+        "gauge",
+        "records",
+        (),
+        "Landed envelopes that could not be loaded and are not resolved yet (pipeline.dead_letters).",
+    ),
+    Metric(
+        "landing_dead_letters",
+        "gauge",
+        "records",
+        (),
+        "Messages that could not be landed, ever (MongoDB dead_letters).",
+    ),
+    Metric("warehouse_gaps", "gauge", "rows", (), "What is known to be missing (pipeline.gaps)."),
+    Metric(
+        "extract_lost_pages",
+        "gauge",
+        "pages",
+        (),
+        "Pages that the log lost before they landed and that are still to be fetched again.",
+    ),
+    Metric(
+        "extract_spend_usd",
+        "gauge",
+        "US dollars",
+        (),
+        "Spent or reserved on the real X since the month began (UTC).",
+    ),
+    Metric(
+        "extract_requests_total",
+        "counter",
+        "requests",
+        ("endpoint", "status"),
+        "Requests to X by endpoint and HTTP status (none: no answer).",
+    ),
+    Metric(
+        "extract_tweets_total",
+        "counter",
+        "tweets",
+        ("endpoint",),
+        "Tweets that X gave as data, overlaps included.",
+    ),
+    Metric(
+        "landing_messages_total",
+        "counter",
+        "messages",
+        ("outcome",),
+        "Messages by what became of them: landed, duplicate, dead_lettered.",
+    ),
+    Metric(
+        "landing_drain_seconds",
+        "timer",
+        "seconds",
+        (),
+        "How long a landing drain stayed, warm waiting included.",
+    ),
+    Metric(
+        "transform_envelopes_total",
+        "counter",
+        "envelopes",
+        ("outcome",),
+        "Landed envelopes by what became of them: loaded, quarantined, removed.",
+    ),
+    Metric(
+        "transform_drain_seconds",
+        "timer",
+        "seconds",
+        (),
+        "How long a processing drain stayed, warm waiting included.",
+    ),
+    Metric(
+        "quality_checks_total",
+        "counter",
+        "checks",
+        ("contract", "outcome"),
+        "Checks of contracts by outcome.",
+    ),
+    Metric(
+        "quality_failed_checks",
+        "gauge",
+        "checks",
+        ("contract",),
+        "Checks that failed in the newest run of a contract.",
+    ),
+    Metric("api_requests_total", "counter", "requests", ("route", "status"), "Requests to the REST API."),
+    Metric("api_request_seconds", "timer", "seconds", ("route",), "How long the REST API took to answer."),
+    Metric("export_tweets_total", "counter", "tweets", ("format",), "Tweets written by exports."),
+)
+
+BY_NAME = {metric.name: metric for metric in CATALOGUE}

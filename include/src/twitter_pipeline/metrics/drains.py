@@ -1,0 +1,27 @@
+"""What a drain did, as metrics: sent at its end, since a drain stays for about a minute."""
+
+from twitter_pipeline.landing.drain import Landed
+from twitter_pipeline.metrics.statsd import Metrics
+from twitter_pipeline.transform.drain import Transformed
+
+
+def tell_landed(metrics: Metrics, done: Landed) -> None:
+    """Messages by outcome, and how long the drain stayed."""
+    for outcome, count in (
+        ("landed", done.landed - done.duplicates),
+        ("duplicate", done.duplicates),
+        ("dead_lettered", done.dead_lettered),
+    ):
+        metrics.count("landing_messages_total", max(count, 0), outcome=outcome)
+    metrics.seconds("landing_drain_seconds", done.seconds)
+
+
+def tell_transformed(metrics: Metrics, done: Transformed) -> None:
+    """Envelopes by outcome, and how long the drain stayed."""
+    for outcome, count in (
+        ("loaded", done.loaded),
+        ("quarantined", done.quarantined),
+        ("removed", done.removed),
+    ):
+        metrics.count("transform_envelopes_total", count, outcome=outcome)
+    metrics.seconds("transform_drain_seconds", done.seconds)

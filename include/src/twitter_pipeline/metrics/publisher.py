@@ -1,0 +1,59 @@
+"""Publishes how the pipeline is, as gauges, every few seconds: counts, lag, age, dead letters, gaps, money.
+
+Read from the stores like `status`, so that the figures are right also when every task that could count is dead.
+What is unknown is not sent; alerts notice by `health_stage_answers` and by the time of the last look.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from twitter_pipeline import health as health_of
+from twitter_pipeline.health import Health
+from twitter_pipeline.metrics.statsd import Metrics
+from twitter_pipeline.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 5.0
+
+
+def publish(metrics: Metrics, health: Health, now: datetime) -> None:
+    """Send the figures of one look."""
+    for stage in health.stages:
+        if stage.count is not None:
+            metrics.gauge("stage_records", stage.count, stage=stage.stage)
+        if stage.lag is not None:
+            metrics.gauge("stage_lag_records", stage.lag, stage=stage.stage)
+        if stage.newest is not None:
+            metrics.gauge("stage_age_seconds", (now - stage.newest).total_seconds(), stage=stage.stage)
+        metrics.gauge("health_stage_answers", int(stage.answers), stage=stage.stage)
+    for name, value in (
+        ("transform_dead_letters", health.quarantined),
+        ("landing_dead_letters", health.unlandable),
+        ("warehouse_gaps", health.gaps),
+        ("extract_lost_pages", health.lost_pages),
+        ("extract_spend_usd", health.spent_usd),
+    ):
+        if value is not None:
+            metrics.gauge(name, float(value))
+    for contract in health.contracts:
+        metrics.gauge("quality_failed_checks", contract.failed, contract=contract.contract)
+    metrics.gauge("health_looked_timestamp_seconds", now.timestamp())
+
+
+def keep_publishing(settings: Settings, stopping: Callable[[], bool] = lambda: False) -> None:
+    """Look and publish until told to stop; a look that fails is said once and tried again."""
+    metrics = Metrics(settings.need("statsd"))
+    trouble = ""
+    while not stopping():
+        try:
+            publish(metrics, health_of.look(settings.stores()), datetime.now(UTC))
+            now_trouble = ""
+        except Exception as error:  # noqa: BLE001 - whatever is broken, the next look may find it mended
+            now_trouble = f"{type(error).__name__}: {error}"
+        if now_trouble != trouble:
+            logger.warning("health: %s", now_trouble or "can be asked again")
+        trouble = now_trouble
+        time.sleep(LOOK_SECONDS)

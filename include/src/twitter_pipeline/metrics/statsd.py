@@ -1,0 +1,66 @@
+"""Sends the catalogue's metrics over StatsD, with labels in the way that statsd_exporter reads (InfluxDB's).
+
+UDP to an address that may not be there: sending never fails, never waits and never costs a record. A name or label
+that the catalogue does not have is a mistake in our code and raises.
+"""
+
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from statsd import StatsClient
+
+from twitter_pipeline.metrics.catalogue import BY_NAME, PREFIX, Kind
+
+logger = logging.getLogger(__name__)
+
+NOT_IN_A_LABEL = re.compile(r"[^A-Za-z0-9_./-]")
+LONGEST_LABEL = 100
+
+
+class Metrics:
+    """Counts, gauges and timers of the catalogue; without an address (None) nothing is sent."""
+
+    def __init__(self, address: str | None) -> None:
+        self._client: StatsClient | None = None
+        if address is not None:
+            host, _, port = address.rpartition(":")
+            try:
+                self._client = StatsClient(host, int(port), prefix=PREFIX)
+            except OSError as error:
+                logger.warning("metrics are not sent, address=%s error=%s", address, error)
+
+    def count(self, name: str, more: int = 1, **labels: object) -> None:
+        """Add to a counter; adding nothing makes its series known."""
+        self._send("counter", name, labels, more)
+
+    def gauge(self, name: str, value: float, **labels: object) -> None:
+        """Set a gauge."""
+        self._send("gauge", name, labels, value)
+
+    def seconds(self, name: str, seconds: float, **labels: object) -> None:
+        """Record one duration."""
+        self._send("timer", name, labels, seconds)
+
+    def _send(self, kind: Kind, name: str, labels: Mapping[str, object], value: float) -> None:
+        metric = BY_NAME[name]
+        if metric.kind != kind or set(labels) != set(metric.labels):
+            raise ValueError(f"{name} is a {metric.kind} with the labels {metric.labels}")
+        if self._client is None:
+            return
+        words = [name, *(f"{label}={_label(labels[label])}" for label in metric.labels)]
+        client: Any = self._client
+        match kind:
+            case "counter":
+                client.incr(",".join(words), value)
+            case "gauge":
+                # a negative gauge is a difference in StatsD, and ours are never below 0
+                client.gauge(",".join(words), max(value, 0))
+            case "timer":
+                client.timing(",".join(words), value * 1000)
+
+
+def _label(value: object) -> str:
+    """A label that StatsD's line carries: its separators (comma, colon, pipe, equals, newline) become underscores."""
+    return NOT_IN_A_LABEL.sub("_", str(value))[:LONGEST_LABEL] or "none"
