@@ -42,7 +42,9 @@ class Table:
 
     @cached_property
     def _blank(self) -> dict[str, Any]:
-        return dict.fromkeys(self.columns) | dict.fromkeys(self.any_of, False) | dict.fromkeys(self.all_of, True)
+        return (
+            dict.fromkeys(self.columns) | dict.fromkeys(self.any_of, False) | dict.fromkeys(self.all_of, True)
+        )
 
     def blank(self, *key: Any) -> dict[str, Any]:
         """A row that says nothing yet but its key; merging it changes nothing that is known."""

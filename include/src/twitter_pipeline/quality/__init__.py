@@ -1,0 +1,1 @@
+"""Data quality: contracts of all tables, verified, and their results kept with history."""

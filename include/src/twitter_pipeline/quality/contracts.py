@@ -1,0 +1,143 @@
+"""Contracts, verified by Soda. The one module that knows Soda.
+
+A contract is a file of soda/, named like its table. A check that fails is a result and no exception; what cannot be
+asked at all (no connection, a contract that cannot be read) raises. Never writes, and sends nothing to anybody.
+"""
+
+import logging
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import yaml
+from psycopg.conninfo import conninfo_to_dict
+
+# read when Soda is imported: else it reports to its vendor, and takes over what stands in a file .env
+os.environ["SODA_CORE_TELEMETRY_ENABLED"] = "false"
+os.environ["PYTHON_DOTENV_DISABLED"] = "true"
+
+DATA_SOURCE = "pipeline_postgres"
+_DATASET = re.compile(rf"^dataset: {DATA_SOURCE}/tweets/(twitter|pipeline)/([a-z_]+)$", re.MULTILINE)
+OUTCOMES = {"PASSED": "passed", "FAILED": "failed", "WARN": "failed"}
+
+
+class ContractUnusable(RuntimeError):
+    """A contract could not be verified; the text says which and why. Nothing is known about its table."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One check of a contract (`schema.table`): passed, failed or not_evaluated, and what was measured."""
+
+    contract: str
+    check_name: str
+    column_name: str | None
+    outcome: str
+    measured: float | None
+    threshold: str | None
+
+    @property
+    def is_good(self) -> bool:
+        return self.outcome == "passed"
+
+    def __str__(self) -> str:
+        where = f"{self.contract}.{self.column_name}" if self.column_name else self.contract
+        found = "" if self.measured is None else f", measured {self.measured:g}"
+        wanted = f" ({self.threshold})" if self.threshold else ""
+        return f"{where}: {self.check_name} {self.outcome}{found}{wanted}"
+
+
+def names(folder: Path) -> list[str]:
+    """The contracts of a folder, by the name of their table."""
+    return sorted(path.stem for path in folder.glob("*.yml"))
+
+
+def verify(folder: Path, name: str, dsn: str) -> list[Checked]:
+    """Every check of one contract against the database of `dsn` (a role that may read). Raises ContractUnusable."""
+    from soda_core.common.yaml import ContractYamlSource, DataSourceYamlSource
+    from soda_core.contracts.contract_verification import ContractVerificationSession
+
+    logging.getLogger("soda").setLevel(logging.ERROR)
+    address = conninfo_to_dict(dsn)
+    database = str(address.get("dbname"))
+    contract, text = _read(folder, name, database)
+    session = ContractVerificationSession.execute(
+        contract_yaml_sources=[ContractYamlSource.from_str(text)],
+        data_source_yaml_sources=[DataSourceYamlSource.from_str(yaml.safe_dump(_data_source(address)))],
+    )
+    (result,) = session.contract_verification_results
+    if result.has_errors or not result.check_results:
+        raise ContractUnusable(f"contract {contract}: {_without_secret(session.get_errors_str(), address)}")
+    return [_checked(contract, each) for each in result.check_results]
+
+
+def _read(folder: Path, name: str, database: str) -> tuple[str, str]:
+    path = folder / f"{name}.yml"
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        raise ContractUnusable(
+            f"there is no contract {name!r} in {folder}; known are {', '.join(names(folder)) or 'none'}"
+        ) from None
+    dataset = _DATASET.search(text)
+    if dataset is None or dataset[2] != name:
+        raise ContractUnusable(f"{path}: its dataset must be {DATA_SOURCE}/tweets/<schema>/{name}")
+    # the contract is written for the database `tweets`; this one may have another name
+    text = text.replace(f"dataset: {DATA_SOURCE}/tweets/", f"dataset: {DATA_SOURCE}/{database}/", 1)
+    return f"{dataset[1]}.{dataset[2]}", text
+
+
+def _data_source(address: dict[str, Any]) -> dict[str, Any]:
+    known = {
+        "host": address.get("host", "localhost"),
+        "port": int(address.get("port") or 5432),
+        "database": address.get("dbname"),
+        "user": address.get("user"),
+        "password": address.get("password", ""),
+    }
+    tls = {name: address[name] for name in ("sslmode", "sslcert", "sslkey", "sslrootcert") if name in address}
+    return {"type": "postgres", "name": DATA_SOURCE, "connection": known | tls}
+
+
+def _checked(contract: str, result: Any) -> Checked:
+    check = result.check
+    values = [v for v in (result.diagnostic_metric_values or {}).values() if isinstance(v, int | float)]
+    measured = result.threshold_value if isinstance(result.threshold_value, int | float) else None
+    return Checked(
+        contract=contract,
+        check_name=check.name or check.type,
+        column_name=check.column_name,
+        outcome=OUTCOMES.get(result.outcome.value, "not_evaluated"),
+        measured=float(measured) if measured is not None else (float(values[0]) if values else None),
+        threshold=" ".join(str(check.threshold).split()) if check.threshold else None,
+    )
+
+
+def _without_secret(text: str, address: dict[str, Any]) -> str:
+    password = address.get("password")
+    return text.replace(str(password), "***")[:1000] if password else text[:1000]
+
+
+def record(connection: psycopg.Connection, run_id: str, results: list[Checked]) -> None:
+    """Keep the results of one contract (role pipeline_loader)."""
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into pipeline.quality_results"
+            " (run_id, contract, check_name, column_name, outcome, measured, threshold)"
+            " values (%s, %s, %s, %s, %s, %s, %s)",
+            [
+                (run_id, r.contract, r.check_name, r.column_name, r.outcome, r.measured, r.threshold)
+                for r in results
+            ],
+        )
+
+
+def seconds_since_a_check(connection: psycopg.Connection) -> float:
+    """How long ago any contract was verified; infinite when none ever was. Never writes."""
+    row = connection.execute(
+        "select extract(epoch from clock_timestamp() - max(checked_at))::float from pipeline.quality_results"
+    ).fetchone()
+    return float("inf") if row is None or row[0] is None else float(row[0])
