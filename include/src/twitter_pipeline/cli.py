@@ -10,9 +10,11 @@ COMMANDS = {
     "status": "twitter_pipeline.stack.commands:status",
     "clean": "twitter_pipeline.stack.commands:clean",
     "topics": "twitter_pipeline.stack.commands:topics",
+    "metrics": "twitter_pipeline.metrics.command:metrics",
     "import": "twitter_pipeline.archives.command:import_",
     "export": "twitter_pipeline.exports.command:export",
     "search": "twitter_pipeline.exports.command:search",
+    "serve": "twitter_pipeline.api.command:serve",
 }
 
 

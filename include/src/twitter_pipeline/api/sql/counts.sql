@@ -1,0 +1,18 @@
+-- Collected tweets by hour or day of their creation (UTC); spans without tweets are there with 0.
+-- Runnable by hand like tweets.sql; :granularity is 'hour' or 'day', :since and :until are times.
+with counted as (
+    select date_trunc(:granularity::text, tweet.created_at, 'UTC') as start, count(*) as tweet_count
+    from twitter.tweets tweet
+    where tweet.is_collected
+        and not exists (select from pipeline.tombstones removed where removed.tweet_id = tweet.id)
+        /* filters */
+    group by 1
+)
+select coalesce(json_agg(json_build_object(
+    'start', to_char(span.start at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+    'tweet_count', coalesce(tweet_count, 0)) order by span.start), '[]')::text as body,
+    coalesce(sum(tweet_count), 0)::bigint as total
+from generate_series(
+    date_trunc(:granularity::text, :since::timestamptz, 'UTC'), :until::timestamptz - interval '1 microsecond', ('1 ' || :granularity::text)::interval, 'UTC'
+) as span (start)
+left join counted on counted.start = span.start
