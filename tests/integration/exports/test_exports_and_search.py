@@ -198,7 +198,6 @@ def test_misuse(run: Any, tmp_path: Path) -> None:
         ("--author", "' or 1=1 --"),
         ("--rule", "No; drop table"),
         ("--output", str(tmp_path / "no" / "out")),
-        ("--output", str(tmp_path)),
     ):
         assert run(export, "--format", "csv", *options).exit_code == 2, options
     assert run(search, "--limit", "0").exit_code == 2

@@ -6,59 +6,63 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 import click
 import psycopg
 
 from twitter_pipeline import settings
-from twitter_pipeline.collection.rules import NAME, USERNAME
+from twitter_pipeline.exports.delivery import deliver
 from twitter_pipeline.exports.destination import Refused, check, written_whole
 from twitter_pipeline.exports.search import Found, Search, search_tweets, table
-from twitter_pipeline.exports.tweets import Exported, Filters, Format, export_tweets
+from twitter_pipeline.exports.tweets import Exported, Filters, Format, count_tweets, export_tweets
 
 STANDARD_OUTPUT = "-"
 PROGRESS_SECONDS = 2.0
 
 
 def _rule(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not NAME.fullmatch(value):
-        raise click.BadParameter("use lower-case letters, digits, - and _")
-    return value
+    return _filters(rule=value).rule
 
 
 def _username(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    name = value.removeprefix("@") if value is not None else None
-    if name is not None and not USERNAME.fullmatch(name):
-        raise click.BadParameter(f"{value!r} is no name of an account")
-    return name
+    return _filters(author=value).author
 
 
-def _instant(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
-    if value is None:
-        return None
+def _since(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
+    return _filters(since=value).since
+
+
+def _until(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
+    return _filters(until=value).until
+
+
+def _filters(
+    rule: str | None = None, author: str | None = None, since: str | None = None, until: str | None = None
+) -> Filters:
     try:
-        instant = datetime.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is no time such as 2026-01-31 or 2026-01-31T12:00:00Z") from None
-    if instant.tzinfo is None:
-        if len(value) > len("2026-01-31"):
-            raise click.BadParameter(f"{value!r} says no time zone; add Z for UTC")
-        instant = instant.replace(tzinfo=UTC)
-    return instant.astimezone(UTC)
+        return Filters.of(rule=rule, author=author, since=since, until=until)
+    except ValueError as wrong:
+        raise click.BadParameter(str(wrong)) from None
 
 
 @click.command()
-@click.option("--format", "file_format", type=click.Choice(["csv", "jsonl"]), required=True)
+@click.option("--format", "file_format", type=click.Choice(["csv", "jsonl", "parquet"]), required=True)
 @click.option(
-    "--output", default=STANDARD_OUTPUT, show_default=True, metavar="FILE", help="- is standard output."
+    "--output",
+    default=STANDARD_OUTPUT,
+    show_default=True,
+    metavar="PLACE",
+    help="A file, a folder (with a / at its end, or there already), or - for standard output.",
 )
 @click.option("--rule", callback=_rule, help="Only tweets that this rule brought.")
-@click.option("--since", callback=_instant, metavar="T", help="Only tweets created at T (UTC) or later.")
-@click.option("--until", callback=_instant, metavar="T", help="Only tweets created before T (UTC).")
+@click.option("--since", callback=_since, metavar="T", help="Only tweets created at T (UTC) or later.")
+@click.option("--until", callback=_until, metavar="T", help="Only tweets created before T (UTC).")
 @click.option("--author", callback=_username, metavar="USERNAME", help="Only tweets of this account.")
-@click.option("--force", is_flag=True, help="Replace FILE.")
+@click.option("--force", is_flag=True, help="Replace the file.")
 def export(
     file_format: Format,
     output: str,
@@ -68,27 +72,35 @@ def export(
     author: str | None,
     force: bool,
 ) -> None:
-    """Write all collected tweets as CSV or JSON Lines, one each, by ascending id.
+    """Write all collected tweets as CSV, JSON Lines or Parquet, one each, by ascending id.
 
-    FILE appears only when it is complete. In CSV a text that a spreadsheet would run as a formula (first character
+    A file appears only when it is complete. In a folder it gets a name by the time and, last, a manifest with its
+    size and checksum. In CSV a text that a spreadsheet would run as a formula (first character
     = + - @, tab, CR, LF) or that begins with an apostrophe has an apostrophe put in front; to undo, take one
-    leading apostrophe away from each text cell. JSON Lines hold the texts as they are.
+    leading apostrophe away from each text cell. JSON Lines and Parquet hold the texts as they are.
     """
     if since and until and since >= until:
         raise click.UsageError("--since must be before --until")
-    filters, ticker = Filters(rule, since, until, author), _Ticker()
+    filters, place = Filters(rule, since, until, author), Path(output)
+    is_folder = output != STANDARD_OUTPUT and (output.endswith("/") or place.is_dir())
+    if output == STANDARD_OUTPUT and file_format == "parquet" and sys.stdout.isatty():
+        raise click.UsageError("Parquet is not for a terminal; give --output")
     try:
-        if output != STANDARD_OUTPUT:
-            check(Path(output), replace=force)
+        if output != STANDARD_OUTPUT and not is_folder:
+            check(place, replace=force)
         with _reader("export") as connection:
             # an export may take as long as it takes, whatever the role allows a query of a dashboard
             connection.execute("set statement_timeout = 0")
-            if output == STANDARD_OUTPUT:
-                done = export_tweets(connection, sys.stdout.buffer, file_format, filters, ticker.tell)
-                sys.stdout.buffer.flush()
-            else:
-                with written_whole(Path(output), replace=force) as stream:
-                    done = export_tweets(connection, stream, file_format, filters, ticker.tell)
+            with _Progress(connection, filters) as progress:
+                if output == STANDARD_OUTPUT:
+                    export_tweets(connection, sys.stdout.buffer, file_format, filters, progress.tell)
+                    sys.stdout.buffer.flush()
+                elif is_folder:
+                    manifest = deliver(connection, place, file_format, filters, progress=progress.tell)
+                    click.echo(place / manifest.file)
+                else:
+                    with written_whole(place, replace=force) as stream:
+                        export_tweets(connection, stream, file_format, filters, progress.tell)
     except Refused as refused:
         raise click.UsageError(str(refused)) from refused
     except BrokenPipeError:
@@ -97,7 +109,6 @@ def export(
         raise click.ClickException(
             f"{output}: {error.strerror or error}; nothing was left at that name"
         ) from error
-    ticker.conclude(done)
 
 
 @click.command()
@@ -154,21 +165,45 @@ def _reader(name: str) -> Iterator[psycopg.Connection]:
         raise click.ClickException("the database has no tables yet; `make up` makes them") from error
 
 
-class _Ticker:
-    """Progress on standard error, every two seconds, and a last line."""
+class _Progress:
+    """A bar on a terminal, a line every two seconds elsewhere, and a last line; all on standard error."""
 
-    def __init__(self) -> None:
+    def __init__(self, connection: psycopg.Connection, filters: Filters) -> None:
         self._started = self._told_at = time.monotonic()
+        self._last = Exported()
+        self._bar: Any = None
+        if sys.stderr.isatty():
+            total = count_tweets(connection, filters)
+            self._bar = click.progressbar(length=total, label="tweets", file=sys.stderr, show_pos=True)
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            if error is None:
+                self._bar.update(self._bar.length - self._bar.pos)
+            self._bar.__exit__(kind, error, trace)
+        if error is None:
+            self._say()
 
     def tell(self, exported: Exported) -> None:
-        if time.monotonic() - self._told_at >= PROGRESS_SECONDS:
+        """How far it is; the same object grows from call to call."""
+        self._last = exported
+        if self._bar is not None:
+            self._bar.update(exported.tweets - self._bar.pos)
+        elif time.monotonic() - self._told_at >= PROGRESS_SECONDS:
             self._told_at = time.monotonic()
-            self.conclude(exported)
+            self._say()
 
-    def conclude(self, exported: Exported) -> None:
-        seconds = max(time.monotonic() - self._started, 1e-6)
+    def _say(self) -> None:
+        done, seconds = self._last, max(time.monotonic() - self._started, 1e-6)
         click.echo(
-            f"{exported.tweets:,} tweets, {exported.size_bytes / 1e6:,.1f} MB in {seconds:,.1f} s"
-            f" ({exported.tweets / seconds:,.0f} tweets/s)",
+            f"{done.tweets:,} tweets, {done.size_bytes / 1e6:,.1f} MB in {seconds:,.1f} s"
+            f" ({done.tweets / seconds:,.0f} tweets/s)",
             err=True,
         )

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 class Refused(ValueError):
@@ -55,6 +55,29 @@ def written_whole(path: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
         beside.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+@contextmanager
+def written(path: Any) -> Iterator[BinaryIO]:
+    """The same for a file of any store: a local path, or what looks like one (fsspec, ObjectStoragePath).
+
+    An object store keeps nothing half-written under its final name either; a crash may leave a `.part` object.
+    """
+    if isinstance(path, Path):
+        with written_whole(path) as stream:
+            yield stream
+        return
+    if path.exists():
+        raise Refused(f"{path} exists already; give the export another name")
+    beside = path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
+    try:
+        with beside.open("wb") as stream:
+            yield stream
+        beside.rename(path)
+    except BaseException:
+        if beside.exists():
+            beside.unlink()
+        raise
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""All collected tweets as CSV or JSON Lines, one row each, straight out of PostgreSQL's COPY.
+"""All collected tweets as CSV or JSON Lines straight out of PostgreSQL's COPY, or as Parquet; one row each.
 
 CSV is RFC 4180 (CRLF, quotes doubled), UTF-8 without a byte order mark, null is an empty cell and an empty text is
 "". Spreadsheets run cells that begin with = + - @, tab, CR or LF as formulas, so a text cell that begins with one
@@ -8,14 +8,16 @@ text cell that has one. JSON Lines need no such guard and have none. Lists are s
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib import resources
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, Self
 
 import psycopg
 from psycopg import sql
 
-Format = Literal["csv", "jsonl"]
+from twitter_pipeline.collection.rules import NAME, USERNAME
+
+Format = Literal["csv", "jsonl", "parquet"]
 
 TWEETS = resources.files(__package__).joinpath("tweets.sql").read_text()
 TEXTS = ("author_username", "author_name", "text", "note_text", "lang", "source")
@@ -68,6 +70,34 @@ class Filters:
     until: datetime | None = None
     author: str | None = None
 
+    @classmethod
+    def of(cls, *, rule: str | None, author: str | None, since: str | None, until: str | None) -> Self:
+        """Filters out of texts, empty ones left out. Raises ValueError naming the one that is wrong."""
+        if rule and not NAME.fullmatch(rule):
+            raise ValueError(f"rule: {rule!r} is no name of a rule (a-z 0-9 _ -)")
+        name = author.removeprefix("@") if author else None
+        if name and not USERNAME.fullmatch(name):
+            raise ValueError(f"author: {author!r} is no name of an account")
+        return cls(rule or None, _instant("since", since), _instant("until", until), name or None)
+
+    def parameters(self) -> dict[str, object]:
+        """What tweets.sql is asked with."""
+        return {**asdict(self), "author": self.author.lower() if self.author else None}
+
+
+def _instant(name: str, text: str | None) -> datetime | None:
+    if not text:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{name}: {text!r} is no time such as 2026-01-31 or 2026-01-31T12:00:00Z") from None
+    if instant.tzinfo is None:
+        if len(text) > len("2026-01-31"):
+            raise ValueError(f"{name}: {text!r} says no time zone; add Z for UTC")
+        instant = instant.replace(tzinfo=UTC)
+    return instant.astimezone(UTC)
+
 
 @dataclass
 class Exported:
@@ -89,7 +119,12 @@ def export_tweets(
     The same database gives the same bytes. Memory does not grow with the number of tweets. Never writes to the
     database. `progress` is called every few thousand tweets.
     """
+    if file_format == "parquet":
+        from twitter_pipeline.exports.parquet import export_parquet  # pyarrow takes a moment to import
+
+        return export_parquet(connection, output, filters, progress)
     exported = Exported()
+    progress(exported)
     is_csv = file_format == "csv"
     for number, row in enumerate(_rows(connection, COPY_CSV if is_csv else COPY_JSONL, filters)):
         line = row[:-1] + b"\r\n" if is_csv else row
@@ -101,14 +136,17 @@ def export_tweets(
     return exported
 
 
+def count_tweets(connection: psycopg.Connection, filters: Filters) -> int:
+    """How many tweets pass the filters now. Never writes."""
+    statement = sql.SQL("select count(*) from ({tweets}) tweet").format(tweets=sql.SQL(TWEETS))
+    row = connection.execute(statement, filters.parameters()).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def _rows(connection: psycopg.Connection, statement: sql.SQL, filters: Filters) -> Iterator[bytes]:
     """The lines of a COPY: libpq hands them out one by one, with the line breaks inside a cell untouched."""
     copy_statement = statement.format(tweets=sql.SQL(TWEETS), cells=sql.SQL(", ").join(map(_cell, COLUMNS)))
-    author = filters.author.lower() if filters.author else None
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(copy_statement, {**asdict(filters), "author": author}) as copy,
-    ):
+    with connection.cursor() as cursor, cursor.copy(copy_statement, filters.parameters()) as copy:
         for row in copy:
             yield bytes(row)
 
