@@ -39,9 +39,16 @@ def parallelism() -> int:
 
 
 def environment(
-    settings: Settings, secrets: Credentials, metadata_dsn: str, connections: Mapping[str, str]
+    settings: Settings,
+    secrets: Credentials,
+    metadata_dsn: str,
+    connections: Mapping[str, str],
+    statsd_port: int | None,
 ) -> dict[str, str]:
-    """The environment of every Airflow process (it holds secrets); `connections` are JSON by connection id."""
+    """The environment of every Airflow process (it holds secrets); `connections` are JSON by connection id.
+
+    Airflow's own metrics go to `statsd_port` of this machine; nowhere when that is None.
+    """
     port = settings.port("airflow")
     home = settings.home / "airflow"
     options: dict[str, dict[str, object]] = {
@@ -90,6 +97,12 @@ def environment(
         "dag_processor": {"refresh_interval": 30, "min_file_process_interval": 30},  # revives a watcher's Dag
         "logging": {"base_log_folder": settings.logs / "airflow"},
         "usage_data_collection": {"enabled": False},
+        "metrics": {
+            "statsd_on": statsd_port is not None,
+            "statsd_host": LOOPBACK,
+            "statsd_port": statsd_port or 8125,
+            "statsd_influxdb_enabled": True,  # Dag and task as labels, the way the pipeline's own metrics have them
+        },
     }
     variables = {
         f"AIRFLOW__{section.upper()}__{option.upper()}": str(value)

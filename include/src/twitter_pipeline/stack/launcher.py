@@ -61,6 +61,10 @@ def up(settings: Settings, say: Say, assembled: Callable[[Settings], Stack] = as
         stack = assembled(settings)
         say(f"X API: {stack.x.url} ({stack.x.why})")
         say(f"Kafka: {stack.broker.kind} ({stack.broker.why})")
+        if stack.not_on_this_machine:
+            say("Monitoring: not all of it is on this machine, and what is not there is left out. To get it:")
+            for name, way in stack.not_on_this_machine.items():
+                say(f"  {name}: {way}")
         supervisor = Supervisor(settings.home)
         if supervisor.answers() and _differs(_launch(stack), read_launch(supervisor)):
             say("settings or the installation changed since the stack was started: it is restarted")
@@ -228,7 +232,8 @@ def count_starts(settings: Settings, name: str) -> int:
 
 
 def _look_at_dags(stack: Stack, say: Say) -> None:
-    expected = {path.stem for path in (stack.settings.clone / "dags").glob("tweet_*.py")}
+    folder = stack.settings.clone / "dags"
+    expected = {path.stem for path in folder.glob("*.py") if not path.stem.startswith("pipeline_")}
     if not expected or "airflow" not in stack.nodes:
         return
     say(f"  waiting for the Dags {', '.join(sorted(expected))}")

@@ -6,6 +6,7 @@ a process that stays; a `Step` is work that must be done once between services.
 
 import json
 import sys
+import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from pathlib import Path
 import psycopg
 
 from twitter_pipeline.settings import Settings
-from twitter_pipeline.stack import airflow, broker_choice, moto_sns, postgresql, topics, x_source
+from twitter_pipeline.stack import airflow, broker_choice, monitoring, moto_sns, postgresql, topics, x_source
 from twitter_pipeline.stack.broker_choice import BrokerChoice
 from twitter_pipeline.stack.credentials import Credentials
 from twitter_pipeline.stack.postgresql import PostgreSQL
@@ -72,6 +73,7 @@ class Stack:
     x: XSource
     broker: BrokerChoice
     environment: Mapping[str, str] = field(repr=False)
+    not_on_this_machine: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def nodes(self) -> dict[str, Service | Step]:
@@ -117,6 +119,7 @@ def assemble(settings: Settings) -> Stack:
         "PIPELINE_ALERT_TOPIC_ARN": ALERT_TOPIC_ARN,
         "PIPELINE_SNS_URL": sns.url,
         "PIPELINE_AIRFLOW_URL": airflow_url,
+        "PIPELINE_API_TOKEN": secrets["api_token"],
         "X_API_URL": x.url,
         "X_API_ALLOW_LOCAL": "true" if x.allow_local else "false",
         "X_BEARER_TOKEN": x.token,
@@ -128,6 +131,9 @@ def assemble(settings: Settings) -> Stack:
         "PIPELINE_PORT_BASE": str(settings.port_base),
         **{f"PIPELINE_PORT_{name.upper()}": str(port) for name, port in settings.ports.items()},
     }
+    has_statsd = monitoring.program("statsd_exporter") is not None
+    if has_statsd:
+        environment["PIPELINE_STATSD"] = f"{LOOPBACK}:{settings.port('statsd')}"
     if settings.x_budget_usd is not None:
         environment["X_BUDGET_USD"] = str(settings.x_budget_usd)
     connections = {
@@ -156,7 +162,8 @@ def assemble(settings: Settings) -> Stack:
             }
         ),
     }
-    variables = environment | airflow.environment(settings, secrets, metadata_dsn, connections)
+    statsd_port = settings.port("statsd") if has_statsd else None
+    variables = environment | airflow.environment(settings, secrets, metadata_dsn, connections, statsd_port)
     database = ("airflow database",)
 
     def process(name: str, job: str, words: tuple[str, ...]) -> airflow.AirflowProcess:
@@ -211,6 +218,7 @@ def assemble(settings: Settings) -> Stack:
             (*database, "topics"),
         ),
     ]
+    services += _monitoring(settings, environment)
     with_logs = tuple(replace(service, log=logs / f"{service.name}.log") for service in services)
     steps = (
         Step("databases", "roles and databases", ("postgres",), lambda: _create_databases(postgres, secrets)),
@@ -233,7 +241,27 @@ def assemble(settings: Settings) -> Stack:
             lambda: airflow.create_admin(settings, secrets, variables),
         ),
     )
-    return Stack(settings, with_logs, steps, x, broker, environment)
+    return Stack(settings, with_logs, steps, x, broker, environment, monitoring.missing())
+
+
+def _monitoring(settings: Settings, environment: Mapping[str, str]) -> list[Service]:
+    """What of the monitoring is on this machine, and who publishes the pipeline's own figures."""
+    titles = {
+        "statsd_exporter": "takes StatsD, gives it to Prometheus",
+        "prometheus": "Prometheus: metrics and alerts",
+        "alertmanager": "Alertmanager: alerts to SNS",
+        "node_exporter": "metrics of this machine",
+    }
+    ports = {name: settings.port(name) for name in (*titles, "airflow", "sns")}
+    source = settings.clone / "deploy" / "monitoring"
+    found = monitoring.monitors(source, settings.home, ports, settings.port("statsd"))
+    services = [Service(monitor, titles[monitor.name], url=monitor.url) for monitor in found]
+    if "PIPELINE_STATSD" in environment:
+        publisher = MetricsPublisherProcess(settings, environment)
+        services.append(
+            Service(publisher, "publishes counts, lag, age, money", ("statsd_exporter", "tweets schema"))
+        )
+    return services
 
 
 def _postgres_connection(settings: Settings, role: str, secrets: Credentials) -> str:
@@ -269,6 +297,33 @@ class TopicKeeperProcess:
 
     def ready(self) -> bool:
         return topics.topics_exist(self.client_environment["PIPELINE_KAFKA_BOOTSTRAP"])
+
+
+@dataclass(frozen=True)
+class MetricsPublisherProcess:
+    """The command `twitter-pipeline metrics publish` as a server: ready when its first look has arrived."""
+
+    settings: Settings
+    client_environment: Mapping[str, str] = field(repr=False)
+    name: str = "metrics"
+    port: int = 0
+
+    def prepare(self) -> None:
+        """The publisher prepares itself."""
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "twitter_pipeline.cli", "metrics", "publish"]
+
+    def environment(self) -> dict[str, str]:
+        return dict(self.client_environment)
+
+    def ready(self) -> bool:
+        url = f"http://{LOOPBACK}:{self.settings.port('statsd_exporter')}/metrics"
+        try:
+            with urllib.request.urlopen(url, timeout=3) as answer:
+                return b"twitter_pipeline_health_looked_timestamp_seconds" in answer.read()
+        except OSError:
+            return False
 
 
 def _epoch(path: Path) -> datetime:

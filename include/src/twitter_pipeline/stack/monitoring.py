@@ -1,0 +1,150 @@
+"""StatsD, Prometheus, Alertmanager and node_exporter: started when their programs are on the machine.
+
+None of them comes in a wheel, so each is looked for, and what is missing is said with the way to get it. They run with
+the files of deploy/monitoring, the same ones that the containers use; only the addresses in them are replaced.
+"""
+
+import os
+import shutil
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from twitter_pipeline.stack.servers import LOOPBACK
+
+PROGRAMS: Mapping[str, Sequence[str]] = {
+    "statsd_exporter": ("statsd_exporter", "prometheus-statsd-exporter"),
+    "prometheus": ("prometheus",),
+    "alertmanager": ("alertmanager", "prometheus-alertmanager"),
+    "node_exporter": ("node_exporter", "prometheus-node-exporter"),
+}
+WAYS = {
+    "statsd_exporter": "go install github.com/prometheus/statsd_exporter@v0.28.0",
+    "prometheus": "apt-get install prometheus",
+    "alertmanager": "apt-get install prometheus-alertmanager",
+    "node_exporter": "apt-get install prometheus-node-exporter",
+}
+# how the files of deploy/monitoring name each other's servers: by service and port of docker-compose.yaml
+CONTAINER_ADDRESSES = {
+    "prometheus": "prometheus:9090",
+    "alertmanager": "alertmanager:9093",
+    "statsd_exporter": "statsd-exporter:9102",
+    "node_exporter": "node-exporter:9100",
+    "airflow": "airflow:8080",
+    "sns": "sns:5000",
+}
+
+
+def program(name: str) -> str | None:
+    """Where a program is: on the PATH, or where `go install` puts it."""
+    places = [
+        os.environ.get("PATH", os.defpath),
+        os.environ.get("GOBIN", ""),
+        str(Path.home() / "go" / "bin"),
+    ]
+    search = os.pathsep.join(place for place in places if place)
+    return next((found for word in PROGRAMS[name] if (found := shutil.which(word, path=search))), None)
+
+
+def missing() -> dict[str, str]:
+    """The programs that are not on this machine, and how to get each."""
+    return {name: WAYS[name] for name in PROGRAMS if program(name) is None}
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """One of the four. `files` are copied from `source` into `folder`, container addresses replaced by `ports`."""
+
+    name: str
+    port: int
+    words: tuple[str, ...]
+    source: Path
+    folder: Path
+    ports: Mapping[str, int]
+    files: tuple[str, ...] = ()
+    health: str = "/-/ready"
+    secret_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def prepare(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in self.files:
+            (self.folder / name).write_text(localized((self.source / name).read_text("utf-8"), self.ports))
+
+    def command(self) -> list[str]:
+        return [program(self.name) or self.name, *self.words]
+
+    def environment(self) -> dict[str, str]:
+        return dict(self.secret_environment)
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(self.url + self.health, timeout=3) as answer:  # noqa: S310
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+def localized(text: str, ports: Mapping[str, int]) -> str:
+    """A file of deploy/monitoring with the addresses of this machine's servers in place of the containers'."""
+    for name, address in CONTAINER_ADDRESSES.items():
+        if name in ports:
+            text = text.replace(address, f"{LOOPBACK}:{ports[name]}")
+    return text
+
+
+def monitors(source: Path, home: Path, ports: Mapping[str, int], statsd_port: int) -> list[Monitor]:
+    """Those that can run here; `ports` by name, `statsd_port` is where StatsD is listened for (UDP)."""
+
+    def one(name: str, *words: str, files: tuple[str, ...] = (), health: str = "/-/ready") -> Monitor:
+        return Monitor(name, ports[name], words, source, home / "monitoring" / name, ports, files, health)
+
+    def listen(name: str) -> str:
+        return f"--web.listen-address={LOOPBACK}:{ports[name]}"
+
+    def folder(name: str) -> Path:
+        return home / "monitoring" / name
+
+    known = [
+        one(
+            "statsd_exporter",
+            listen("statsd_exporter"),
+            f"--statsd.listen-udp={LOOPBACK}:{statsd_port}",
+            "--statsd.listen-tcp=",
+            f"--statsd.mapping-config={folder('statsd_exporter') / 'statsd_mapping.yml'}",
+            "--log.level=warn",
+            files=("statsd_mapping.yml",),
+            health="/health",
+        ),
+        one(
+            "prometheus",
+            listen("prometheus"),
+            f"--config.file={folder('prometheus') / 'prometheus.yml'}",
+            f"--storage.tsdb.path={folder('prometheus') / 'data'}",
+            "--storage.tsdb.retention.time=15d",
+            "--log.level=warn",
+            files=("prometheus.yml", "alerts.yml"),
+        ),
+        one(
+            "alertmanager",
+            listen("alertmanager"),
+            f"--config.file={folder('alertmanager') / 'alertmanager.yml'}",
+            f"--storage.path={folder('alertmanager') / 'data'}",
+            "--cluster.listen-address=",
+            "--log.level=warn",
+            files=("alertmanager.yml",),
+        ),
+        one(
+            "node_exporter",
+            listen("node_exporter"),
+            "--collector.disable-defaults",
+            *(f"--collector.{name}" for name in ("cpu", "diskstats", "filesystem", "loadavg", "meminfo")),
+            "--log.level=warn",
+            health="/metrics",
+        ),
+    ]
+    return [monitor for monitor in known if program(monitor.name) is not None]
