@@ -12,7 +12,7 @@ from airflow_provider_twitter.kafka import EnvelopeSink
 from airflow_provider_twitter.lookup import fetch_again
 from airflow_provider_twitter.operators.collect import CollectOperator
 from airflow_provider_twitter.poll import PollResult, Search, Timeline, poll
-from pipeline_stores import SETTINGS, raw_store, warehouse
+from pipeline_stores import SETTINGS, metrics, raw_store, warehouse
 from twitter_pipeline.collection import accounts, pages, rules
 from twitter_pipeline.collection.books import PollBooks, RefetchBooks, RequestBooks
 
@@ -37,22 +37,22 @@ class CollectRule(CollectOperator):
             raw_store() as raw,
             rules.lease(books, self.rule, f"{context['run_id']}/{context['ti'].map_index}") as lease,
         ):
-            budget: dict[str, Any] = {"budget_usd": SETTINGS.x_budget_usd}
+            shared: dict[str, Any] = {"budget_usd": SETTINGS.x_budget_usd, "metrics": metrics()}
             try:
                 rule, results = rules.find(books, self.rule), []
                 for page in pages.lost(books, self.rule):
-                    ledger = RefetchBooks(books, raw, self.rule, **budget)
+                    ledger = RefetchBooks(books, raw, self.rule, **shared)
                     pages.refetched(
                         books, page, fetch_again(client, page.tweet_ids, ledger, sink, rule=self.rule)
                     )
                 if rule.query is not None:
-                    todo = [(Search(rule.query), PollBooks(books, raw, lease, source="search", **budget))]
+                    todo = [(Search(rule.query), PollBooks(books, raw, lease, source="search", **shared))]
                 else:
-                    charged = client.charged_to(RequestBooks(books, raw, self.rule, **budget))
+                    charged = client.charged_to(RequestBooks(books, raw, self.rule, **shared))
                     todo = [
                         (
                             Timeline(user),
-                            PollBooks(books, raw, lease, source="timeline", subject=str(user), **budget),
+                            PollBooks(books, raw, lease, source="timeline", subject=str(user), **shared),
                         )
                         for user in accounts.resolve(books, rule.accounts or [], _look_up(charged)).values()
                     ]

@@ -13,6 +13,7 @@ from pymongo.database import Database
 from airflow_provider_twitter.hooks.kafka_configuration import KafkaConfigurationHook
 from pipeline_assets import KAFKA
 from twitter_pipeline import settings
+from twitter_pipeline.metrics.statsd import Metrics
 
 SETTINGS = settings.load()
 
@@ -40,6 +41,24 @@ def raw_store() -> Iterator[Database[dict[str, Any]]]:
     """The MongoDB database of raw tweets by connection pipeline_mongo."""
     with MongoHook("pipeline_mongo").get_conn() as client:
         yield client[SETTINGS.mongo_database]
+
+
+@contextmanager
+def reader() -> Iterator[psycopg.Connection[Any]]:
+    """PostgreSQL as the role that only reads, in autocommit mode, without a limit on how long a query may take."""
+    with psycopg.connect(
+        SETTINGS.need("postgres_reader_dsn"),
+        autocommit=True,
+        connect_timeout=10,
+        application_name="tweet-pipeline",
+        options="-c statement_timeout=0",
+    ) as connection:
+        yield connection
+
+
+def metrics() -> Metrics:
+    """Where metrics go by PIPELINE_STATSD; nowhere without it."""
+    return Metrics(SETTINGS.statsd)
 
 
 def kafka() -> dict[str, Any]:

@@ -15,7 +15,7 @@ from airflow.sdk import dag, task
 
 from pipeline_assets import PRODUCED_TWEETS
 from pipeline_policies import HOUSE_DEFAULTS, overtaken_is_skipped, woken_by
-from pipeline_stores import SETTINGS, kafka, raw_store, warehouse
+from pipeline_stores import SETTINGS, kafka, metrics, raw_store, warehouse
 from twitter_pipeline.settings import TOPIC
 
 
@@ -40,11 +40,13 @@ def tweet_landing():
     def drain(partitions: list[int] | None = None) -> dict[str, Any]:
         """Land until all is quiet or the minute is over."""
         from twitter_pipeline.landing.drain import land
+        from twitter_pipeline.metrics.drains import tell_landed
 
         with overtaken_is_skipped(), warehouse() as books, raw_store() as raw:
-            return asdict(
-                land(kafka(), raw, books, topic=TOPIC, partitions=partitions, flood=SETTINGS.flood("landing"))
-            )
+            gate = SETTINGS.flood("landing")
+            landed = land(kafka(), raw, books, topic=TOPIC, partitions=partitions, flood=gate)
+        tell_landed(metrics(), landed)
+        return asdict(landed)
 
     if SETTINGS.drains == 1:
         drain()

@@ -15,7 +15,7 @@ from airflow.sdk import dag, task
 
 from pipeline_assets import LANDED_TWEETS, TWEETS
 from pipeline_policies import HOUSE_DEFAULTS, overtaken_is_skipped, woken_by
-from pipeline_stores import SETTINGS, kafka, raw_store, warehouse
+from pipeline_stores import SETTINGS, kafka, metrics, raw_store, warehouse
 from twitter_pipeline.settings import TOPIC
 
 
@@ -40,15 +40,15 @@ def tweet_processing():
     @task(outlets=[TWEETS], multiple_outputs=False)
     def drain(partitions: list[list[Any]] | None = None) -> dict[str, Any]:
         """Load until all is quiet or the minute is over."""
+        from twitter_pipeline.metrics.drains import tell_transformed
         from twitter_pipeline.transform.drain import transform
 
         wanted = None if partitions is None else [(topic_id, number) for topic_id, number in partitions]
         with overtaken_is_skipped(), warehouse() as books, raw_store() as raw:
-            return asdict(
-                transform(
-                    raw, books, kafka(), topic=TOPIC, partitions=wanted, flood=SETTINGS.flood("transform")
-                )
-            )
+            gate = SETTINGS.flood("transform")
+            transformed = transform(raw, books, kafka(), topic=TOPIC, partitions=wanted, flood=gate)
+        tell_transformed(metrics(), transformed)
+        return asdict(transformed)
 
     if SETTINGS.drains == 1:
         drain()

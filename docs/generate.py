@@ -1,4 +1,4 @@
-"""Write the pages of docs/ that are made of the code: dags.md and data-dictionary.md.
+"""Write the pages of docs/ that are made of the code: dags.md, data-dictionary.md and metrics.md.
 
 The Dags are parsed by Airflow with default settings; the tables are read from a real PostgreSQL that the
 migrations were applied to. With `--check` nothing is written, and the exit status is 1 when a page has drifted.
@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 
+from twitter_pipeline.metrics.catalogue import CATALOGUE
 from twitter_pipeline.settings import Settings
 from twitter_pipeline.stack import postgresql
 from twitter_pipeline.stack.postgresql import PostgreSQL
@@ -124,6 +125,8 @@ def page_of_dags(dags: list[Any]) -> str:
 
 
 def _schedule(dag: Any) -> str:
+    if dag.schedule is None:
+        return "hand, or another Dag"
     if isinstance(dag.schedule, timedelta):
         return f"the clock, every {_span(dag.schedule)}"
     ways = [
@@ -131,8 +134,9 @@ def _schedule(dag: Any) -> str:
         for asset in dag.timetable.asset_condition.objects
         for watcher in asset.watchers
     ]
+    ways += [f"asset `{asset.name}`" for asset in dag.timetable.asset_condition.objects if not asset.watchers]
     if (sweep := getattr(dag.timetable, "timetable", None)) is not None:
-        ways.append(f"sweep `{sweep.expression}` ({sweep.timezone})")
+        ways.append(f"the clock, `{sweep.expression}` ({sweep.timezone})")
     return "; ".join(ways)
 
 
@@ -213,6 +217,25 @@ def _merges(table: tables.Table) -> Mapping[str, str]:
     return merges | dict.fromkeys(table.any_of, "any") | dict.fromkeys(table.all_of, "all")
 
 
+def page_of_metrics() -> str:
+    """docs/metrics.md."""
+    lines = [
+        MADE_BY,
+        "# Metrics",
+        "",
+        "The pipeline's own, by their names in Prometheus. They are sent by StatsD; a timer is there as a summary in",
+        "seconds (`_count`, `_sum`, quantiles 0.5, 0.95 and 0.99). Airflow's own metrics (`airflow_*`) come the same way:",
+        "see its documentation. Alerts are in [operations](operations.md#alerts).",
+        "",
+        "| metric | kind | unit | labels | meaning |",
+        "|---|---|---|---|---|",
+    ]
+    for metric in CATALOGUE:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        lines.append(f"| `{metric.series}` | {metric.kind} | {metric.unit} | {labels} | {metric.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Write the pages, or say which of them are not what the code makes."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -223,6 +246,7 @@ def main() -> None:
             "dags.md": page_of_dags(parsed_dags(Path(scratch) / "airflow")),
             "data-dictionary.md": page_of_tables(Path(scratch)),
         }
+    pages["metrics.md"] = page_of_metrics()
     drifted = []
     for name, page in pages.items():
         path = DOCS / name

@@ -20,10 +20,12 @@ DAGS = CLONE / "dags"
 SCREEN_LINES = 70
 
 DAGS_OF_FILES: dict[str, set[str]] = {
+    "data_quality.py": {"data_quality"},
     "pipeline_assets.py": set(),
     "pipeline_collecting.py": set(),
     "pipeline_policies.py": set(),
     "pipeline_stores.py": set(),
+    "tweet_export.py": {"tweet_export"},
     "tweet_extraction.py": {"tweet_extraction"},
     "tweet_landing.py": {"tweet_landing"},
     "tweet_processing.py": {"tweet_processing"},
@@ -134,7 +136,7 @@ def test_every_task_has_an_owner_retries_a_timeout_and_an_alert(variants: dict[s
 def test_dags_are_not_paused_when_they_are_created(dags: dict[str, Any], tmp_path: Path) -> None:
     """A paused Dag has no watcher and would miss its doorbell."""
     configured = airflow.environment(
-        settings.load({}, root=tmp_path), Credentials(tmp_path / "secrets"), "postgresql://", {}
+        settings.load({}, root=tmp_path), Credentials(tmp_path / "secrets"), "postgresql://", {}, None
     )
     assert configured["AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"] == "False"
     assert not any(dag["is_paused_upon_creation"] for dag in dags.values())
@@ -185,9 +187,23 @@ def test_processing_announces_new_tweets(dags: dict[str, Any]) -> None:
     assert dags["tweet_processing"]["tasks"]["drain"]["outlets"] == ["tweets"]
 
 
+def test_quality_is_looked_at_after_new_tweets_and_each_night(dags: dict[str, Any]) -> None:
+    """By the asset that processing announces, and by the clock; each contract is a task of its own."""
+    quality = dags["data_quality"]
+    assert (quality["assets"], quality["sweep"]) == ({"tweets": []}, "30 3 * * *")
+    assert {task_id: task["is_mapped"] for task_id, task in quality["tasks"].items()} == {
+        "due_contracts": False,
+        "verify": True,
+    }
+
+
 def test_dag_file_fits_on_a_screen() -> None:
     """A Dag file reads like a table of contents."""
-    lengths = {file.name: len(file.read_text().splitlines()) for file in DAGS.glob("tweet_*.py")}
+    lengths = {
+        file.name: len(file.read_text().splitlines())
+        for file in DAGS.glob("*.py")
+        if file.stem in {d for s in DAGS_OF_FILES.values() for d in s}
+    }
     assert {name: length for name, length in lengths.items() if length > SCREEN_LINES} == {}
 
 

@@ -60,7 +60,15 @@ class Stack:
         return {stage["stage"]: stage for stage in self.status()["stages"]}
 
     def pid(self, service: str) -> int:
-        return next(int(s["pid"]) for s in self.status()["services"] if s["name"] == service)
+        """The process of a service; one that is just being started again is waited for."""
+
+        def known() -> list[int]:
+            return [s["pid"] for s in self.status()["services"] if s["name"] == service and s["pid"]]
+
+        wait_until(
+            lambda: bool(known()), 60, lambda: f"{service} has no process: {self.status()['services']}"
+        )
+        return known()[0]
 
     def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.settings.need("postgres_reader_dsn"), autocommit=True) as connection:
@@ -167,3 +175,14 @@ def running(folder: Path, rules: str = RULES, **variables: str) -> Iterator[Stac
 def make_stack(tmp_path: Path) -> Callable[..., Any]:
     """`running` in this test's folder."""
     return lambda **options: running(tmp_path, **options)
+
+
+@pytest.fixture(scope="session")
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One stack for the tests that can share it, woken by the doorbells alone (no sweep).
+
+    Its clock may stand still: who needs new tweets lets it go on, who needs the truth stops it. All stays running.
+    """
+    settings_of_it = {"PIPELINE_SWEEP_CRON": "", "PIPELINE_QUALITY_MINUTES": "600"}
+    with running(tmp_path_factory.mktemp("shared"), **settings_of_it) as stack:
+        yield stack

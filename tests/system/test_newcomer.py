@@ -2,50 +2,45 @@
 
 import os
 import signal
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from .conftest import wait_until
+from .conftest import Stack, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 
-def test_up_collects_every_tweet_once_through_airflow_and_survives_kills(
-    make_stack: Callable[..., Any],
-) -> None:
+def test_up_collects_every_tweet_once_through_airflow_and_survives_kills(shared_stack: Stack) -> None:
     """The doorbell alone (no sweep) brings every rule to the ground truth, also after the broker and a drain's
     supervisor were killed; `status` tells counts, lag and freshness; `down` and `up` go on where it was."""
-    with make_stack(PIPELINE_SWEEP_CRON="") as stack:
-        wait_until(
-            lambda: bool(stack.rows("select 1 from twitter.tweets limit 1")), 120, lambda: str(stack.status())
-        )
-        wiped = stack.rows("select distinct topic_id from pipeline.pages")
-        os.kill(stack.pid("broker"), signal.SIGKILL)
-        os.kill(stack.pid("scheduler"), signal.SIGKILL)
-        wait_until(
-            lambda: bool(
-                set(stack.rows("select distinct topic_id from pipeline.cursors where stage = 'landing'"))
-                - set(wiped)
-            ),
-            180,
-            lambda: str(stack.status()),
-        )
-        stack.simulator("clock", {"frozen": True})
-        stack.wait_for_truth(180)
-        wait_until(lambda: stack.stages()["transform"]["lag"] == 0, 60, lambda: str(stack.stages()))
-        picture = stack.status()
-        assert stack.stages()["warehouse"]["count"] > 0
-        assert picture["broker"]["kind"] == "tansu"
-        assert {s["state"] for s in picture["services"]} == {"ready"}
-        assert stack.secrets_in_logs() == []
-        before = stack.rows("select count(*) from twitter.tweets")
-        stack.run("down")
-        stack.run("up")
-        stack.simulator("clock", {"frozen": False})
-        wait_until(
-            lambda: stack.rows("select count(*) from twitter.tweets") > before,
-            120,
-            lambda: str(stack.status()),
-        )
+    stack = shared_stack
+    stack.simulator("clock", {"frozen": False})
+    wait_until(
+        lambda: bool(stack.rows("select 1 from twitter.tweets limit 1")), 120, lambda: str(stack.status())
+    )
+    wiped = stack.rows("select distinct topic_id from pipeline.pages")
+    os.kill(stack.pid("broker"), signal.SIGKILL)
+    os.kill(stack.pid("scheduler"), signal.SIGKILL)
+    wait_until(
+        lambda: bool(
+            set(stack.rows("select distinct topic_id from pipeline.cursors where stage = 'landing'"))
+            - set(wiped)
+        ),
+        180,
+        lambda: str(stack.status()),
+    )
+    stack.simulator("clock", {"frozen": True})
+    stack.wait_for_truth(180)
+    wait_until(lambda: stack.stages()["transform"]["lag"] == 0, 60, lambda: str(stack.stages()))
+    picture = stack.status()
+    assert stack.stages()["warehouse"]["count"] > 0
+    assert picture["broker"]["kind"] == "tansu"
+    assert {s["state"] for s in picture["services"]} == {"ready"}
+    assert stack.secrets_in_logs() == []
+    before = stack.rows("select count(*) from twitter.tweets")
+    stack.run("down")
+    stack.run("up")
+    stack.simulator("clock", {"frozen": False})
+    wait_until(
+        lambda: stack.rows("select count(*) from twitter.tweets") > before, 120, lambda: str(stack.status())
+    )
