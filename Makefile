@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
+COMPILE := --generate-hashes --python-version 3.11 --no-emit-index-url --universal --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help install up down status clean test soak bench lock check docs
@@ -33,8 +34,9 @@ soak: install ## the long rest: both brokers, every kill, growth
 bench: install ## how fast it is, on this machine
 	@$(BIN)/pytest -q -s tests/benchmarks
 
-lock: install ## resolve requirements.in anew into requirements.lock
-	@$(BIN)/uv pip compile requirements.in -o requirements.lock --generate-hashes --python-version 3.11 --no-emit-index-url --universal --quiet
+lock: install ## resolve requirements.in anew into requirements.lock, and the image's share of it into requirements.txt
+	@$(BIN)/uv pip compile requirements.in -o requirements.lock $(COMPILE)
+	@$(BIN)/uv pip compile requirements.runtime.in -c requirements.lock -o requirements.txt $(COMPILE)
 
 check: install ## lint, format, types and the direction of imports
 	@$(BIN)/ruff check .

