@@ -144,7 +144,7 @@ def monitors(source: Path, home: Path, ports: Mapping[str, int], statsd_port: in
             "--collector.disable-defaults",
             *(f"--collector.{name}" for name in ("cpu", "diskstats", "filesystem", "loadavg", "meminfo")),
             "--log.level=warn",
-            health="/metrics",
+            health="/",
         ),
     ]
     return [monitor for monitor in known if program(monitor.name) is not None]
