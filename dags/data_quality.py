@@ -31,13 +31,12 @@ from pipeline_stores import SETTINGS, metrics, warehouse
 def data_quality():
     @task
     def due_contracts(dag_run=None, params=None) -> list[str]:
-        """Name the contracts to verify; none when new data came sooner than PIPELINE_QUALITY_MINUTES after a run."""
+        """Name the contracts to verify; after new data those not verified within PIPELINE_QUALITY_MINUTES."""
         from twitter_pipeline.quality import contracts
 
         if dag_run.run_type == "asset_triggered":
             with warehouse() as books:
-                if contracts.seconds_since_a_check(books) < SETTINGS.quality_minutes * 60:
-                    return []
+                return contracts.due(books, SETTINGS.contracts_folder, SETTINGS.quality_minutes)
         return params["contracts"] or contracts.names(SETTINGS.contracts_folder)
 
     @task(map_index_template="{{ contract_name }}", max_active_tis_per_dagrun=2)

@@ -13,7 +13,7 @@ from airflow_provider_twitter.lookup import fetch_again
 from airflow_provider_twitter.operators.collect import CollectOperator
 from airflow_provider_twitter.poll import PollResult, Search, Timeline, poll
 from pipeline_stores import SETTINGS, metrics, raw_store, warehouse
-from twitter_pipeline.collection import accounts, pages, rules
+from twitter_pipeline.collection import accounts, budget, pages, rules
 from twitter_pipeline.collection.books import PollBooks, RefetchBooks, RequestBooks
 
 
@@ -37,7 +37,8 @@ class CollectRule(CollectOperator):
             raw_store() as raw,
             rules.lease(books, self.rule, f"{context['run_id']}/{context['ti'].map_index}") as lease,
         ):
-            shared: dict[str, Any] = {"budget_usd": SETTINGS.x_budget_usd, "metrics": metrics()}
+            limit = budget.limit(client.base_url, SETTINGS.x_budget_usd)
+            shared: dict[str, Any] = {"budget_usd": limit, "metrics": metrics()}
             try:
                 rule, results = rules.find(books, self.rule), []
                 for page in pages.lost(books, self.rule):

@@ -141,8 +141,9 @@ def _schedule(dag: Any) -> str:
 
 
 def _purpose(task: Any) -> str:
+    function = task.partial_kwargs.get("python_callable") if task.is_mapped else None
     of_class = getattr(task.operator_class, "__doc__", None) if task.is_mapped else type(task).__doc__
-    return str(task.doc_md or of_class or "").strip().splitlines()[0]
+    return str(task.doc_md or getattr(function, "__doc__", None) or of_class or "").strip().splitlines()[0]
 
 
 def _span(span: timedelta) -> str:

@@ -35,7 +35,7 @@ class AirflowApi:
             method, f"{self.url}{path}", json=body, headers=headers, timeout=30, **options
         )
 
-    def run(self, dag_id: str, seconds: float = 180, **conf: Any) -> str:
+    def run(self, dag_id: str, seconds: float = 400, **conf: Any) -> str:
         """Trigger a Dag and wait for the end of the run; returns its state."""
         made = self.ask(f"/api/v2/dags/{dag_id}/dagRuns", body={"conf": conf, "logical_date": None})
         assert made.ok, made.text

@@ -52,11 +52,17 @@ select (select count(*) from pipeline.dead_letters where resolved_at is null),
     (select count(*) from pipeline.gaps), (select count(*) from pipeline.pages where state = 'lost')
 """
 NEWEST_OF_EACH_CONTRACT = """
-select contract, count(*) filter (where outcome <> 'passed'), max(checked_at)
-from pipeline.quality_results result
-where run_id = (select run_id from pipeline.quality_results newest
-                where newest.contract = result.contract order by checked_at desc, id desc limit 1)
-group by contract order by contract
+select newest.contract, count(*) filter (where result.outcome <> 'passed'), newest.checked_at
+from pg_tables
+cross join lateral (
+    select contract, checked_at from pipeline.quality_results
+    where contract = schemaname || '.' || tablename
+    order by checked_at desc limit 1
+) newest
+join pipeline.quality_results result on result.contract = newest.contract and result.checked_at = newest.checked_at
+where schemaname in ('twitter', 'pipeline')
+group by newest.contract, newest.checked_at
+order by newest.contract
 """
 
 
@@ -111,6 +117,10 @@ def look(stores: Stores, topic: str = "raw-tweets") -> Health:
         for stage in health.stages:
             stage.answers = False
             stage.last_error = f"PostgreSQL does not answer: {str(error).strip().splitlines()[0]}"
+    except psycopg.errors.UndefinedTable as error:
+        for stage in health.stages:
+            stage.answers = False
+            stage.last_error = f"PostgreSQL has not all tables: {str(error).strip().splitlines()[0]}"
     health.unlandable = _or_say(landing, lambda: _ask_mongo(stores, extract, landing))
     return health
 

@@ -1,5 +1,6 @@
 """Bad requests get a clear answer that names the parameter; nobody gets in without the right token."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from fastapi.routing import APIRoute
 
 from twitter_pipeline.api.app import create_app
 from twitter_pipeline.api.command import requires_token
+from twitter_pipeline.api.database import MOST_CONNECTIONS
+from twitter_pipeline.stack.servers import free_port, wait_until
 
 from .conftest import TOKEN, Api, given, serving, tweet_id
 
@@ -51,6 +54,17 @@ def test_an_unusable_parameter_is_named(api: Api, path: str, query: str, paramet
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     assert [e["parameter"] for e in problem["errors"]] == [parameter]
     assert problem["status"] == 422
+
+
+@pytest.mark.parametrize("path", ["/api/v1/hashtags", "/api/v1/counts"])
+@pytest.mark.parametrize("query", ["until=0001-01-01", "since=9999-12-31", "since=0001-01-01"])
+def test_the_ends_of_time_are_no_mistake_of_the_server(api: Api, path: str, query: str):
+    """A window that cannot be is refused, not a crash."""
+    answer = api.get(f"{path}?{query}")
+    assert (answer.status_code, answer.headers["content-type"]) in {
+        (422, "application/problem+json"),
+        (200, "application/json"),
+    }
 
 
 def test_windows_are_bounded(api: Api):
@@ -158,8 +172,6 @@ def test_the_role_of_the_api_cannot_write(module_postgres: Any):
 
 def test_a_database_that_is_away_is_503_with_a_time_to_try_again(tmp_path: Path):
     """And nothing of its address or password is in the answer."""
-    from twitter_pipeline.stack.servers import free_port
-
     port = free_port()
     app = create_app(
         given(tmp_path, "postgresql://pipeline_reader:canary@127.0.0.1:1/none"),
@@ -185,3 +197,44 @@ def test_a_slow_query_ends_and_says_what_to_narrow(api: Api, module_postgres: An
     assert answer.status_code == 504
     assert "narrow" in answer.json()["detail"]
     assert api.get(TWEETS).status_code == 200
+
+
+def test_no_free_connection_is_503_and_no_reason_to_ask_for_less(api: Api, module_postgres: Any):
+    """While slow queries hold the whole pool; afterwards it is free again."""
+    with psycopg.connect(module_postgres.superuser_dsn) as rival:
+        rival.execute("lock table twitter.tweets in access exclusive mode")
+        with ThreadPoolExecutor(MOST_CONNECTIONS + 4) as pool:
+            answers = [pool.submit(api.get, TWEETS) for _ in range(MOST_CONNECTIONS + 4)]
+            statuses = [answer.result().status_code for answer in answers]
+        rival.rollback()
+    assert set(statuses) == {503, 504}
+    assert api.get(TWEETS).status_code == 200
+
+
+def test_a_backend_that_is_ended_in_mid_request_is_503_and_the_pool_heals(api: Api, module_postgres: Any):
+    """As when PostgreSQL restarts."""
+    with psycopg.connect(module_postgres.superuser_dsn) as rival, ThreadPoolExecutor(1) as pool:
+        rival.execute("lock table twitter.tweets in access exclusive mode")
+        waiting = pool.submit(api.get, TWEETS)
+        ended = "select pg_terminate_backend(pid) from pg_locks where not granted and relation = 'twitter.tweets'::regclass"
+        wait_until(lambda: bool(rival.execute(ended).fetchall()), 5, "a request that waits for the table")
+        assert waiting.result().status_code == 503
+        rival.rollback()
+    assert api.get(TWEETS).status_code == 200
+
+
+def test_the_state_of_an_empty_database_says_so(postgres_server: Any, tmp_path: Path):
+    """Before the tables are made, the pipeline's state is an answer and lists are 503."""
+    port = free_port()
+    app = create_app(
+        given(tmp_path, postgres_server.superuser_dsn()), authenticate=requires_token(TOKEN), airflow_url=""
+    )
+    server, thread = serving(app, port)
+    empty = Api(f"http://127.0.0.1:{port}", "")
+    try:
+        assert empty.get(TWEETS).status_code == 503
+        stages = empty.data("/api/v1/pipeline")["stages"]
+    finally:
+        server.should_exit = True
+        thread.join(20)
+    assert {stage["answers"] for stage in stages} == {False}

@@ -56,6 +56,28 @@ def test_play_money_is_not_counted(books: Any) -> None:
     assert budget.spent_this_month(books) == 0
 
 
+@pytest.mark.parametrize(
+    ("url", "given", "expected"),
+    [
+        ("http://127.0.0.1:18081", None, None),
+        ("http://10.0.0.7:8080", None, None),
+        ("https://93.184.215.14", None, Decimal(0)),
+        ("https://no-such-host.invalid", None, Decimal(0)),
+        ("https://93.184.215.14", Decimal(5), Decimal(5)),
+        ("http://127.0.0.1:18081", Decimal(5), Decimal(5)),
+    ],
+)
+def test_without_a_budget_nothing_may_be_spent_where_it_could_cost(
+    books: Any, url: str, given: Decimal | None, expected: Decimal | None
+) -> None:
+    """Whoever started the collector: an address that is not this machine's or network's is asked nothing for free."""
+    limit = budget.limit(url, given)
+    assert limit == expected
+    if limit == 0:
+        with pytest.raises(budget.BudgetExceeded):
+            budget.reserve(books, "/2/tweets/search/recent", Decimal("0.5"), limit, "r")
+
+
 def page(number: int, ids: list[int], topic_id: str = "t", last: int = 9, **more: Any) -> dict[str, Any]:
     return {
         "request_id": f"page-{number}",

@@ -1,15 +1,21 @@
 """Contracts: one for every table, all of them hold for what the pipeline makes, and a forged row is found."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+import yaml
 
-from twitter_pipeline.quality.contracts import ContractUnusable, names, record, seconds_since_a_check, verify
+from twitter_pipeline.health import NEWEST_OF_EACH_CONTRACT
+from twitter_pipeline.metrics.statsd import Metrics
+from twitter_pipeline.quality.contracts import Checked, ContractUnusable, due, names, record, verify
+from twitter_pipeline.quality.verification import verify_and_record
 from twitter_pipeline.streaming import cursors
 
 from ..api.conftest import load, observation, tweet_id
+from ..path.conftest import envelope
 
 SODA = Path(__file__).parents[3] / "soda"
 
@@ -58,69 +64,156 @@ def test_what_the_pipeline_makes_fulfils_its_contract(filled: Any, name: str) ->
         assert connection.execute(f"select count(*) from {schema}".encode()).fetchone() == (rows,)
 
 
+ONE = 2000000000000000001  # tweet_id(1), as SQL has it
+FORGED = {
+    "tweets": {
+        "invalid": f"update twitter.tweets set like_count = -5 where id = {ONE}",
+        "no tweet is from the future": f"update twitter.tweets set created_at = now() + interval '3 days' where id = {ONE}",
+        "every author is a user": f"update twitter.tweets set author_id = 77 where id = {ONE}",
+        "a time that was derived is that of the id": f"update twitter.tweets set is_created_at_derived = true where id = {ONE}",
+    },
+    "users": {"invalid": "update twitter.users set followers_count = -1 where id = 1"},
+    "tweet_rules": {
+        "every tweet of a rule is a collected tweet": "insert into twitter.tweet_rules values (77, 'x')"
+    },
+    "hashtags": {
+        "tags are in normal form": "insert into twitter.hashtags values ('#x', '#x')",
+        "schema": "alter table twitter.hashtags drop column first_used_at",
+    },
+    "tweet_hashtags": {
+        "every tag is a hashtag": "update twitter.tweet_hashtags set tag = 'unknown'",
+        "every tweet_id is a tweet": f"delete from twitter.tweets where id = {ONE}",
+        "positions run forward": "update twitter.tweet_hashtags set start_index = 5, end_index = 2",
+    },
+    "tweet_mentions": {
+        "every tweet_id is a tweet": "insert into twitter.tweet_mentions values (77, 'bob', 1, 0, 4)",
+        "positions run forward": f"insert into twitter.tweet_mentions values ({ONE}, 'bob', 1, -1, 4)",
+        "usernames are in lower case": f"insert into twitter.tweet_mentions values ({ONE}, 'Bob', 1, 0, 4)",
+    },
+    "tweet_urls": {
+        "every tweet_id is a tweet": "insert into twitter.tweet_urls (tweet_id, url) values (77, 'https://example.org')",
+        "positions run forward": f"insert into twitter.tweet_urls (tweet_id, url, start_index) values ({ONE}, 'x', 1)",
+    },
+    "tweet_references": {
+        "invalid": "update twitter.tweet_references set type = ''",
+        "every tweet_id is a tweet": "insert into twitter.tweet_references values (77, 'quoted', 1)",
+        "no tweet refers to itself": f"insert into twitter.tweet_references values ({ONE}, 'quoted', {ONE})",
+    },
+    "tweet_metrics": {
+        "every tweet_id is a tweet": "update twitter.tweet_metrics set tweet_id = 77",
+        "the newest snapshot is what the tweet shows": f"update twitter.tweets set like_count = 999 where id = {ONE}",
+    },
+    "cursors": {"transform is not ahead of landing": "update pipeline.cursors set next_offset = 5"},
+    "observations": {
+        "every tweet that was seen is there or was removed": f"delete from twitter.tweets where id = {ONE}"
+    },
+    "spend": {
+        "no request cost more than was reserved for it": "insert into pipeline.spend (reservation, endpoint, reserved_usd, actual_usd)"
+        " values (gen_random_uuid(), '/', 1, 2)"
+    },
+    "rules": {
+        "a lease has a holder": "insert into pipeline.rules (name, query, leased_by) values ('r', 'q', 'me')"
+    },
+    "checkpoints": {
+        "an unfinished poll knows both of its ends": "insert into pipeline.rules (name, query) values ('r', 'q');"
+        " insert into pipeline.checkpoints (rule, poll_until_id) values ('r', 5)"
+    },
+    "accounts": {
+        "an account without an id says why": "insert into pipeline.accounts values ('bob', null, now(), null)"
+    },
+    "pages": {
+        "a page has tweets and their places in the log": "insert into pipeline.pages (request_id, source, endpoint, params,"
+        " tweet_ids, topic, topic_id, offsets, observed_at) values ('r', 'search', '/', '{}', '{}', 't', 't', '{}', now())"
+    },
+    "gaps": {
+        "a gap of offsets has an extent": "insert into pipeline.gaps (kind, from_offset, to_offset, reason)"
+        " values ('offsets', 5, 5, 'forged')"
+    },
+}
+
+
+def test_every_check_with_a_query_of_its_own_is_tried() -> None:
+    """A check that was never seen to fail proves nothing."""
+    written = {
+        (name, check["failed_rows"]["name"])
+        for name in names(SODA)
+        for check in yaml.safe_load((SODA / f"{name}.yml").read_text())["checks"]
+        if "failed_rows" in check
+    }
+    assert len(written) > 20
+    assert written <= {(name, check) for name, checks in FORGED.items() for check in checks}
+
+
 @pytest.mark.parametrize(
-    ("name", "forged", "check"),
-    [
-        ("tweets", "update twitter.tweets set like_count = -5 where id = %s", "invalid"),
-        (
-            "tweets",
-            "update twitter.tweets set created_at = now() + interval '3 days' where id = %s",
-            "no tweet is from the future",
-        ),
-        ("tweets", "update twitter.tweets set author_id = 77 where id = %s", "every author is a user"),
-        (
-            "tweet_hashtags",
-            "update twitter.tweet_hashtags set tag = 'unknown' where tweet_id = %s",
-            "every tag is a hashtag",
-        ),
-        ("tweet_hashtags", "delete from twitter.tweets where id = %s", "every tweet_id is a tweet"),
-        (
-            "tweet_references",
-            "update twitter.tweet_references set type = 'liked' where tweet_id = %s",
-            "invalid",
-        ),
-        (
-            "cursors",
-            "update pipeline.cursors set next_offset = next_offset + %s where stage = 'transform'",
-            "transform is not ahead of landing",
-        ),
-        (
-            "observations",
-            "delete from twitter.tweets where id = %s",
-            "every tweet that was seen is there or was removed",
-        ),
-        (
-            "hashtags",
-            "alter table twitter.hashtags alter column first_used_at type date using (%s, null)::record is null",
-            "schema",
-        ),
-    ],
+    ("name", "check"), [(name, check) for name, checks in FORGED.items() for check in checks]
 )
-def test_a_forged_row_is_found(postgres: Any, name: str, forged: str, check: str) -> None:
+def test_a_forged_row_is_found(postgres: Any, name: str, check: str) -> None:
     """The check that fails is the one that speaks of it."""
     load(postgres.dsn, observation(1, referenced_tweets=[{"type": "quoted", "id": str(tweet_id(0))}]))
     with psycopg.connect(postgres.superuser_dsn, autocommit=True) as superuser:
-        if check == "schema":
-            superuser.execute("alter table twitter.hashtags drop column first_used_at")
-        else:
-            superuser.execute(
-                forged.encode(), (tweet_id(1) if "where id" in forged or "tweet_id =" in forged else 5,)
-            )
+        superuser.execute("update pipeline.cursors set next_offset = 0")  # landing has none here
+        assert not any(check in each.lower() for each in failed(postgres.reader_dsn, name))
+        superuser.execute(FORGED[name][check].encode())
     found = failed(postgres.reader_dsn, name)
     assert any(check in each.lower() for each in found), found
 
 
-def test_results_are_kept_with_their_history(postgres: Any) -> None:
-    """Each run adds its own; the newest tells when quality was looked at last."""
+LEGITIMATE = {
+    "tweets": envelope({"id": "9100000000000000000", "text": "an emulator's id, far in the future"}),
+    "hashtags": envelope({"id": "5", "entities": {"hashtags": [{"tag": "#Sign"}, {"tag": "#"}]}}),
+    "tweet_references": envelope({"id": "6", "referenced_tweets": [{"type": "reposted", "id": "7"}]}),
+    "users": envelope({"id": "8", "author_id": "9"}, observed_at=None),
+}
+
+
+@pytest.mark.parametrize("name", LEGITIMATE)
+def test_what_others_send_is_no_fault(postgres: Any, name: str) -> None:
+    """Small ids and strange ones, no author, no times, types that are new: they load, and no contract fails."""
+    load(postgres.dsn, LEGITIMATE[name])
+    assert failed(postgres.reader_dsn, name) == set()
+
+
+def test_results_are_kept_with_their_history_and_forgotten_in_the_end(postgres: Any) -> None:
+    """Each run adds its own; a contract is due again after some minutes, and what is old goes."""
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
-        assert seconds_since_a_check(connection) == float("inf")
+        assert due(connection, SODA, 30) == names(SODA)
         for run in ("first", "second"):
             record(connection, run, verify(SODA, "tombstones", postgres.reader_dsn))
-        assert seconds_since_a_check(connection) < 60
-        kept = connection.execute(
-            "select run_id, count(*) from pipeline.quality_results where contract = 'pipeline.tombstones' group by 1"
-        ).fetchall()
-    assert dict(kept)["first"] == dict(kept)["second"] > 2
+        assert due(connection, SODA, 30) == [name for name in names(SODA) if name != "tombstones"]
+        kept = "select run_id, count(*) from pipeline.quality_results where contract = 'pipeline.tombstones' group by 1"
+        counted = dict(connection.execute(kept).fetchall())
+        assert counted["first"] == counted["second"] > 2
+        connection.execute(
+            "update pipeline.quality_results set checked_at = now() - interval '91 days' where run_id = 'first'"
+        )
+        record(connection, "third", verify(SODA, "tombstones", postgres.reader_dsn))
+        assert dict(connection.execute(kept).fetchall()).keys() == {"second", "third"}
+
+
+def test_the_newest_verification_of_a_contract_counts_also_within_one_run(postgres: Any) -> None:
+    """A task that was cleared and passed leaves no failure behind; one that could not ask is no success."""
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        bad = Checked("twitter.tweets", "a check", None, "failed", 1.0, None)
+        for outcome, expected in (("failed", 1), ("passed", 0), ("not_evaluated", 1)):
+            record(connection, "one run", [replace(bad, outcome=outcome), replace(bad, outcome="passed")])
+            found = connection.execute(NEWEST_OF_EACH_CONTRACT).fetchall()
+            assert [(contract, failures) for contract, failures, _ in found] == [("twitter.tweets", expected)]
+
+
+def test_a_contract_that_could_not_be_asked_is_recorded_as_such(postgres: Any) -> None:
+    """So that it is told, and not asked again with every new tweet."""
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        with pytest.raises(ContractUnusable):
+            verify_and_record(
+                connection,
+                SODA,
+                "tweets",
+                "postgresql://pipeline_reader:x@127.0.0.1:1/tweets",
+                "run",
+                Metrics(None),
+            )
+        kept = connection.execute("select contract, outcome from pipeline.quality_results").fetchall()
+    assert kept == [("twitter.tweets", "not_evaluated")]
 
 
 def test_what_cannot_be_asked_raises_and_shows_no_password(postgres: Any, tmp_path: Path) -> None:

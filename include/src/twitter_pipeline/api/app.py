@@ -69,6 +69,7 @@ def create_app(
         (problems.Problem, problems.of_ours),
         (HTTPException, problems.of_http),
         (RequestValidationError, problems.of_validation),
+        (Exception, problems.of_mistake),
     ):
         app.add_exception_handler(kind, handler)
     app.add_middleware(Measured, metrics=metrics or Metrics(settings.statsd))

@@ -17,7 +17,9 @@ import asyncpg
 from twitter_pipeline.api.problems import Problem
 
 MOST_CONNECTIONS = 8
-ACQUIRE_SECONDS = 5.0
+ACQUIRE_SECONDS = (
+    3.0  # less than a slow statement takes: who waits in vain is told so, and not to ask for less
+)
 STATEMENT_SECONDS = 5
 RETRY_AFTER = {"Retry-After": "5"}
 _PLACE = re.compile(r"(?<![:\w]):([a-z_]+)")
@@ -26,6 +28,10 @@ _UNREACHABLE = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,  # the server shuts down or crashed
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
 )
 
 
@@ -59,10 +65,13 @@ class Database:
     async def _connection(self) -> AsyncIterator[Any]:
         try:
             pool = await self._pool()
-            async with pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
-                yield connection
-        except asyncpg.TooManyConnectionsError:
-            raise Problem(503, "PostgreSQL has no connection left; try again", RETRY_AFTER) from None
+            connection = await pool.acquire(timeout=ACQUIRE_SECONDS)
+        except (asyncpg.TooManyConnectionsError, TimeoutError):
+            raise Problem(503, "PostgreSQL has no connection free; try again", RETRY_AFTER) from None
+        except _UNREACHABLE as error:
+            raise _away(error) from None
+        try:
+            yield connection
         except (TimeoutError, asyncpg.QueryCanceledError):
             raise Problem(
                 504,
@@ -73,7 +82,9 @@ class Database:
         except asyncpg.UndefinedTableError:
             raise Problem(503, "the database has no tables yet; `make up` makes them", RETRY_AFTER) from None
         except _UNREACHABLE as error:
-            raise Problem(503, f"PostgreSQL does not answer ({type(error).__name__})", RETRY_AFTER) from None
+            raise _away(error) from None
+        finally:
+            await pool.release(connection)
 
     async def _pool(self) -> asyncpg.Pool:
         loop = asyncio.get_running_loop()
@@ -98,6 +109,10 @@ class Database:
         """Give the connections of this event loop back."""
         if (pool := self._pools.pop(asyncio.get_running_loop(), None)) is not None:
             await pool.close()
+
+
+def _away(error: BaseException) -> Problem:
+    return Problem(503, f"PostgreSQL does not answer ({type(error).__name__})", RETRY_AFTER)
 
 
 def bound(text: str, values: Mapping[str, Any]) -> tuple[str, list[Any]]:

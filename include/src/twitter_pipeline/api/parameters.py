@@ -138,7 +138,10 @@ class _BoundedWindow(_Window):
     def bounds(self, now: datetime) -> tuple[datetime, datetime]:
         """Both ends. Raises Problem when they are too far apart."""
         until = self.until or (now if self.since is None else max(now, self.since))
-        since = self.since or until - timedelta(days=1)
+        try:
+            since = self.since or until - timedelta(days=1)
+        except OverflowError:
+            raise Problem(422, "until: there is no time before it") from None
         if until - since > LONGEST_WINDOW:
             raise Problem(422, f"since, until: at most {LONGEST_WINDOW.days} days apart")
         return since, until

@@ -74,6 +74,11 @@ async def of_http(request: Request, error: Exception) -> Response:
     return answer(error.status_code, str(error.detail), error.headers)
 
 
+async def of_mistake(request: Request, error: Exception) -> Response:
+    """A mistake of ours: it is logged by the server, and nothing of it goes out."""
+    return answer(500, "this is a mistake of the server; its log has the details")
+
+
 async def of_validation(request: Request, error: Exception) -> Response:
     """What does not fit its declaration: each parameter by name; never the value, which may be anything."""
     if not isinstance(error, RequestValidationError):

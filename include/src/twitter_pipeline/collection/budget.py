@@ -4,8 +4,11 @@ The books are shared by all processes, and reserving takes turns, so that the ha
 reservation whose request never came back keeps counting at its full price: never too little.
 """
 
+import ipaddress
+import socket
 import uuid
 from decimal import Decimal
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -21,6 +24,23 @@ class BudgetExceeded(RuntimeError):
     """The next request could cost more than is left. Nothing was sent; raise X_BUDGET_USD or wait for the next month."""
 
     fail_task = True
+
+
+def is_local(url: str) -> bool:
+    """Whether an address is this machine or a private network, where no money is spent."""
+    host = urlsplit(url).hostname or ""
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False
+    return all(not ipaddress.ip_address(address.partition("%")[0]).is_global for address in found)
+
+
+def limit(url: str, budget_usd: Decimal | None) -> Decimal | None:
+    """What may be spent at an address: the budget; without one nothing, and nothing is counted where it is local."""
+    if budget_usd is not None:
+        return budget_usd
+    return None if is_local(url) else Decimal(0)
 
 
 def spent_this_month(connection: psycopg.Connection) -> Decimal:

@@ -151,7 +151,9 @@ CATALOGUE = (
     ),
     Metric("api_requests_total", "counter", "requests", ("route", "status"), "Requests to the REST API."),
     Metric("api_request_seconds", "timer", "seconds", ("route",), "How long the REST API took to answer."),
-    Metric("export_tweets_total", "counter", "tweets", ("format",), "Tweets written by exports."),
+    Metric(
+        "export_tweets_total", "counter", "tweets", ("format",), "Tweets written by the Dag tweet_export."
+    ),
 )
 
 BY_NAME = {metric.name: metric for metric in CATALOGUE}

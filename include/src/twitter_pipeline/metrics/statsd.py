@@ -6,7 +6,8 @@ that the catalogue does not have is a mistake in our code and raises.
 
 import logging
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from statsd import StatsClient
@@ -17,19 +18,30 @@ logger = logging.getLogger(__name__)
 
 NOT_IN_A_LABEL = re.compile(r"[^A-Za-z0-9_./-]")
 LONGEST_LABEL = 100
+LOOKUP_SECONDS = 60.0
 
 
 class Metrics:
     """Counts, gauges and timers of the catalogue; without an address (None) nothing is sent."""
 
-    def __init__(self, address: str | None) -> None:
-        self._client: StatsClient | None = None
-        if address is not None:
-            host, _, port = address.rpartition(":")
+    def __init__(self, address: str | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._address, self._clock = address, clock
+        self._found: StatsClient | None = None
+        self._looked_at: float | None = None
+
+    @property
+    def _client(self) -> StatsClient | None:
+        """Who is sent to: the name is looked up again now and then, since a container comes back elsewhere."""
+        if self._address is None:
+            return None
+        if self._looked_at is None or self._clock() - self._looked_at > LOOKUP_SECONDS:
+            self._looked_at = self._clock()
+            host, _, port = self._address.rpartition(":")
             try:
-                self._client = StatsClient(host, int(port), prefix=PREFIX)
+                self._found = StatsClient(host, int(port), prefix=PREFIX)
             except OSError as error:
-                logger.warning("metrics are not sent, address=%s error=%s", address, error)
+                logger.warning("metrics are not sent, address=%s error=%s", self._address, error)
+        return self._found
 
     def count(self, name: str, more: int = 1, **labels: object) -> None:
         """Add to a counter; adding nothing makes its series known."""
@@ -47,10 +59,10 @@ class Metrics:
         metric = BY_NAME[name]
         if metric.kind != kind or set(labels) != set(metric.labels):
             raise ValueError(f"{name} is a {metric.kind} with the labels {metric.labels}")
-        if self._client is None:
+        client: Any = self._client
+        if client is None:
             return
         words = [name, *(f"{label}={_label(labels[label])}" for label in metric.labels)]
-        client: Any = self._client
         match kind:
             case "counter":
                 client.incr(",".join(words), value)

@@ -21,11 +21,22 @@ os.environ["PYTHON_DOTENV_DISABLED"] = "true"
 
 DATA_SOURCE = "pipeline_postgres"
 _DATASET = re.compile(rf"^dataset: {DATA_SOURCE}/tweets/(twitter|pipeline)/([a-z_]+)$", re.MULTILINE)
+RETENTION_DAYS = 90
+FORGET = """
+delete from pipeline.quality_results where contract = %s and checked_at < now() - make_interval(days => %s)
+"""
 OUTCOMES = {"PASSED": "passed", "FAILED": "failed", "WARN": "failed"}
 
 
 class ContractUnusable(RuntimeError):
-    """A contract could not be verified; the text says which and why. Nothing is known about its table."""
+    """A contract could not be verified; the text says which and why. Nothing is known about its table.
+
+    `contract` is schema.table, or None when not even that is known.
+    """
+
+    def __init__(self, message: str, contract: str | None = None) -> None:
+        super().__init__(message)
+        self.contract = contract
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,8 @@ def verify(folder: Path, name: str, dsn: str) -> list[Checked]:
     )
     (result,) = session.contract_verification_results
     if result.has_errors or not result.check_results:
-        raise ContractUnusable(f"contract {contract}: {_without_secret(session.get_errors_str(), address)}")
+        trouble = _without_secret(session.get_errors_str(), address)
+        raise ContractUnusable(f"contract {contract}: {trouble}", contract)
     return [_checked(contract, each) for each in result.check_results]
 
 
@@ -122,8 +134,9 @@ def _without_secret(text: str, address: dict[str, Any]) -> str:
 
 
 def record(connection: psycopg.Connection, run_id: str, results: list[Checked]) -> None:
-    """Keep the results of one contract (role pipeline_loader)."""
+    """Keep the results of one contract for RETENTION_DAYS (role pipeline_loader)."""
     with connection.transaction(), connection.cursor() as cursor:
+        cursor.execute(FORGET, ({r.contract for r in results}.pop(), RETENTION_DAYS))
         cursor.executemany(
             "insert into pipeline.quality_results"
             " (run_id, contract, check_name, column_name, outcome, measured, threshold)"
@@ -135,9 +148,11 @@ def record(connection: psycopg.Connection, run_id: str, results: list[Checked]) 
         )
 
 
-def seconds_since_a_check(connection: psycopg.Connection) -> float:
-    """How long ago any contract was verified; infinite when none ever was. Never writes."""
-    row = connection.execute(
-        "select extract(epoch from clock_timestamp() - max(checked_at))::float from pipeline.quality_results"
-    ).fetchone()
-    return float("inf") if row is None or row[0] is None else float(row[0])
+def due(connection: psycopg.Connection, folder: Path, minutes: int) -> list[str]:
+    """The contracts of a folder that were not verified within the last `minutes`. Never writes."""
+    recent = connection.execute(
+        "select distinct contract from pipeline.quality_results where checked_at > now() - make_interval(mins => %s)",
+        (minutes,),
+    ).fetchall()
+    verified = {contract.rpartition(".")[2] for (contract,) in recent}
+    return [name for name in names(folder) if name not in verified]

@@ -5,7 +5,7 @@ from pathlib import Path
 import psycopg
 
 from twitter_pipeline.metrics.statsd import Metrics
-from twitter_pipeline.quality.contracts import Checked, record, verify
+from twitter_pipeline.quality.contracts import Checked, ContractUnusable, record, verify
 
 
 class ContractFailed(RuntimeError):
@@ -19,7 +19,13 @@ def verify_and_record(
 
     Raises ContractFailed after the results are kept, ContractUnusable when nothing could be asked.
     """
-    checks = verify(folder, name, reader_dsn)
+    try:
+        checks = verify(folder, name, reader_dsn)
+    except ContractUnusable as unusable:
+        if unusable.contract is not None:  # so that it is told as what it is, and not asked again at once
+            nothing = Checked(unusable.contract, "the contract itself", None, "not_evaluated", None, None)
+            record(connection, run_id, [nothing])
+        raise
     record(connection, run_id, checks)
     for check in checks:
         metrics.count("quality_checks_total", contract=check.contract, outcome=check.outcome)

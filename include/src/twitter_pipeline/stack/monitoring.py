@@ -10,6 +10,9 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from twitter_pipeline.stack.servers import LOOPBACK
 
@@ -20,7 +23,7 @@ PROGRAMS: Mapping[str, Sequence[str]] = {
     "node_exporter": ("node_exporter", "prometheus-node-exporter"),
 }
 WAYS = {
-    "statsd_exporter": "go install github.com/prometheus/statsd_exporter@v0.28.0",
+    "statsd_exporter": "go install github.com/prometheus/statsd_exporter@v0.28.0 (without it none of them is started)",
     "prometheus": "apt-get install prometheus",
     "alertmanager": "apt-get install prometheus-alertmanager",
     "node_exporter": "apt-get install prometheus-node-exporter",
@@ -69,7 +72,8 @@ class Monitor:
     def prepare(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in self.files:
-            (self.folder / name).write_text(localized((self.source / name).read_text("utf-8"), self.ports))
+            text = localized((self.source / name).read_text("utf-8"), self.ports)
+            (self.folder / name).write_text(reachable(text) if name == "prometheus.yml" else text)
 
     def command(self) -> list[str]:
         return [program(self.name) or self.name, *self.words]
@@ -97,11 +101,34 @@ def localized(text: str, ports: Mapping[str, int]) -> str:
     return text
 
 
+def reachable(text: str) -> str:
+    """prometheus.yml without the jobs and alertmanagers that are still named by their containers: not here."""
+    configuration = yaml.safe_load(text)
+
+    def is_here(entry: dict[str, Any]) -> bool:
+        targets = [target for group in entry["static_configs"] for target in group["targets"]]
+        return not set(targets) & set(CONTAINER_ADDRESSES.values())
+
+    configuration["scrape_configs"] = [job for job in configuration["scrape_configs"] if is_here(job)]
+    alerting = configuration["alerting"]
+    alerting["alertmanagers"] = [one for one in alerting["alertmanagers"] if is_here(one)]
+    return yaml.safe_dump(configuration, sort_keys=False)
+
+
 def monitors(source: Path, home: Path, ports: Mapping[str, int], statsd_port: int) -> list[Monitor]:
-    """Those that can run here; `ports` by name, `statsd_port` is where StatsD is listened for (UDP)."""
+    """Those that can run here; `ports` by name, `statsd_port` is where StatsD is listened for (UDP).
+
+    Without statsd_exporter none is started: Prometheus would see nothing of the pipeline, and alert for ever.
+    """
+    here = {name for name in PROGRAMS if program(name) is not None}
+    if "statsd_exporter" not in here:
+        return []
+    known_ports = {name: port for name, port in ports.items() if name in here or name not in PROGRAMS}
 
     def one(name: str, *words: str, files: tuple[str, ...] = (), health: str = "/-/ready") -> Monitor:
-        return Monitor(name, ports[name], words, source, home / "monitoring" / name, ports, files, health)
+        return Monitor(
+            name, ports[name], words, source, home / "monitoring" / name, known_ports, files, health
+        )
 
     def listen(name: str) -> str:
         return f"--web.listen-address={LOOPBACK}:{ports[name]}"
@@ -147,4 +174,4 @@ def monitors(source: Path, home: Path, ports: Mapping[str, int], statsd_port: in
             health="/",
         ),
     ]
-    return [monitor for monitor in known if program(monitor.name) is not None]
+    return [monitor for monitor in known if monitor.name in here]

@@ -68,6 +68,9 @@ def stepping_down() -> tuple[list[str], int]:
     )
 
 
+CLUSTER_WORDS = ("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
+
+
 @dataclass(frozen=True)
 class PostgreSQL:
     """One PostgreSQL server with its data in `data`; `durable=False` skips fsync, for tests."""
@@ -96,8 +99,7 @@ class PostgreSQL:
             cluster.mkdir(mode=0o700)
             _give(fresh, owner)
             command = [str(binaries() / "initdb"), "-D", str(cluster), "-U", SUPERUSER]
-            command += ["--auth=scram-sha-256", f"--pwfile={password}", "--encoding=UTF8"]
-            command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+            command += ["--auth=scram-sha-256", f"--pwfile={password}", *CLUSTER_WORDS]
             command += [] if self.durable else ["--no-sync"]
             result = subprocess.run(words + command, check=False, capture_output=True, text=True)
             if result.returncode != 0:

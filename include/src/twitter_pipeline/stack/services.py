@@ -119,7 +119,7 @@ def assemble(settings: Settings) -> Stack:
         "PIPELINE_ALERT_TOPIC_ARN": ALERT_TOPIC_ARN,
         "PIPELINE_SNS_URL": sns.url,
         "PIPELINE_AIRFLOW_URL": airflow_url,
-        "PIPELINE_API_TOKEN": secrets["api_token"],
+        "PIPELINE_API_TOKEN": settings.api_token or secrets["api_token"],
         "X_API_URL": x.url,
         "X_API_ALLOW_LOCAL": "true" if x.allow_local else "false",
         "X_BEARER_TOKEN": x.token,

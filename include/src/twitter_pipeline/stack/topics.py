@@ -87,6 +87,7 @@ class TopicKeeper:
                 change,
             )
         report = {"topics": ids, "since": at, "wiped": [*report.get("wiped", []), *wiped][-20:]}
+        self._report.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._report.with_name(f"{self._report.name}.{os.getpid()}")
         fresh.write_text(json.dumps(report, indent=1))
         fresh.replace(self._report)

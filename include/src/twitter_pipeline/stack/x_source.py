@@ -1,14 +1,12 @@
 """Which X the stack collects from, and whether it may: a token alone never starts spending."""
 
-import ipaddress
 import json
 import os
-import socket
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from twitter_pipeline.collection.budget import is_local
 from twitter_pipeline.settings import Settings
 from twitter_pipeline.stack.servers import LOOPBACK, StackError
 
@@ -36,16 +34,6 @@ class XSource:
 def sample_rules() -> Path:
     """The shipped rules: for the simulator and other emulators only."""
     return Path(str(files("twitter_pipeline.stack") / "sample_rules.yaml"))
-
-
-def is_local(url: str) -> bool:
-    """Whether an address is this machine or a private network, where no money is spent."""
-    host = urlsplit(url).hostname or ""
-    try:
-        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
-    except OSError:
-        return False
-    return all(not ipaddress.ip_address(address.partition("%")[0]).is_global for address in found)
 
 
 def choose(settings: Settings) -> XSource:

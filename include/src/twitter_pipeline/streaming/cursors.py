@@ -76,10 +76,10 @@ def fenced_when_ended(
 ) -> Iterator[None]:
     """Let a drain whose backend was ended be Fenced: so a successor takes over, and retrying would end *it*.
 
-    The server's last word ("terminating connection") can be lost: a statement that is on its way meanwhile makes
-    the socket be reset, and all that is left is a connection that broke. Then the books are asked, over a new
-    connection, whether somebody else has had one of the drain's partitions ((topic id, number); None: all) since it
-    began. A server that shuts down or crashes ends backends too: the error is raised, and the next run does the work.
+    A server that shuts down or crashes ends backends too, and its last word can be lost: a statement that is on its
+    way meanwhile makes the socket be reset. So the books are asked, over a new connection, whether somebody else has
+    had one of the drain's partitions ((topic id, number); None: all) since it began. If not, the error is raised, and
+    a retry does the work.
     """
     address, password = connection.info.dsn, connection.info.password
     pid, began_at = connection.execute(THIS_BACKEND).fetchone() or (0, None)
@@ -93,13 +93,11 @@ def fenced_when_ended(
     }
     try:
         yield
-    except psycopg.errors.AdminShutdown as ended:
-        raise Fenced(
-            f"{stage}: this drain's connection was ended, as a drain does that takes over"
-        ) from ended
     except psycopg.OperationalError as lost:
         if connection.broken and _were_taken(address, password, ours):
-            raise Fenced(f"{stage}: this drain's connection broke, and another took its partitions") from lost
+            raise Fenced(
+                f"{stage}: another drain ended this one's connection and took its partitions"
+            ) from lost
         raise
 
 

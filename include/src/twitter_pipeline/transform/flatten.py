@@ -182,9 +182,10 @@ class Batch:
             return {"start_index": start if inside else None, "end_index": end if inside else None}
 
         for hashtag in entities.hashtags or ():
-            if hashtag.tag and (tag := normal_tag(hashtag.tag)):
+            shown = (hashtag.tag or "").lstrip("#\uff03")  # X leaves the sign out, archives of others may not
+            if tag := normal_tag(shown):
                 row = tables.HASHTAGS.blank(tag)
-                row.update(display_tag=hashtag.tag, first_used_at=created_at)
+                row.update(display_tag=shown, first_used_at=created_at)
                 self.add(tables.HASHTAGS, row)
                 row = tables.TWEET_HASHTAGS.blank(tweet_id, tag)
                 row.update(positions(hashtag))
