@@ -41,6 +41,15 @@ def statement(name: str) -> str:
     return resources.files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8")
 
 
+class _Connection(asyncpg.Connection):
+    """A connection whose session no query of ours changes: cleaning it after each would be a second round trip."""
+
+    __slots__ = ()
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
 class Database:
     """Runs the API's queries. `dsn` belongs to a role that cannot write. Never writes."""
 
@@ -92,6 +101,7 @@ class Database:
             if loop not in self._pools:
                 self._pools[loop] = await asyncpg.create_pool(
                     self._dsn,
+                    connection_class=_Connection,
                     min_size=1,
                     max_size=MOST_CONNECTIONS,
                     timeout=ACQUIRE_SECONDS,

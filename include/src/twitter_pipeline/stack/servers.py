@@ -6,6 +6,7 @@ The launcher hands servers to the process supervisor; a test runs one with `Runn
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,6 +17,8 @@ from types import TracebackType
 from typing import Protocol, Self
 
 LOOPBACK = "127.0.0.1"
+FREE_PORTS = (20_000, 32_000)
+_given_ports: set[int] = set()
 
 
 class StackError(Exception):
@@ -45,10 +48,22 @@ class Server(Protocol):
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nobody listens on now, and that this process was not given before.
+
+    Below the range that the system takes for outgoing connections: while a killed server is away, a client's own
+    connection could get its port there, or reach itself.
+    """
+    while True:
+        port = random.randrange(*FREE_PORTS)
+        if port in _given_ports:
+            continue
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+        _given_ports.add(port)
+        return port
 
 
 def wait_until(
