@@ -10,14 +10,14 @@ WORKDIR ${AIRFLOW_HOME}
 COPY requirements.txt ./requirements.txt
 RUN pip install --no-cache-dir --require-hashes -r requirements.txt
 
-COPY --chmod=a+rX providers ./providers
-COPY --chmod=a+rX include ./include
+COPY --chmod=755 providers ./providers
+COPY --chmod=755 include ./include
 # built from copies, because these folders belong to root
 RUN cp -r include providers /tmp/ \
     && pip install --no-cache-dir --no-deps --no-build-isolation \
         /tmp/include /tmp/providers/twitter /tmp/providers/twitter/simulator \
     && rm -rf /tmp/include /tmp/providers
 
-COPY --chmod=a+rX dags ./dags
-COPY --chmod=a+rX plugins ./plugins
-COPY --chmod=a+rX soda ./soda
+COPY --chmod=755 dags ./dags
+COPY --chmod=755 plugins ./plugins
+COPY --chmod=755 soda ./soda
