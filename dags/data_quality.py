@@ -1,7 +1,7 @@
 """Verify the contract of every table: after new data, at most every half hour, and each night.
 
-A contract is a file of soda/, named like its table. One that fails fails its task, which names the column, the check
-and what was measured; the rows stay as they are. Every result is kept in pipeline.quality_results.
+A contract is a file of soda/, named like its table. One that fails fails its task, which verified those of its schema
+and names contract, column, check and what was measured; the rows stay as they are. Every result is kept in pipeline.quality_results.
 
 Red? `ContractFailed`: look at the rows that the check speaks of, see docs/operations.md#contractfailed.
 `ContractUnusable`: PostgreSQL was away, or a migration changed a table whose contract was not changed with it.
@@ -30,38 +30,34 @@ from pipeline_stores import SETTINGS, metrics, warehouse
 )
 def data_quality():
     @task
-    def due_contracts(dag_run=None, params=None) -> list[str]:
-        """Name the contracts to verify; after new data those not verified within PIPELINE_QUALITY_MINUTES."""
+    def due_contracts(dag_run=None, params=None) -> list[list[str]]:
+        """Name the contracts to verify, by schema; after new data those not verified within PIPELINE_QUALITY_MINUTES."""
         from twitter_pipeline.quality import contracts
 
+        folder = SETTINGS.contracts_folder
+        chosen = params["contracts"] or contracts.names(folder)
         if dag_run.run_type == "asset_triggered":
             with warehouse() as books:
-                return contracts.due(books, SETTINGS.contracts_folder, SETTINGS.quality_minutes)
-        return params["contracts"] or contracts.names(SETTINGS.contracts_folder)
+                chosen = contracts.due(books, folder, SETTINGS.quality_minutes)
+        return contracts.by_schema(folder, chosen)
 
-    @task(map_index_template="{{ contract_name }}", max_active_tis_per_dagrun=2)
-    def verify(contract: str, run_id=None) -> int:
-        """Verify one contract, keep its results, and fail when a check did; returns the number of checks."""
+    @task(map_index_template="{{ contracts }}")
+    def verify(contracts: list[str], run_id=None) -> int:
+        """Verify contracts, keep their results, and fail when a check did; returns the number of checks."""
         from airflow.sdk import get_current_context
         from airflow.sdk.exceptions import AirflowFailException
 
         from twitter_pipeline.quality.verification import ContractFailed, verify_and_record
 
-        get_current_context()["contract_name"] = contract
+        get_current_context()["contracts"] = ", ".join(contracts)
+        dsn = SETTINGS.need("postgres_reader_dsn")
         with warehouse() as books:
             try:
-                return verify_and_record(
-                    books,
-                    SETTINGS.contracts_folder,
-                    contract,
-                    SETTINGS.need("postgres_reader_dsn"),
-                    run_id,
-                    metrics(),
-                )
+                return verify_and_record(books, SETTINGS.contracts_folder, contracts, dsn, run_id, metrics())
             except ContractFailed as failed:
                 raise AirflowFailException(str(failed)) from failed
 
-    verify.expand(contract=due_contracts())
+    verify.expand(contracts=due_contracts())
 
 
 data_quality()

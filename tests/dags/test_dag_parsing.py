@@ -188,7 +188,7 @@ def test_processing_announces_new_tweets(dags: dict[str, Any]) -> None:
 
 
 def test_quality_is_looked_at_after_new_tweets_and_each_night(dags: dict[str, Any]) -> None:
-    """By the asset that processing announces, and by the clock; each contract is a task of its own."""
+    """By the asset that processing announces, and by the clock; the contracts of a schema are a task."""
     quality = dags["data_quality"]
     assert (quality["assets"], quality["sweep"]) == ({"tweets": []}, "30 3 * * *")
     assert {task_id: task["is_mapped"] for task_id, task in quality["tasks"].items()} == {

@@ -183,6 +183,10 @@ def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
     Its clock may stand still: who needs new tweets lets it go on, who needs the truth stops it. All stays running.
     """
-    settings_of_it = {"PIPELINE_SWEEP_CRON": "", "PIPELINE_QUALITY_MINUTES": "600"}
+    settings_of_it = {
+        "PIPELINE_SWEEP_CRON": "",
+        "PIPELINE_QUALITY_MINUTES": "600",
+        "PIPELINE_SIMULATOR_RATE": "2",
+    }
     with running(tmp_path_factory.mktemp("shared"), **settings_of_it) as stack:
         yield stack

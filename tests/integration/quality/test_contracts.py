@@ -10,8 +10,16 @@ import yaml
 
 from twitter_pipeline.health import NEWEST_OF_EACH_CONTRACT
 from twitter_pipeline.metrics.statsd import Metrics
-from twitter_pipeline.quality.contracts import Checked, ContractUnusable, due, names, record, verify
-from twitter_pipeline.quality.verification import verify_and_record
+from twitter_pipeline.quality.contracts import (
+    Checked,
+    ContractUnusable,
+    by_schema,
+    due,
+    names,
+    record,
+    verify,
+)
+from twitter_pipeline.quality.verification import ContractFailed, verify_and_record
 from twitter_pipeline.streaming import cursors
 
 from ..api.conftest import load, observation, tweet_id
@@ -207,7 +215,7 @@ def test_a_contract_that_could_not_be_asked_is_recorded_as_such(postgres: Any) -
             verify_and_record(
                 connection,
                 SODA,
-                "tweets",
+                ["tweets"],
                 "postgresql://pipeline_reader:x@127.0.0.1:1/tweets",
                 "run",
                 Metrics(None),
@@ -226,3 +234,34 @@ def test_what_cannot_be_asked_raises_and_shows_no_password(postgres: Any, tmp_pa
     (tmp_path / "tweets.yml").write_text("dataset: elsewhere\n")
     with pytest.raises(ContractUnusable, match="dataset must be"):
         verify(tmp_path, "tweets", postgres.reader_dsn)
+
+
+def test_one_failed_contract_hides_no_other(postgres: Any) -> None:
+    """All of a group are verified and kept, and what failed is named together."""
+    load(postgres.dsn, observation(1))
+    with psycopg.connect(postgres.superuser_dsn, autocommit=True) as superuser:
+        superuser.execute("update twitter.tweets set like_count = -5, author_id = 77")
+        superuser.execute("insert into twitter.hashtags values ('#x', '#x')")
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        group = ["hashtags", "tweets", "users"]
+        with pytest.raises(ContractFailed) as failed_together:
+            verify_and_record(connection, SODA, group, postgres.reader_dsn, "run", Metrics(None))
+        kept = connection.execute(
+            "select distinct contract from pipeline.quality_results order by 1"
+        ).fetchall()
+    assert [contract for (contract,) in kept] == [f"twitter.{name}" for name in group]
+    for word in (
+        "twitter.hashtags: tags are in normal form",
+        "twitter.tweets.like_count",
+        "every author is a user",
+    ):
+        assert word in str(failed_together.value)
+
+
+def test_contracts_are_dealt_out_by_schema() -> None:
+    """Two groups for all of them; an unknown name is refused with those that are known."""
+    groups = by_schema(SODA, names(SODA))
+    assert sorted(name for group in groups for name in group) == names(SODA)
+    assert len(groups) == 2
+    with pytest.raises(ContractUnusable, match="no contract 'likes'"):
+        by_schema(SODA, ["likes"])

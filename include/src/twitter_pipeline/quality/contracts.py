@@ -7,6 +7,7 @@ asked at all (no connection, a contract that cannot be read) raises. Never write
 import logging
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,14 @@ class Checked:
 def names(folder: Path) -> list[str]:
     """The contracts of a folder, by the name of their table."""
     return sorted(path.stem for path in folder.glob("*.yml"))
+
+
+def by_schema(folder: Path, chosen: Sequence[str]) -> list[list[str]]:
+    """Contracts in groups of one schema each: one import of Soda serves many. Raises ContractUnusable."""
+    groups: dict[str, list[str]] = {}
+    for name in chosen:
+        groups.setdefault(_read(folder, name, "tweets")[0].partition(".")[0], []).append(name)
+    return list(groups.values())
 
 
 def verify(folder: Path, name: str, dsn: str) -> list[Checked]:

@@ -1,5 +1,6 @@
-"""One contract from end to end: verified, recorded, counted, and said loudly when it fails."""
+"""Contracts from end to end: verified, recorded, counted, and said loudly when one fails."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
@@ -13,28 +14,37 @@ class ContractFailed(RuntimeError):
 
 
 def verify_and_record(
-    connection: psycopg.Connection, folder: Path, name: str, reader_dsn: str, run_id: str, metrics: Metrics
+    connection: psycopg.Connection,
+    folder: Path,
+    names: Sequence[str],
+    reader_dsn: str,
+    run_id: str,
+    metrics: Metrics,
 ) -> int:
-    """Verify a contract as `reader_dsn`, keep its results over `connection`; returns the number of checks.
+    """Verify contracts as `reader_dsn`, keep their results over `connection`; returns the number of checks.
 
-    Raises ContractFailed after the results are kept, ContractUnusable when nothing could be asked.
+    Raises, after all of them were verified and kept: ContractFailed when a check did not pass, else ContractUnusable
+    when a contract could not be asked.
     """
-    try:
-        checks = verify(folder, name, reader_dsn)
-    except ContractUnusable as unusable:
-        if unusable.contract is not None:  # so that it is told as what it is, and not asked again at once
-            nothing = Checked(unusable.contract, "the contract itself", None, "not_evaluated", None, None)
-            record(connection, run_id, [nothing])
-        raise
-    record(connection, run_id, checks)
-    for check in checks:
-        metrics.count("quality_checks_total", contract=check.contract, outcome=check.outcome)
-    failed = [check for check in checks if not check.is_good]
-    metrics.gauge("quality_failed_checks", len(failed), contract=checks[0].contract)
+    count, failed, unusable = 0, list[Checked](), list[ContractUnusable]()
+    for name in names:
+        try:
+            checks = verify(folder, name, reader_dsn)
+        except ContractUnusable as error:
+            unusable.append(error)
+            if error.contract is None:
+                continue
+            # kept, so that it is told as what it is, and not asked again at once
+            checks = [Checked(error.contract, "the contract itself", None, "not_evaluated", None, None)]
+        bad = [check for check in checks if not check.is_good]
+        record(connection, run_id, checks)
+        for check in checks:
+            metrics.count("quality_checks_total", contract=check.contract, outcome=check.outcome)
+        metrics.gauge("quality_failed_checks", len(bad), contract=checks[0].contract)
+        count += len(checks)
+        failed += [check for check in bad if check.outcome == "failed"]
     if failed:
-        raise ContractFailed(_told(failed))
-    return len(checks)
-
-
-def _told(failed: list[Checked]) -> str:
-    return "\n".join(str(check) for check in failed)
+        raise ContractFailed("\n".join(map(str, failed)))
+    if unusable:
+        raise ContractUnusable("\n".join(map(str, unusable)))
+    return count
