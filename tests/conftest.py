@@ -167,10 +167,13 @@ class Broker:
     running: RunningServer = field(repr=False)
 
     def create_topic(self, prefix: str = "raw-tweets", partitions: int = 3) -> str:
-        """Create a topic of a fresh name and return the name."""
+        """Create a topic of a fresh name, and where its dead letters are announced; return the name."""
         name = _fresh(prefix)
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        admin.create_topics([NewTopic(name, partitions, 1)])[name].result(20)
+        for made in admin.create_topics(
+            [NewTopic(name, partitions, 1), NewTopic(f"{name}.dlq", 1, 1)]
+        ).values():
+            made.result(20)
         return name
 
 
@@ -208,7 +211,14 @@ def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield broker
 
 
-@pytest.fixture(params=BROKERS)
+OWN_BROKERS = [
+    "tansu",
+    # a start of its own for each test takes seconds: Apache Kafka is left to the long rest
+    pytest.param("apache-kafka", marks=[*BROKERS[1].marks, pytest.mark.soak]),  # type: ignore[union-attr]
+]
+
+
+@pytest.fixture(params=OWN_BROKERS)
 def own_kafka(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
     """A broker for this test alone, to be killed, frozen and wiped through `running`."""
     with _broker(request.param, tmp_path) as broker:
