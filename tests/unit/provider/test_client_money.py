@@ -54,7 +54,7 @@ def test_an_answer_costs_its_tweets_and_their_authors_once() -> None:
 
 def test_a_request_is_reserved_then_sent_then_settled(x: Any, client: Any, books: Any) -> None:
     """The books hear the worst case first and the facts after, with the same reservation."""
-    x.answers({"data": [{"id": "1"}]}, x_rate_limit_remaining="7")
+    x.answers({"data": [{"id": "1"}], "meta": {"result_count": 1}}, x_rate_limit_remaining="7")
     page = client.charged_to(books).search_recent("coffee", max_results=10)
     [(first, asked), (second, told)] = books.notes
     assert (first, asked) == ("may_spend", {"endpoint": SEARCH, "price_usd": Decimal("0.15")})

@@ -12,6 +12,7 @@ from airflow_provider_twitter.client.errors import (
     SinceIdTooOld,
     SpendingStopped,
     TryAgain,
+    UnprovenAnswer,
     Unreachable,
     UsageCapped,
     XError,
@@ -19,6 +20,7 @@ from airflow_provider_twitter.client.errors import (
 from airflow_provider_twitter.client.fields import Requested
 from airflow_provider_twitter.client.ledger import Ledger
 from airflow_provider_twitter.client.pages import Item, Page
+from airflow_provider_twitter.client.proof import ResourceFact
 from airflow_provider_twitter.client.rate_limit import RateLimit
 from airflow_provider_twitter.client.transport import Limits
 from airflow_provider_twitter.client.x import Pace, XClient
@@ -38,10 +40,12 @@ __all__ = [
     "RateLimit",
     "RateLimited",
     "Requested",
+    "ResourceFact",
     "ServerFailed",
     "SinceIdTooOld",
     "SpendingStopped",
     "TryAgain",
+    "UnprovenAnswer",
     "Unreachable",
     "UsageCapped",
     "XClient",

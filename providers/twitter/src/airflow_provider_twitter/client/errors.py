@@ -4,6 +4,7 @@
     ├── RateLimited           wait until `reset_at`, then ask again
     ├── TryAgain              ask again later; the client has already tried a few times
     │   ├── ServerFailed      X answered 5xx, or something that is no JSON
+    │   │   └── UnprovenAnswer  X answered 200 with JSON that proves nothing: neither data nor an end
     │   └── Unreachable       no connection, no complete answer, no answer in time
     ├── CredentialsRefused    put a working token into the connection (401, 403)
     ├── InvalidRequest        correct the request; `parameters` names what X complained about
@@ -39,6 +40,7 @@ __all__ = [
     "SinceIdTooOld",
     "SpendingStopped",
     "TryAgain",
+    "UnprovenAnswer",
     "Unreachable",
     "UsageCapped",
     "XError",
@@ -47,7 +49,12 @@ __all__ = [
 
 
 class XError(Exception):
-    """Anything that kept X from giving a usable answer. `status` is None when there was none."""
+    """Anything that kept X from giving a usable answer. `status` is None when there was none.
+
+    `server_time` is the Date of the answer behind it (aware UTC), None where there was no answer or no date.
+    """
+
+    server_time: datetime | None = None
 
     def __init__(self, message: str, *, endpoint: str | None = None, status: int | None = None) -> None:
         super().__init__(message)
@@ -81,6 +88,10 @@ class TryAgain(XError):
 
 class ServerFailed(TryAgain):
     """X answered, but with 5xx or with something that is no JSON."""
+
+
+class UnprovenAnswer(ServerFailed):
+    """X answered 200, but the answer does not say what it would have to say to count."""
 
 
 class Unreachable(TryAgain):

@@ -9,8 +9,9 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,6 +22,7 @@ from airflow_provider_twitter.client.errors import (
     CredentialsRefused,
     ServerFailed,
     TryAgain,
+    UnprovenAnswer,
     XError,
     refusal_of,
 )
@@ -28,13 +30,23 @@ from airflow_provider_twitter.client.fields import Requested
 from airflow_provider_twitter.client.ledger import Ledger, NoLedger
 from airflow_provider_twitter.client.pages import Page, parse_body
 from airflow_provider_twitter.client.pricing import actual_usd, worst_case_usd
+from airflow_provider_twitter.client.proof import why_unproven
 from airflow_provider_twitter.client.rate_limit import RateLimit
 from airflow_provider_twitter.client.transport import Answer, Endpoints, Limits, Masked, Transport
+
+X_BEGAN_AT = datetime(2006, 1, 1, tzinfo=UTC)
 
 
 def utc_now() -> datetime:
     """This instant, aware."""
     return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class _ServerClock:
+    """How far X's clock is ahead of ours, by the newest answer that had a date; shared by copies of a client."""
+
+    ahead: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +90,7 @@ class XClient:
         self._backoff = backoff or Backoff()
         self._ledger: Ledger = ledger or NoLedger()
         self._pace = pace or Pace()
+        self._server_clock = _ServerClock()
 
     def __repr__(self) -> str:
         return f"<XClient of {self.base_url}>"
@@ -99,6 +112,10 @@ class XClient:
         client = copy(self)
         client._ledger = ledger
         return client
+
+    def server_now(self, now: datetime) -> datetime:
+        """What X's clock says when ours says `now`; ours, until an answer had a date."""
+        return now + self._server_clock.ahead
 
     def search_recent(
         self,
@@ -233,6 +250,8 @@ class XClient:
             page = self._page(answer, endpoint, params, requested, request_id)
         except BaseException as failed:
             status = answer.status if answer else getattr(failed, "status", None)
+            if isinstance(failed, XError) and answer is not None:
+                failed.server_time = _date_of(answer.headers)
             self._ledger.record_request(
                 reservation,
                 request_id=request_id,
@@ -269,6 +288,8 @@ class XClient:
         request_id: str,
     ) -> Page:
         observed_at = self._pace.now()
+        if (stated := _date_of(answer.headers)) is not None:
+            self._server_clock.ahead = stated - observed_at
         refusal = refusal_of(
             status=answer.status, headers=answer.headers, body=answer.body, endpoint=endpoint, now=observed_at
         )
@@ -283,6 +304,12 @@ class XClient:
                 endpoint=endpoint,
                 status=answer.status,
             ) from unreadable
+        if (why := why_unproven(endpoint, params, body)) is not None:
+            raise UnprovenAnswer(
+                f"GET {endpoint} answered {answer.status}, but the answer does not count: {why}",
+                endpoint=endpoint,
+                status=answer.status,
+            )
         return Page(
             endpoint=endpoint,
             params=params,
@@ -295,7 +322,8 @@ class XClient:
             data=body.data,
             includes=body.includes,
             errors=body.errors,
-            meta=body.meta,
+            meta=body.meta or {},
+            server_time=_date_of(answer.headers),
         )
 
 
@@ -304,6 +332,16 @@ def _endpoint_of(route: str) -> tuple[str, dict[str, str]]:
     if timeline := re.fullmatch(r"/2/users/(\d+)/tweets", route):
         return "/2/users/:id/tweets", {"id": timeline.group(1)}
     return route, {}
+
+
+def _date_of(headers: Mapping[str, str]) -> datetime | None:
+    """The answer's own Date, where it is one."""
+    try:
+        stated = parsedate_to_datetime(headers["date"])
+        stated = stated.astimezone(UTC) if stated.tzinfo else stated.replace(tzinfo=UTC)
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return stated if stated > X_BEGAN_AT else None
 
 
 def _cost_of_failure(failed: BaseException, status: int | None, price_usd: Decimal) -> Decimal:
