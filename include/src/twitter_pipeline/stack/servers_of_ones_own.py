@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from twitter_pipeline.collection.rules import BadRules, seed
+from twitter_pipeline.collection.rules import BadRules, count_enabled, seed
 from twitter_pipeline.settings import Settings
 from twitter_pipeline.stack import postgresql, x_source
 from twitter_pipeline.stack.servers import StackError
@@ -30,21 +30,36 @@ def prepare(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]
     yield f"X API: {x.url} ({x.why})"
     if superuser_dsn := environment.get(SUPERUSER_DSN):
         yield from _create(settings, superuser_dsn, environment.get(METADATA_DSN))
-    applied, changed = bring_schema(
-        settings.need("postgres_migrator_dsn"), settings.need("postgres_dsn"), x.rules
-    )
-    yield f"tables: {', '.join(applied) or 'up to date'}"
-    yield f"rules: {changed} new or changed of {x.rules.name}"
+    yield from bring_schema(settings.need("postgres_migrator_dsn"), settings.need("postgres_dsn"), x.rules)
 
 
-def bring_schema(migrator_dsn: str, loader_dsn: str, rules: Path) -> tuple[list[str], int]:
-    """Migrate and seed; returns the names of what was applied and how many rules were new or changed."""
+def bring_schema(migrator_dsn: str, loader_dsn: str, rules: Path) -> Iterator[str]:
+    """Migrate, and seed the rules; yields what was done.
+
+    A rules file that cannot be used stops nothing that collects already: then the rules of before go on, and the notice
+    says why. Raises StackError when there are none.
+    """
     try:
-        return migrate(migrator_dsn), seed(loader_dsn, rules)
+        yield f"tables: {', '.join(migrate(migrator_dsn)) or 'up to date'}"
+        yield _seed(loader_dsn, rules)
     except (BadRules, MigrationRefused) as error:
         raise StackError(str(error)) from None
     except psycopg.OperationalError as error:
         raise StackError(f"PostgreSQL: {str(error).strip().splitlines()[0]}") from None
+
+
+def _seed(loader_dsn: str, rules: Path) -> str:
+    """The shipped rules stand in until there is a file of the user's own; that takes their place."""
+    try:
+        seeded = seed(loader_dsn, rules, instead_of=[x_source.sample_rules()])
+    except BadRules as bad:
+        with psycopg.connect(loader_dsn) as connection:
+            going_on = count_enabled(connection)
+        if not going_on:
+            raise
+        return f"warning: {bad}; the {going_on} rules of before go on"
+    left = f", {len(seeded.left)} stopped: {', '.join(seeded.left)}" if seeded.left else ""
+    return f"rules: {seeded.changed} new or changed of {rules.name}{left}"
 
 
 def _create(settings: Settings, superuser_dsn: str, metadata_dsn: str | None) -> Iterator[str]:

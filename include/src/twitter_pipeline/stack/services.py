@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import click
 import psycopg
 
 from twitter_pipeline.settings import Settings
@@ -348,4 +349,6 @@ def _bring_schema(migrator_dsn: str, loader_dsn: str, rules: Path) -> None:
         bring_schema,  # only this step needs the warehouse's room
     )
 
-    bring_schema(migrator_dsn, loader_dsn, rules)
+    for line in bring_schema(migrator_dsn, loader_dsn, rules):
+        if line.startswith("warning"):
+            click.echo(f"  {line}", err=True)
