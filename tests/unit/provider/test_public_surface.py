@@ -18,6 +18,7 @@ def test_the_client_exports_what_it_promised() -> None:
         "Item",
         "Ledger",
         "Limits",
+        "NotFromX",
         "OutOfCredits",
         "Pace",
         "Page",

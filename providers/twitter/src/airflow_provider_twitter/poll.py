@@ -33,7 +33,8 @@ from airflow_provider_twitter.client import (
     TryAgain,
     XClient,
 )
-from airflow_provider_twitter.client.ledger import Ledger
+from airflow_provider_twitter.client.ledger import BudgetSpent as BudgetSpent
+from airflow_provider_twitter.client.ledger import InMemoryLedger, Ledger
 from airflow_provider_twitter.client.proof import asked_for, facts_in, stated_count
 from airflow_provider_twitter.client.x import utc_now
 from airflow_provider_twitter.envelope import Message, Source, messages_of
@@ -242,38 +243,17 @@ class PollResult:
         return self.ended in FINISHED
 
 
-class BudgetSpent(Exception):
-    """This request could cost more than the budget has left."""
-
-    fail_task = True
-
-
 @dataclass
-class InMemoryBooks:
+class InMemoryBooks(InMemoryLedger):
     """Plain books that last as long as the object, with an optional budget in USD for all their requests."""
 
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
-    budget_usd: Decimal | None = None
-    spent_usd: Decimal = Decimal(0)
     gaps: list[Gap] = field(default_factory=list)
     too_large: list[str] = field(default_factory=list)
 
     def resume(self) -> Checkpoint:
         """The checkpoint as it stands."""
         return self.checkpoint
-
-    def may_spend(self, endpoint: str, price_usd: Decimal) -> str:
-        """Allow it while the budget covers the worst case."""
-        if self.budget_usd is not None and self.spent_usd + price_usd > self.budget_usd:
-            raise BudgetSpent(
-                f"GET {endpoint} may cost up to {price_usd} USD; {self.spent_usd} of the budget of "
-                f"{self.budget_usd} USD are spent: raise the budget or ask for smaller pages"
-            )
-        return ""
-
-    def record_request(self, reservation: str, *, cost_usd: Decimal, **_: Any) -> None:
-        """Add up the cost."""
-        self.spent_usd += cost_usd
 
     def page_acknowledged(
         self,
