@@ -319,7 +319,7 @@ def lease(connection: psycopg.Connection, rule: str, holder: str, seconds: float
     try:
         yield held
     except BaseException as error:
-        quiet = held._due is not None or getattr(error, "skip_task", False)
+        quiet = getattr(error, "skip_task", False)
         held.release(None if quiet else _told(error), stopped=isinstance(error, RuleStopped))
         raise
     held.release(None)

@@ -101,6 +101,13 @@ CATALOGUE = (
         "Requests to X by endpoint and HTTP status (none: no answer).",
     ),
     Metric(
+        "extract_count_differs_total",
+        "counter",
+        "pages",
+        (),
+        "Pages for which X stated another number of tweets than it gave, twice in a row.",
+    ),
+    Metric(
         "extract_tweets_total",
         "counter",
         "tweets",
