@@ -14,6 +14,7 @@ COMMANDS = {
     "metrics": "twitter_pipeline.metrics.command:metrics",
     "import": "twitter_pipeline.archives.command:import_",
     "export": "twitter_pipeline.exports.command:export",
+    "spend": "twitter_pipeline.collection.command:spend",
     "search": "twitter_pipeline.exports.command:search",
     "serve": "twitter_pipeline.api.command:serve",
 }

@@ -17,6 +17,7 @@ from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
 from twitter_pipeline.collection.budget import spent_this_month
+from twitter_pipeline.collection.circuits import open_circuits
 from twitter_pipeline.settings import Stores
 
 EXTRACT = """
@@ -97,6 +98,7 @@ class Health:
     gaps: int | None = None
     lost_pages: int | None = None
     spent_usd: Decimal | None = None
+    open_circuits: int | None = None
     contracts: list[Contract] = field(default_factory=list)
 
 
@@ -145,6 +147,10 @@ def _ask_postgres(
     quarantined, gaps, lost = _row(connection, TROUBLE)
     health.quarantined, health.gaps, health.lost_pages = quarantined, gaps, lost
     health.spent_usd = spent_this_month(connection)
+    stopped = open_circuits(connection)
+    health.open_circuits = len(stopped)
+    if stopped:
+        extract.last_error = str(stopped[0])
     health.contracts = [Contract(*row) for row in connection.execute(NEWEST_OF_EACH_CONTRACT).fetchall()]
     if quarantined or gaps or lost:
         warehouse.last_error = (

@@ -105,13 +105,38 @@ class RequestBooks:
         rule: str | None,
         budget_usd: Decimal | None,
         metrics: Metrics | None = None,
+        rule_budget_usd: Decimal | None = None,
     ) -> None:
         self.connection, self.raw, self.rule, self._budget_usd = connection, raw, rule, budget_usd
         self._metrics = metrics or Metrics(None)
+        self._rule_budget_usd = rule_budget_usd
+        self._api: str | None = None
+
+    def charged_by(self, api: str) -> None:
+        """Whom the requests go to, as the client names itself: its circuit counts for them."""
+        self._api = api
+
+    def left_usd(self) -> Decimal | None:
+        """The most that the next request should cost: what the budgets have left; 0 for the smallest, as a probe."""
+        return budget.left(
+            self.connection,
+            self._budget_usd,
+            self.rule,
+            rule_budget_usd=self._rule_budget_usd,
+            api=self._api,
+        )
 
     def may_spend(self, endpoint: str, price_usd: Decimal) -> str:
-        """Reserve the price of a request. Raises budget.BudgetExceeded, then it must not be sent."""
-        return budget.reserve(self.connection, endpoint, price_usd, self._budget_usd, self.rule)
+        """Reserve the price of a request. Raises what budget.reserve raises, then it must not be sent."""
+        return budget.reserve(
+            self.connection,
+            endpoint,
+            price_usd,
+            self._budget_usd,
+            self.rule,
+            rule_budget_usd=self._rule_budget_usd,
+            api=self._api,
+        )
 
     def record_request(
         self,
@@ -123,12 +148,20 @@ class RequestBooks:
         status: int | None,
         rate_limit: Mapping[str, Any] | None,
         result_count: int,
-        cost_usd: Decimal,
+        cost_usd: Decimal | None,
         observed_at: datetime,
         error: str | None,
     ) -> None:
-        """Record what became of a request, failed ones too; its actual cost replaces the reserved one."""
-        budget.settle(self.connection, reservation, cost_usd)
+        """Record what became of a request, failed ones too; its actual cost replaces the reserved one.
+
+        Without a cost nobody knows it, and the reservation stays.
+        """
+        if cost_usd is None:
+            budget.keep(self.connection, reservation)
+        else:
+            budget.settle(
+                self.connection, reservation, cost_usd, result_count=result_count, is_answer=error is None
+            )
         document = {
             "_id": request_id,
             "rule": self.rule,
@@ -137,7 +170,7 @@ class RequestBooks:
             "status": status,
             "rate_limit": dict(rate_limit) if rate_limit else None,
             "result_count": result_count,
-            "cost_usd": str(cost_usd),
+            "cost_usd": None if cost_usd is None else str(cost_usd),
             "observed_at": observed_at,
             "error": error,
         }
@@ -232,8 +265,9 @@ class PollBooks(RequestBooks):
         first_poll_from: datetime | None = None,
         budget_usd: Decimal | None = None,
         metrics: Metrics | None = None,
+        rule_budget_usd: Decimal | None = None,
     ) -> None:
-        super().__init__(connection, raw, lease.rule, budget_usd, metrics)
+        super().__init__(connection, raw, lease.rule, budget_usd, metrics, rule_budget_usd)
         self._lease, self._source, self._subject = lease, source, subject
         self._first_poll_from = first_poll_from
 

@@ -94,6 +94,13 @@ CATALOGUE = (
         "Spent or reserved on the real X since the month began (UTC).",
     ),
     Metric(
+        "extract_circuit_open",
+        "gauge",
+        "circuits",
+        (),
+        "APIs to which nothing but probes is sent, since nobody knows what the last requests cost (pipeline.circuits).",
+    ),
+    Metric(
         "extract_requests_total",
         "counter",
         "requests",

@@ -35,6 +35,7 @@ def publish(metrics: Metrics, health: Health, now: datetime) -> None:
         ("warehouse_gaps", health.gaps),
         ("extract_lost_pages", health.lost_pages),
         ("extract_spend_usd", health.spent_usd),
+        ("extract_circuit_open", health.open_circuits),
     ):
         if value is not None:
             metrics.gauge(name, float(value))
