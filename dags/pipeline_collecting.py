@@ -29,6 +29,7 @@ from pipeline_stores import SETTINGS, metrics, raw_store, warehouse
 from twitter_pipeline.collection import accounts, budget, pages, rules
 from twitter_pipeline.collection.accounts import LookedUp
 from twitter_pipeline.collection.books import PollBooks, RefetchBooks, RequestBooks
+from twitter_pipeline.collection.circuits import CircuitOpen
 from twitter_pipeline.collection.rule import SEARCH_DAYS, Rule
 from twitter_pipeline.metrics.statsd import Metrics
 
@@ -38,7 +39,7 @@ UNAUTHORIZED = 401
 
 
 class RuleWaits(Exception):
-    """X's rate limit is used up; the rule was given back and is due again at its reset."""
+    """Nothing may be asked for now (X's rate limit, an open circuit); the rule was given back, due when it may."""
 
     skip_task = True
 
@@ -72,7 +73,9 @@ class CollectRule(CollectOperator):
         with warehouse() as books, raw_store() as raw, rules.lease(books, self.rule, holder) as lease:
             limit = budget.limit(client.base_url, SETTINGS.x_budget_usd)
             found = rules.find(books, self.rule)
-            return Collection(found, client, sink, books, raw, lease, limit, metrics(), SETTINGS.max_pages).run()
+            return Collection(
+                found, client, sink, books, raw, lease, limit, metrics(), SETTINGS.max_pages
+            ).run()
 
 
 @dataclass
@@ -105,13 +108,18 @@ class Collection:
             else:
                 self._read_timelines()
         except RateLimited as limited:
-            self.lease.give_back_at(limited.reset_at + timedelta(seconds=1))
-            if not self.failures:
-                raise RuleWaits(f"rule {self.rule.name!r} waits: {limited}") from limited
-            self.failures.append(limited)
+            self._give_back(limited, limited.reset_at + timedelta(seconds=1))
+        except CircuitOpen as circuit:
+            self._give_back(circuit, circuit.probe_at)
         if self.failures:
             raise CollectionFailed(f"rule {self.rule.name!r}", self.failures)
         return _sum(self.results)
+
+    def _give_back(self, reason: Exception, due: datetime) -> None:
+        self.lease.give_back_at(due)
+        if not self.failures:
+            raise RuleWaits(f"rule {self.rule.name!r} waits: {reason}") from reason
+        self.failures.append(reason)
 
     def _fetch_lost_pages(self) -> None:
         for page in pages.lost(self.books, self.rule.name):
@@ -133,14 +141,14 @@ class Collection:
             self._poll(Search(query), "search", self.rule.asked)
         except InvalidRequest as refused:
             rules.park(self.books, self.rule, str(refused))
-            raise RuleParked(f"rule {self.rule.name!r} is parked, X refuses its query: {refused}") from refused
+            raise RuleParked(
+                f"rule {self.rule.name!r} is parked, X refuses its query: {refused}"
+            ) from refused
         except TryAgain as failed:
             self.failures.append(failed)
 
     def _read_timelines(self) -> None:
-        asking = self.client.charged_to(
-            RequestBooks(self.books, self.raw, self.rule.name, **self._shared())
-        )
+        asking = self.client.charged_to(RequestBooks(self.books, self.raw, self.rule.name, **self._shared()))
         names = self.rule.accounts or []
         try:
             resolved = accounts.resolve(self.books, names, _look_up(asking), self.clock())
@@ -216,7 +224,11 @@ class Collection:
         return self.failures_in_a_row < MOST_FAILURES_IN_A_ROW
 
     def _shared(self) -> dict[str, Any]:
-        return {"budget_usd": self.budget_usd, "metrics": self.metrics}
+        return {
+            "budget_usd": self.budget_usd,
+            "rule_budget_usd": self.rule.budget_usd,
+            "metrics": self.metrics,
+        }
 
 
 def _look_up(client: XClient) -> Callable[[list[str]], LookedUp]:

@@ -35,17 +35,19 @@ on conflict (username) do update set state = excluded.state, state_reason = excl
     ask_again_at = excluded.ask_again_at, last_failure = null
 """
 READ = """
-update pipeline.accounts set last_failure = null, ask_again_at = null, current_username = name.current,
-    state = name.state, state_since = case when state is distinct from name.state then %(now)s else state_since end,
+update pipeline.accounts as known set last_failure = null, ask_again_at = null,
+    current_username = name.current, state = name.state,
+    state_since = case when name.state is null then null when known.state = name.state then known.state_since
+        else %(now)s end,
     state_reason = case name.state when 'renamed' then 'the account goes by @' || name.current || ' now'
-        when 'taken over' then state_reason end
+        when 'taken over' then known.state_reason end
 from (
-    select username as known, coalesce(%(current)s, current_username) as current,
+    select username, coalesce(%(current)s, current_username) as current,
         case when lower(coalesce(%(current)s, current_username)) <> username then 'renamed'
             when state = 'taken over' then state end as state
     from pipeline.accounts where username = %(name)s
 ) name
-where username = name.known
+where known.username = name.username
 """
 
 
@@ -115,7 +117,9 @@ def resolve(
     )
 
 
-def note_state(connection: psycopg.Connection, username: str, state: str, reason: str, *, now: datetime) -> None:
+def note_state(
+    connection: psycopg.Connection, username: str, state: str, reason: str, *, now: datetime
+) -> None:
     """Keep what X says about an account that it does not show. It is asked for again a day later."""
     values = {"name": username, "state": state, "reason": _storable(reason), "now": now}
     connection.execute(STATE, values | {"again": now + ASK_AGAIN_AFTER})

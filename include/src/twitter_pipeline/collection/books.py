@@ -309,7 +309,8 @@ class PollBooks(RequestBooks):
                     window = {"since_id": since_id, "until_id": until_id, "from_at": since_at, "to_at": None}
                     reason = "the rule was edited before this window was read"
                     self.connection.execute(
-                        NOTE_WINDOW, {"rule": self._lease.rule, "subject": subject, "reason": reason, **window}
+                        NOTE_WINDOW,
+                        {"rule": self._lease.rule, "subject": subject, "reason": reason, **window},
                     )
 
     def page_acknowledged(

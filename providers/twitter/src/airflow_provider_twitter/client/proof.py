@@ -101,9 +101,9 @@ def _why_no_page(resources: list[str], body: Body) -> str | None:
     token = body.meta.get("next_token")
     if token is not None and not (isinstance(token, str) and token and token.isprintable()):
         return "its next_token is not printable text"
-    if not body.data and token is None and stated_count(body.meta) is None:
-        if not _is_state_of(resources, body):
-            return "it has neither data nor a result_count" + _said(body)
+    says_nothing = not body.data and token is None and stated_count(body.meta) is None
+    if says_nothing and not _is_state_of(resources, body):
+        return "it has neither data nor a result_count" + _said(body)
     return None
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from airflow.sdk import BaseHook, Connection
 
-from airflow_provider_twitter.client import InvalidRequest, Limits, Requested, XClient, XError
+from airflow_provider_twitter.client import Limits, Requested, XClient, XError
 from airflow_provider_twitter.client.address import DEFAULT_BASE_URL
 from airflow_provider_twitter.client.fields import Vocabulary
 from airflow_provider_twitter.client.transport import Masked
@@ -98,11 +98,11 @@ class TwitterHook(BaseHook):
         try:
             with self.get_conn() as client:
                 usage = client.usage(days=1)
-        except InvalidRequest as refused:
-            if refused.status == NOT_FOUND:
+        except XError as failed:
+            if failed.status == NOT_FOUND:
                 return True, "The server answers, but has no usage endpoint, so the token was not tried."
-            return False, str(refused)
-        except (XError, ValueError) as failed:
+            return False, str(failed)
+        except ValueError as failed:
             return False, str(failed)
         facts = usage.data[0].value if usage.data else None
         used, cap = (facts or {}).get("project_usage"), (facts or {}).get("project_cap")
