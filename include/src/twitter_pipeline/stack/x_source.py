@@ -44,8 +44,6 @@ def choose(settings: Settings) -> XSource:
     url = url or connection.get("host") or None
     token = token or connection.get("password") or None
     rules = settings.rules_file()
-    if settings.rules and not settings.rules.is_file():
-        raise StackError(f"PIPELINE_RULES names {settings.rules}, which is no file")
     if url == simulator or (url is None and token is None):
         why = "no X_BEARER_TOKEN and no X_API_URL are set: the simulator stands in for X"
         return XSource(simulator, SIMULATOR_TOKEN, True, True, rules or sample_rules(), why)
@@ -60,7 +58,7 @@ def choose(settings: Settings) -> XSource:
     missing = []
     if token is None:
         missing.append("X_BEARER_TOKEN, the key to X")
-    if rules is None or rules.read_bytes() == sample_rules().read_bytes():
+    if rules is None or _is_sample(rules):
         missing.append(f"rules of your own, in {settings.clone / 'rules.yaml'} or where PIPELINE_RULES says")
     if not settings.x_budget_usd:
         missing.append("X_BUDGET_USD, the most that may be spent, in US dollars")
@@ -73,6 +71,14 @@ def choose(settings: Settings) -> XSource:
     return XSource(
         url or REAL_X, token, False, allow, rules, "X_BEARER_TOKEN, rules and X_BUDGET_USD are set"
     )
+
+
+def _is_sample(rules: Path) -> bool:
+    """Whether the file is a copy of the shipped rules. One that cannot be read is not: seeding says what becomes of it."""
+    try:
+        return rules.read_bytes() == sample_rules().read_bytes()
+    except OSError:
+        return False
 
 
 def _own_connection(settings: Settings) -> dict[str, str]:
