@@ -127,7 +127,7 @@ def remove(names: Sequence[str]) -> None:
     """Stop rules that no file names; tweets and checkpoints stay."""
     with _connection("postgres_dsn") as connection:
         for name in names:
-            done = seeding.remove(connection, name)
+            done = seeding.remove(connection, name, settings.load().rules_file())
             click.echo(f"{name}: {'stopped' if done else 'was removed before'}")
 
 

@@ -7,7 +7,6 @@ editing or unparking it makes it due again.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -118,12 +117,9 @@ def due(connection: psycopg.Connection, limit: int = MOST_DUE) -> list[str]:
     return [name for (name,) in connection.execute(DUE, (limit,)).fetchall()]
 
 
-def count(connection: psycopg.Connection, file: Path | None = None) -> int:
-    """How many rules there are, but for removed ones: all, or those of one file. Never writes."""
-    row = connection.execute(
-        "select count(*) from pipeline.rules where removed_at is null and coalesce(source_file = %s, %s)",
-        (None if file is None else str(file.absolute()), file is None),
-    ).fetchone()
+def count(connection: psycopg.Connection) -> int:
+    """How many rules there are, but for removed ones. Never writes."""
+    row = connection.execute("select count(*) from pipeline.rules where removed_at is null").fetchone()
     return int(row[0]) if row else 0
 
 

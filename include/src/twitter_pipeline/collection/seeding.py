@@ -36,10 +36,17 @@ MOVED = """
 update pipeline.rules set source_file = %(source_file)s
 where name = any(%(names)s) and source_file <> %(source_file)s
 """
+ADOPT = """
+update pipeline.rules set source = 'file', source_file = %(file)s where source is null and name = any(%(names)s)
+"""
 LEFT = """
 update pipeline.rules set is_enabled = false, removed_at = now()
 where source = 'file' and source_file = any(%(files)s) and name <> all(%(names)s) and removed_at is null
 returning name
+"""
+BROUGHT = """
+select name from pipeline.rules
+where removed_at is null and (source_file = %(file)s or (source is null and name = any(%(names)s))) order by name
 """
 ADD = """
 insert into pipeline.rules as known (name, query, accounts, interval_seconds, is_enabled, page_size, first_poll_days,
@@ -58,7 +65,7 @@ update pipeline.rules set is_enabled = false, removed_at = now() where name = %s
 """
 STRAY = """
 select name, source_file from pipeline.rules
-where source is distinct from 'command' and is_enabled and name <> all(%(names)s) order by name
+where source is distinct from 'command' and source_file is distinct from %s and is_enabled order by name
 """
 
 
@@ -79,8 +86,7 @@ def seed(dsn: str, path: Path, *, instead_of: Sequence[Path] = ()) -> Seeded:
 
     The file governs its own rules: those it names are as it says, those it no longer names stop and keep their
     checkpoints, and go on from there when it names them again. The same holds for rules of the files in `instead_of`.
-    It adopts rules that nobody made by a command and no file governs yet. Rules of other files and of commands stay as
-    they are.
+    A file adopts the rules of before that it names. Rules of other files and of commands stay as they are.
     """
     with psycopg.connect(dsn, autocommit=True) as connection:
         try:
@@ -88,7 +94,7 @@ def seed(dsn: str, path: Path, *, instead_of: Sequence[Path] = ()) -> Seeded:
             with connection.transaction():
                 seeded = _seed(connection, rules, path, instead_of)
                 notices.take_down(connection, FILE_NOTICE)
-                _note_strays(connection, [rule.name for rule in rules], path)
+                _note_strays(connection, path)
         except BadRules as bad:
             notices.post(connection, FILE_NOTICE, f"{bad}; the rules that were there stay as they are")
             raise
@@ -115,23 +121,37 @@ def _seed(
         cursor.executemany(UPSERT, [vars(rule) | source for rule in rules])
         changed = max(cursor.rowcount, 0)
     connection.execute(MOVED, source | {"names": names})
+    for file in instead_of:
+        connection.execute(
+            ADOPT, {"file": str(file.absolute()), "names": [rule.name for rule in read_rules(file)]}
+        )
     files = [str(file.absolute()) for file in (path, *instead_of)]
     left = connection.execute(LEFT, {"files": files, "names": names}).fetchall()
     return Seeded(changed, sorted(name for (name,) in left))
 
 
-def _note_strays(connection: psycopg.Connection, names: Sequence[str], path: Path) -> None:
-    strays = connection.execute(STRAY, {"names": names}).fetchall()
+def _note_strays(connection: psycopg.Connection, path: Path) -> None:
+    """Rules of other files, and of before files were remembered, go on until somebody decides; that is said."""
+    strays = connection.execute(STRAY, (str(path.absolute()),)).fetchall()
     if not strays:
         notices.take_down(connection, STRAY_NOTICE)
         return
-    shown = [f"{name} (of {file or 'before, by no known file'})" for name, file in strays]
+    shown = [f"{name} ({f'of {file}' if file else 'of before'})" for name, file in strays]
     notices.post(
         connection,
         STRAY_NOTICE,
-        f"{len(strays)} rules go on that {path} does not name: name them there, or stop them with"
+        f"{path} does not name {len(strays)} rules that go on; name them there, or stop them by"
         f" twitter-pipeline rules remove NAME: {', '.join(shown)}",
     )
+
+
+def brought_by(connection: psycopg.Connection, file: Path) -> list[str]:
+    """Names of the rules that a file has brought, or may have before files were remembered. Never writes.
+
+    Raises BadRules when the file cannot be read.
+    """
+    values = {"file": str(file.absolute()), "names": [rule.name for rule in read_rules(file)]}
+    return [name for (name,) in connection.execute(BROUGHT, values).fetchall()]
 
 
 def add(connection: psycopg.Connection, rule: Rule) -> None:
@@ -145,15 +165,18 @@ def add(connection: psycopg.Connection, rule: Rule) -> None:
         raise NotYours(f"rule {rule.name}: {owner} made a rule of this name; take another name")
 
 
-def remove(connection: psycopg.Connection, name: str) -> bool:
+def remove(connection: psycopg.Connection, name: str, rules_file: Path | None = None) -> bool:
     """Stop a rule for good; its checkpoints and tweets stay. False for one that was removed before.
 
-    Raises LookupError, and NotYours while a rules file names it.
+    Raises LookupError, and NotYours for a rule that `rules_file`, the file in use, names: it would be back soon.
     """
     _, file = _governor(connection, name)
-    if file is not None and _names(Path(file), name):
+    if rules_file is not None and file == str(rules_file.absolute()) and _names(rules_file, name):
         raise NotYours(f"rule {name}: {file} names it; take it out of there and run `make up`")
-    return connection.execute(REMOVE, (name,)).rowcount > 0
+    done = connection.execute(REMOVE, (name,)).rowcount > 0
+    if rules_file is not None:
+        _note_strays(connection, rules_file)
+    return done
 
 
 def accept(connection: psycopg.Connection, name: str) -> bool:

@@ -7,6 +7,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from twitter_pipeline.collection.budget import is_local
 from twitter_pipeline.collection.rules import BadRules, count, seed
+from twitter_pipeline.collection.seeding import brought_by
 from twitter_pipeline.settings import Settings
 from twitter_pipeline.stack import postgresql, x_source
 from twitter_pipeline.stack.servers import StackError
@@ -27,7 +28,7 @@ def prepare(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]
 
     Raises StackError before anything is changed when the X in use needs rules, a token or a budget that miss.
     """
-    x = x_source.choose(settings)
+    x = x_source.choose(settings, rules_may_be_missing=True)
     yield f"X API: {x.url} ({x.why})"
     if superuser_dsn := environment.get(SUPERUSER_DSN):
         yield from _create(settings, superuser_dsn, environment.get(METADATA_DSN))
@@ -56,7 +57,7 @@ def _seed(loader_dsn: str, x: x_source.XSource) -> str:
         seeded = seed(loader_dsn, x.rules, instead_of=[sample])
     except BadRules as bad:
         with psycopg.connect(loader_dsn) as connection:
-            going_on, of_sample = count(connection), count(connection, sample)
+            going_on, of_sample = count(connection), brought_by(connection, sample)
         if not going_on or (of_sample and not (x.is_simulator or is_local(x.url))):
             raise  # the shipped rules would be asked of the real X
         return f"{WARNING}{bad}; the {going_on} rules of before go on"
