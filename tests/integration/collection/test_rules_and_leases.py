@@ -19,6 +19,12 @@ rules:
 REMOVED = "is_enabled = false, removed_at = now()"
 
 
+class Waits(Exception):
+    """As Airflow tells a task that is to be skipped."""
+
+    skip_task = True
+
+
 @pytest.fixture
 def books(postgres: Any) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
@@ -94,9 +100,9 @@ def test_a_failed_poll_leaves_its_error_and_a_rate_limit_its_reset(
         raise RuntimeError("X said no\x00")
     assert books.execute(look).fetchone()[0] == "RuntimeError: X said no"
     reset = datetime.now(UTC) + timedelta(minutes=9)
-    with pytest.raises(RuntimeError), rules.lease(books, "python", "one") as lease:
+    with pytest.raises(Waits), rules.lease(books, "python", "one") as lease:
         lease.give_back_at(reset)
-        raise RuntimeError("429")
+        raise Waits("429")
     assert books.execute(look).fetchone() == (None, reset)
 
 
@@ -235,9 +241,13 @@ def test_the_failures_of_many_accounts_fit_into_one_error(books: Any) -> None:
     assert "ValueError: account5: xxx" in error
     assert error.endswith(" more")
     assert len(error) <= 2000
+    named = ValueError("503\nof X")
+    named.add_note("account alice")
     with pytest.raises(ExceptionGroup), rules.lease(books, "r", "me"):
-        raise ExceptionGroup("2 of 9 accounts", [ValueError("a: 1"), ExceptionGroup("b", [OSError("2")])])
-    assert columns(books, "last_error") == ("2 of 9 accounts: ValueError: a: 1; b: OSError: 2",)
+        raise ExceptionGroup("2 of 9 accounts", [named, ExceptionGroup("b", [OSError("2")])])
+    assert columns(books, "last_error") == (
+        "2 of 9 accounts: account alice: ValueError: 503 of X; b: OSError: 2",
+    )
 
 
 def test_a_rule_that_x_refused_is_parked_with_its_reason_and_unparked_at_once(books: Any) -> None:

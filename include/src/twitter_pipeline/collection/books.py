@@ -159,11 +159,6 @@ class PollBooks(RequestBooks):
     def _key(self) -> dict[str, Any]:
         return {"rule": self._lease.rule, "subject": self._subject}
 
-    def may_spend(self, endpoint: str, price_usd: Decimal) -> str:
-        """Reserve the price of a request. Raises rules.RuleStopped too: a rule that was stopped asks nothing more."""
-        self._lease.check()
-        return super().may_spend(endpoint, price_usd)
-
     def resume(self) -> Checkpoint:
         """Where this poll goes on. Never writes."""
         row = self.connection.execute(
@@ -176,9 +171,8 @@ class PollBooks(RequestBooks):
     def page_acknowledged(self, *, poll_newest_id: int, resume_until_id: int, **page: Any) -> None:
         """Record a page whose messages Kafka acknowledged (`offsets`: the last one per partition), and move the
         checkpoint's first phase below it. Raises rules.LeaseHeld when the rule was taken over meanwhile."""
-        self._lease.note_read()
         with self.connection.transaction():
-            self._lease.hold()
+            self._lease.extend()
             self._note_page(self._source, self._subject, **page)
             self.connection.execute(
                 POLL_GOES_ON, {**self._key, "newest": poll_newest_id, "until": resume_until_id}
@@ -196,7 +190,6 @@ class PollBooks(RequestBooks):
 
     def poll_finished(self, newest_id: int | None) -> None:
         """Move since_id to the highest id of the poll, after its last page; never back."""
-        self._lease.note_read()
         with self.connection.transaction():
-            self._lease.hold()
+            self._lease.extend()
             self.connection.execute(POLL_ENDED, {**self._key, "newest": newest_id})

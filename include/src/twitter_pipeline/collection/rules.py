@@ -213,18 +213,18 @@ def lease(connection: psycopg.Connection, rule: str, holder: str, seconds: float
     try:
         yield held
     except BaseException as error:
-        quiet = held._due is not None or getattr(error, "skip_task", False)
+        quiet = getattr(error, "skip_task", False)
         held.release(None if quiet else _told(error), stopped=isinstance(error, RuleStopped))
         raise
     held.release(None)
 
 
 def _told(error: BaseException) -> str:
-    """The error on one line; of a group its text and each failure, as many as have room."""
+    """The error behind its notes, which name the item; of a group its text and each failure, as many as have room."""
     if not isinstance(error, BaseExceptionGroup):
-        return f"{type(error).__name__}: {error}"
-    failures = [_told(failure).replace("\n", " ") for failure in error.exceptions]
-    lines, room = [f"{error.message}:"], LONGEST_ERROR - len(error.message) - 30
+        return ": ".join([*getattr(error, "__notes__", ()), type(error).__name__, str(error)])
+    failures = [" ".join(_told(failure).split()) for failure in error.exceptions]
+    lines, room = [], LONGEST_ERROR - len(error.message) - 30
     for number, failure in enumerate(failures):
         line = failure if len(failure) <= LONGEST_FAILURE else f"{failure[: LONGEST_FAILURE - 1]}…"
         room -= len(line) + 2
@@ -232,7 +232,7 @@ def _told(error: BaseException) -> str:
             lines.append(f"and {len(failures) - number} more")
             break
         lines.append(line)
-    return f"{lines[0]} {'; '.join(lines[1:])}"
+    return f"{error.message}: {'; '.join(lines)}"
 
 
 def _storable(text: str, longest: int) -> str:
