@@ -278,3 +278,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str):
 def test_a_checkpoint_belongs_to_what_is_asked(one: Rule, another: Rule, same: bool):
     """White space, pace and limits do not change what is asked; another query does; accounts have one each."""
     assert (one.asked == another.asked) is same
+
+
+@pytest.mark.parametrize(
+    "file", [Path("rules.yaml.example"), Path("include/src/twitter_pipeline/stack/sample_rules.yaml")]
+)
+def test_the_rules_that_are_shipped_can_be_read(file: Path):
+    """The example with every setting, and those for the simulator."""
+    rules = read_rules(Path(__file__).parents[3] / file)
+    assert all(rule.is_enabled or rule.name == "observatories" for rule in rules)
+    assert len({rule.asked for rule in rules}) > 1
