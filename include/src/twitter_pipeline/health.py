@@ -28,9 +28,9 @@ select count(*) from pipeline.rules where is_enabled and parked_at is null and n
 """
 RULE_ERROR = """
 select string_agg(told, '; ' order by rank, at desc) from (
-    select 1 as rank, noticed_at as at, subject || ': ' || notice as told from pipeline.notices
+    select 1 as rank, noticed_at as at, subject || ': ' || left(notice, 300) as told from pipeline.notices
     union all
-    (select 2, parked_at, 'rule ' || name || ' is parked: ' || parked_reason from pipeline.rules
+    (select 2, parked_at, 'rule ' || name || ' is parked: ' || left(parked_reason, 200) from pipeline.rules
         where parked_at is not null and is_enabled order by parked_at desc limit 3)
     union all
     (select 3, last_error_at, name || ': ' || last_error from pipeline.rules
