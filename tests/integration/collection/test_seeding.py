@@ -245,3 +245,15 @@ def test_a_file_that_is_seeded_twice_at_once_is_seeded(postgres: Any, books: Any
         thread.join(60)
     assert failures == []
     assert len(rules.due(books)) == 300
+
+
+def test_a_shorter_interval_holds_from_the_edit_on(postgres: Any, books: Any, file: Path) -> None:
+    """A rule that was polled once a day does not wait for its old turn; a longer interval waits for it."""
+    seed(postgres, file, "rules: [{name: tea, query: tea, interval_seconds: 86400}]")
+    with rules.lease(books, "tea", "me"):
+        pass
+    wait = "select extract(epoch from next_due_at - now()) from pipeline.rules"
+    seed(postgres, file, "rules: [{name: tea, query: tea, interval_seconds: 60}]")
+    assert 0 < books.execute(wait).fetchone()[0] <= 60
+    seed(postgres, file, "rules: [{name: tea, query: tea, interval_seconds: 3600}]")
+    assert 0 < books.execute(wait).fetchone()[0] <= 60

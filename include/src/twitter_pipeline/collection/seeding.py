@@ -25,7 +25,8 @@ on conflict (name) do update set query = excluded.query, accounts = excluded.acc
     first_poll_days = excluded.first_poll_days, overlap_seconds = excluded.overlap_seconds,
     budget_usd = excluded.budget_usd, source = excluded.source, source_file = excluded.source_file,
     removed_at = null, parked_at = null, parked_reason = null,
-    next_due_at = case when known.parked_at is null then known.next_due_at else least(known.next_due_at, now()) end
+    next_due_at = least(known.next_due_at, now()
+        + case when known.parked_at is null then excluded.interval_seconds else 0 end * interval '1 second')
 where (known.query, known.accounts, known.interval_seconds, known.is_enabled, known.page_size, known.first_poll_days,
         known.overlap_seconds, known.budget_usd, known.source, known.removed_at)
     is distinct from (excluded.query, excluded.accounts, excluded.interval_seconds, excluded.is_enabled,
