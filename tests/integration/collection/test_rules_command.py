@@ -94,7 +94,7 @@ def test_a_parked_rule_is_due_again_by_command(
     seed(postgres, tmp_path, "rules: [{name: tea, query: tea}, {name: hat, query: hat}]")
     rules.park(books, rules.find(books, "tea"), "refused")
     done = run(command, "tea", "hat")
-    assert done.output == "tea: is due\nhat: is not parked\n"
+    assert done.output == "tea: is not parked any more\nhat: was not parked\n"
     assert rules.due(books) == ["hat", "tea"]
     assert run(command, "unknown").exit_code == 1
 

@@ -77,7 +77,7 @@ def _unpark(names: Sequence[str]) -> None:
     with _connection("postgres_dsn") as connection:
         for name in names:
             done = rules_of.unpark(connection, name)
-            click.echo(f"{name}: {'is due' if done else 'is not parked'}")
+            click.echo(f"{name}: {'is not parked any more' if done else 'was not parked'}")
 
 
 @rules.command()
@@ -98,10 +98,12 @@ def resume(names: Sequence[str]) -> None:
 @click.argument("name")
 @click.option("--query", help="A query of X's recent search.")
 @click.option("--account", "accounts", multiple=True, help="Read this account's timeline; again for more.")
-@click.option("--interval-seconds", type=int, default=60, show_default=True)
-@click.option("--page-size", type=int, default=100, show_default=True)
-@click.option("--first-poll-days", type=int, default=7, show_default=True)
-@click.option("--overlap-seconds", type=int, default=60, show_default=True)
+@click.option("--interval-seconds", type=int, default=60, show_default=True, help="How often to ask.")
+@click.option("--page-size", type=int, default=100, show_default=True, help="Tweets a request, 10 to 100.")
+@click.option("--first-poll-days", type=int, default=7, show_default=True, help="How far back to begin.")
+@click.option(
+    "--overlap-seconds", type=int, default=60, show_default=True, help="How far each poll goes back again."
+)
 @click.option("--budget-usd", metavar="DOLLARS", help="The most it may cost in a month.")
 def add(name: str, accounts: Sequence[str], budget_usd: str | None, **fields: Any) -> None:
     """Make a rule that no file governs; it is due at once."""

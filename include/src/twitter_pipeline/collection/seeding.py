@@ -160,7 +160,10 @@ def add(connection: psycopg.Connection, rule: Rule) -> None:
 
     Raises NotYours when there is a rule of this name.
     """
-    if not connection.execute(ADD, vars(rule)).rowcount:
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(%s)", (SEED_LOCK,))
+        is_made = connection.execute(ADD, vars(rule)).rowcount > 0
+    if not is_made:
         source, file = _governor(connection, rule.name)
         owner = f"the rules file {file}" if file else "a command" if source else "an earlier version"
         raise NotYours(f"rule {rule.name}: {owner} made a rule of this name; take another name")

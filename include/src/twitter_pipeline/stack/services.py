@@ -351,5 +351,5 @@ def _bring_schema(migrator_dsn: str, loader_dsn: str, x: XSource) -> None:
     )
 
     for line in bring_schema(migrator_dsn, loader_dsn, x):
-        if line.startswith(WARNING):
+        if line.startswith((WARNING, "rules: ")):
             click.echo(f"  {line}", err=True)
