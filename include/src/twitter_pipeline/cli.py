@@ -11,6 +11,7 @@ COMMANDS = {
     "clean": "twitter_pipeline.stack.commands:clean",
     "migrate": "twitter_pipeline.stack.commands:migrate",
     "topics": "twitter_pipeline.stack.commands:topics",
+    "rules": "twitter_pipeline.collection.rules_command:rules",
     "metrics": "twitter_pipeline.metrics.command:metrics",
     "import": "twitter_pipeline.archives.command:import_",
     "export": "twitter_pipeline.exports.command:export",

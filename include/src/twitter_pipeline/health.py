@@ -24,11 +24,19 @@ EXTRACT = """
 select coalesce(sum(cardinality(tweet_ids)), 0), max(observed_at) from pipeline.pages
 """
 OVERDUE = """
-select count(*) from pipeline.rules where is_enabled and next_due_at < now() - interval_seconds * interval '1 second'
+select count(*) from pipeline.rules where is_enabled and parked_at is null and next_due_at < now() - interval_seconds * interval '1 second'
     and (leased_until is null or leased_until < now())
 """
 RULE_ERROR = """
-select name || ': ' || last_error from pipeline.rules where last_error is not null order by last_error_at desc limit 1
+select string_agg(told, '; ' order by rank, at desc) from (
+    select 1 as rank, noticed_at as at, subject || ': ' || left(notice, 300) as told from pipeline.notices
+    union all
+    (select 2, parked_at, 'rule ' || name || ' is parked: ' || left(parked_reason, 200) from pipeline.rules
+        where parked_at is not null and is_enabled order by parked_at desc limit 3)
+    union all
+    (select 3, last_error_at, name || ': ' || last_error from pipeline.rules
+        where last_error is not null and is_enabled and parked_at is null order by last_error_at desc limit 1)
+) trouble
 """
 LANDING = """
 select coalesce(sum(next_offset - start_offset), 0), max(updated_at) from pipeline.cursors where stage = 'landing'

@@ -57,3 +57,19 @@ def test_a_conflict_under_one_coordinate_is_told_like_every_dead_letter(way: Way
         "2 dead letters of stage landing, the newest: coordinate_conflict:"
         f" another payload than the one in raw_tweets under {key}"
     )
+
+
+@ON_TANSU
+def test_a_parked_rule_and_a_notice_stand_before_the_newest_failure(way: Way, postgres: Any):
+    """What a disabled or removed rule failed of is no news."""
+    way.warehouse.execute(
+        "insert into pipeline.rules (name, query, is_enabled, last_error, last_error_at, parked_at, parked_reason) values"
+        " ('off', 'x', false, 'OldError', now(), null, null), ('tea', 'x', true, '503', now(), null, null),"
+        " ('mugs', 'x', true, '400', now(), now(), 'no such operator')"
+    )
+    way.warehouse.execute(
+        "insert into pipeline.notices (subject, notice) values ('rules file', 'names no rule')"
+    )
+    assert errors(way, postgres)["extract"] == (
+        "rules file: names no rule; rule mugs is parked: no such operator; tea: 503"
+    )

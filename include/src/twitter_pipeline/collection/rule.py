@@ -13,6 +13,7 @@ USERNAME = re.compile(r"[A-Za-z0-9_]{1,50}", re.ASCII)  # X gives out 15; older 
 MOST_ACCOUNTS = 100
 SEARCH_DAYS = 7  # how far recent search reaches back
 TIMELINE_DAYS = 7300  # a timeline gives its 3,200 newest tweets at most, however old
+SHOWN = 80
 LARGEST_BUDGET_USD = Decimal(1_000_000)
 FIELDS = (
     "name",
@@ -64,7 +65,9 @@ def rule_of(given: Mapping[str, Any]) -> Rule:
     """The rule of these fields, whose types are right already. Raises BadField for values that are not."""
     name = given.get("name")
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise BadField(f"name: {name!r} must be 1 to 63 of a-z 0-9 _ - and start with a letter or digit")
+        raise BadField(
+            f"name: {_shown(name)} must be 1 to 63 of a-z 0-9 _ - and start with a letter or digit"
+        )
     query, accounts = given.get("query"), given.get("accounts")
     if (query is None) == (accounts is None):
         raise BadField("needs either query or accounts")
@@ -92,8 +95,12 @@ def _usernames(accounts: list[str]) -> list[str]:
         raise BadField(f"accounts: must be a list of 1 to {MOST_ACCOUNTS} account names")
     for account in accounts:
         if not USERNAME.fullmatch(account.removeprefix("@")):
-            raise BadField(f"accounts: {account!r} is no account name: 1 to 50 of A-Z a-z 0-9 _")
+            raise BadField(f"accounts: {_shown(account)} is no account name: 1 to 50 of A-Z a-z 0-9 _")
     return sorted({account.removeprefix("@").lower() for account in accounts})
+
+
+def _shown(value: str | None) -> str:
+    return repr(value if value is None or len(value) <= SHOWN else f"{value[:SHOWN]}…")
 
 
 def _whole(given: Mapping[str, Any], field: str, default: int, low: int, high: int, where: str = "") -> int:

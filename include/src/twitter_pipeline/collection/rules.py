@@ -4,46 +4,39 @@ A rule is polled while it is enabled, not parked and not removed. Who has asked 
 editing or unparking it makes it due again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg.rows import class_row
 
-from twitter_pipeline.collection import notices
 from twitter_pipeline.collection.query_check import QUERY_LENGTH
-from twitter_pipeline.collection.rule import NAME, USERNAME, BadField, Rule, rule_of
+from twitter_pipeline.collection.rule import NAME, USERNAME, Rule
 from twitter_pipeline.collection.rules_file import BadRules, read_rules
+from twitter_pipeline.collection.seeding import Seeded, seed
 
 __all__ = [
     "NAME",
     "QUERY_LENGTH",
     "USERNAME",
-    "BadField",
     "BadRules",
     "Lease",
     "LeaseHeld",
     "Rule",
     "RuleStopped",
     "Seeded",
-    "count_enabled",
+    "count",
     "due",
     "find",
     "lease",
     "park",
     "read_rules",
-    "rule_of",
     "seed",
     "unpark",
 ]
 
-FILE_NOTICE = "rules file"
-STRAY_NOTICE = "rules that no file governs"
-SEED_LOCK = 0x7275_6C65_73  # "rules": two seeds take turns
 MOST_DUE = 1000  # Airflow refuses to map a task over more than 1,024
 LONGEST_ERROR = 2000
 LONGEST_FAILURE = 200
@@ -52,37 +45,6 @@ FIND = """
 select name, query, accounts, interval_seconds, is_enabled, page_size, first_poll_days, overlap_seconds, budget_usd
 from pipeline.rules where name = %s
 """
-# A rule that is edited is tried again: each of its settings may have been what X refused.
-UPSERT = """
-insert into pipeline.rules as known (name, query, accounts, interval_seconds, is_enabled, page_size, first_poll_days,
-    overlap_seconds, budget_usd, source, source_file)
-values (%(name)s, %(query)s, %(accounts)s, %(interval_seconds)s, %(is_enabled)s, %(page_size)s, %(first_poll_days)s,
-    %(overlap_seconds)s, %(budget_usd)s, %(source)s, %(source_file)s)
-on conflict (name) do update set query = excluded.query, accounts = excluded.accounts,
-    interval_seconds = excluded.interval_seconds, is_enabled = excluded.is_enabled, page_size = excluded.page_size,
-    first_poll_days = excluded.first_poll_days, overlap_seconds = excluded.overlap_seconds,
-    budget_usd = excluded.budget_usd, source = excluded.source, source_file = excluded.source_file,
-    removed_at = null, parked_at = null, parked_reason = null,
-    next_due_at = case when known.parked_at is null then known.next_due_at else least(known.next_due_at, now()) end
-where (known.query, known.accounts, known.interval_seconds, known.is_enabled, known.page_size, known.first_poll_days,
-        known.overlap_seconds, known.budget_usd, known.source, known.removed_at)
-    is distinct from (excluded.query, excluded.accounts, excluded.interval_seconds, excluded.is_enabled,
-        excluded.page_size, excluded.first_poll_days, excluded.overlap_seconds, excluded.budget_usd, excluded.source,
-        null)
-"""
-MOVED = """
-update pipeline.rules set source_file = %(source_file)s
-where name = any(%(names)s) and source_file <> %(source_file)s
-"""
-LEFT = """
-update pipeline.rules set is_enabled = false, removed_at = now()
-where source = 'file' and source_file = any(%(files)s) and name <> all(%(names)s) and removed_at is null
-returning name
-"""
-STRAY = """
-select name, source_file from pipeline.rules
-where source is distinct from 'command' and is_enabled and name <> all(%(names)s) order by name
-"""
 DUE = """
 select name from pipeline.rules
 where is_enabled and parked_at is null and removed_at is null
@@ -90,7 +52,7 @@ where is_enabled and parked_at is null and removed_at is null
 order by next_due_at, name limit %s
 """
 PARK = """
-update pipeline.rules set parked_at = now(), parked_reason = %(reason)s
+update pipeline.rules set parked_at = coalesce(parked_at, now()), parked_reason = %(reason)s
 where name = %(name)s and (query, accounts, page_size, first_poll_days, overlap_seconds)
     is not distinct from (%(query)s, %(accounts)s::text[], %(page_size)s, %(first_poll_days)s, %(overlap_seconds)s)
 """
@@ -138,74 +100,6 @@ class RuleStopped(RuntimeError):
     skip_task = True
 
 
-@dataclass(frozen=True)
-class Seeded:
-    """What a rules file has changed: how many rules were new or edited, and the names of those that left it."""
-
-    changed: int
-    left: list[str]
-
-
-def seed(dsn: str, path: Path, *, instead_of: Sequence[Path] = ()) -> Seeded:
-    """Bring the rules of a file into the table. Raises BadRules; then nothing is changed but a notice, which says why.
-
-    The file governs its own rules: those it names are as it says, those it no longer names stop and keep their
-    checkpoints, and go on from there when it names them again. The same holds for rules of the files in `instead_of`.
-    It adopts rules that nobody made by a command and no file governs yet. Rules of other files and of commands stay as
-    they are.
-    """
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        try:
-            rules = read_rules(path)
-            with connection.transaction():
-                seeded = _seed(connection, rules, path, instead_of)
-                notices.take_down(connection, FILE_NOTICE)
-                _note_strays(connection, [rule.name for rule in rules], path)
-        except BadRules as bad:
-            notices.post(connection, FILE_NOTICE, f"{bad}; the rules that were there stay as they are")
-            raise
-    return seeded
-
-
-def _seed(
-    connection: psycopg.Connection, rules: Sequence[Rule], path: Path, instead_of: Sequence[Path]
-) -> Seeded:
-    connection.execute("select pg_advisory_xact_lock(%s)", (SEED_LOCK,))
-    names = [rule.name for rule in rules]
-    taken = connection.execute(
-        "select name from pipeline.rules where source = 'command' and removed_at is null and name = any(%s) order by name",
-        (names,),
-    ).fetchall()
-    if taken:
-        name = taken[0][0]
-        raise BadRules(
-            f"{path}: rule {names.index(name) + 1} ({name}): name: a command made a rule of this name; take another"
-            f" name, or let the file have that rule: twitter-pipeline rules accept {name}"
-        )
-    source = {"source": "file", "source_file": str(path.absolute())}
-    with connection.cursor() as cursor:
-        cursor.executemany(UPSERT, [vars(rule) | source for rule in rules])
-        changed = max(cursor.rowcount, 0)
-    connection.execute(MOVED, source | {"names": names})
-    files = [str(file.absolute()) for file in (path, *instead_of)]
-    left = connection.execute(LEFT, {"files": files, "names": names}).fetchall()
-    return Seeded(changed, sorted(name for (name,) in left))
-
-
-def _note_strays(connection: psycopg.Connection, names: Sequence[str], path: Path) -> None:
-    strays = connection.execute(STRAY, {"names": names}).fetchall()
-    if not strays:
-        notices.take_down(connection, STRAY_NOTICE)
-        return
-    shown = [f"{name} (of {file or 'before, by no known file'})" for name, file in strays]
-    notices.post(
-        connection,
-        STRAY_NOTICE,
-        f"{len(strays)} rules go on that {path} does not name: name them there, or stop them with"
-        f" twitter-pipeline rules remove NAME: {', '.join(shown)}",
-    )
-
-
 def find(connection: psycopg.Connection, name: str) -> Rule:
     """The rule of a name. Raises LookupError. Never writes."""
     with connection.cursor(row_factory=class_row(Rule)) as cursor:
@@ -223,9 +117,9 @@ def due(connection: psycopg.Connection, limit: int = MOST_DUE) -> list[str]:
     return [name for (name,) in connection.execute(DUE, (limit,)).fetchall()]
 
 
-def count_enabled(connection: psycopg.Connection) -> int:
-    """How many rules are enabled, parked ones among them. Never writes."""
-    row = connection.execute("select count(*) from pipeline.rules where is_enabled").fetchone()
+def count(connection: psycopg.Connection) -> int:
+    """How many rules there are, but for removed ones. Never writes."""
+    row = connection.execute("select count(*) from pipeline.rules where removed_at is null").fetchone()
     return int(row[0]) if row else 0
 
 
@@ -326,11 +220,11 @@ def lease(connection: psycopg.Connection, rule: str, holder: str, seconds: float
 
 
 def _told(error: BaseException) -> str:
-    """The error on one line; of a group its text and each failure, as many as have room."""
+    """The error behind its notes, which name the item; of a group its text and each failure, as many as have room."""
     if not isinstance(error, BaseExceptionGroup):
-        return f"{type(error).__name__}: {error}"
-    failures = [_told(failure).replace("\n", " ") for failure in error.exceptions]
-    lines, room = [f"{error.message}:"], LONGEST_ERROR - len(error.message) - 30
+        return ": ".join([*getattr(error, "__notes__", ()), type(error).__name__, str(error)])
+    failures = [" ".join(_told(failure).split()) for failure in error.exceptions]
+    lines, room = [], LONGEST_ERROR - len(error.message) - 30
     for number, failure in enumerate(failures):
         line = failure if len(failure) <= LONGEST_FAILURE else f"{failure[: LONGEST_FAILURE - 1]}…"
         room -= len(line) + 2
@@ -338,7 +232,7 @@ def _told(error: BaseException) -> str:
             lines.append(f"and {len(failures) - number} more")
             break
         lines.append(line)
-    return f"{lines[0]} {'; '.join(lines[1:])}"
+    return f"{error.message}: {'; '.join(lines)}"
 
 
 def _storable(text: str, longest: int) -> str:

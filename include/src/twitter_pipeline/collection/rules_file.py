@@ -27,6 +27,7 @@ from twitter_pipeline.collection.rule import FIELDS, NAME, BadField, Rule, rule_
 MOST_BYTES = 1024 * 1024
 MOST_RULES = 10_000
 DEEPEST = 20
+MOST_MERGES = 20
 YAML_TAG = "tag:yaml.org,2002:"
 TYPES = {
     "int": "a number",
@@ -121,6 +122,8 @@ def _document(text: str) -> _Node:
     try:
         loader = yaml.SafeLoader(text)
         documents = list(_documents(loader))
+    except BadRules:
+        raise
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise BadRules(
@@ -209,7 +212,7 @@ def _rules(document: _Node) -> list[Rule]:
     top = _by_name(document)
     if unknown := [key for key in top if key != "rules" and not key.startswith(EXTENSION)]:
         raise BadRules(
-            f"line {top[unknown[0]].line}: unknown field {unknown[0]!r}; expected a list under 'rules:'"
+            f"line {top[unknown[0]].line}: unknown field {unknown[0][:SHOWN]!r}; expected a list under 'rules:'"
         )
     entries = top.get("rules")
     if entries is not None and _is_empty(entries):
@@ -248,7 +251,7 @@ def _rule(entry: _Node, number: int) -> Rule:
         if NAME.fullmatch(given.get("name") or ""):
             where = f"{where} ({given['name']})"
         if unknown := sorted(set(nodes) - set(FIELDS)):
-            raise BadField(f"unknown field {unknown[0]!r}; known are {', '.join(sorted(FIELDS))}")
+            raise BadField(f"unknown field {unknown[0][:SHOWN]!r}; known are {', '.join(sorted(FIELDS))}")
         return rule_of({key: value for key in nodes if (value := _value(key, nodes[key])) is not None})
     except BadField as bad:
         field = str(bad).partition(":")[0]
@@ -269,6 +272,8 @@ def _by_name(fields: _Fields, may_merge: bool = True) -> dict[str, _Node]:
             raise BadField(f"{key.text}: is given twice, in lines {own[key.text].line} and {value.line}")
         else:
             own[key.text] = value
+    if len(merged) > MOST_MERGES:
+        raise BadField(f"<<: takes at most {MOST_MERGES} anchors, not {len(merged)}")
     for other in merged:
         if not isinstance(other, _Fields):
             raise BadField(f"<<: takes the fields of an anchor, not {other}")

@@ -227,7 +227,7 @@ def assemble(settings: Settings) -> Stack:
             "tweets schema",
             "tables of the tweets, rules",
             ("databases",),
-            lambda: _bring_schema(dsns["pipeline_migrator"], dsns["pipeline_loader"], x.rules),
+            lambda: _bring_schema(dsns["pipeline_migrator"], dsns["pipeline_loader"], x),
         ),
         Step(
             "airflow database",
@@ -344,11 +344,12 @@ def _create_databases(postgres: PostgreSQL, secrets: Credentials) -> None:
         postgresql.create_database(superuser, METADATA_DATABASE, "airflow")
 
 
-def _bring_schema(migrator_dsn: str, loader_dsn: str, rules: Path) -> None:
-    from twitter_pipeline.stack.servers_of_ones_own import (
-        bring_schema,  # only this step needs the warehouse's room
+def _bring_schema(migrator_dsn: str, loader_dsn: str, x: XSource) -> None:
+    from twitter_pipeline.stack.servers_of_ones_own import (  # only this step needs the warehouse's room
+        WARNING,
+        bring_schema,
     )
 
-    for line in bring_schema(migrator_dsn, loader_dsn, rules):
-        if line.startswith("warning"):
+    for line in bring_schema(migrator_dsn, loader_dsn, x):
+        if line.startswith((WARNING, "rules: ")):
             click.echo(f"  {line}", err=True)
