@@ -15,7 +15,15 @@ from typing import Any
 import msgspec
 from airflow.sdk import BaseHook, Connection
 
-from airflow_provider_twitter.client import InvalidRequest, Limits, Requested, XClient, XError
+from airflow_provider_twitter.client import (
+    Backoff,
+    InvalidRequest,
+    Limits,
+    NotFromX,
+    Requested,
+    XClient,
+    XError,
+)
 from airflow_provider_twitter.client.address import DEFAULT_BASE_URL
 from airflow_provider_twitter.client.fields import Vocabulary
 from airflow_provider_twitter.client.transport import Masked
@@ -82,7 +90,7 @@ class TwitterHook(BaseHook):
         """The connection as it is now."""
         return TwitterConnection.of(self.get_connection(self.twitter_conn_id))
 
-    def get_conn(self) -> XClient:
+    def get_conn(self, backoff: Backoff | None = None) -> XClient:
         """A client, to be closed by the caller: `with hook.get_conn() as x`. Nothing is sent yet."""
         connection = self.read_connection()
         return XClient(
@@ -91,14 +99,15 @@ class TwitterHook(BaseHook):
             allow_local=connection.allow_local,
             requested=Requested.everything_public(connection.vocabulary),
             limits=Limits(total_seconds=connection.total_seconds),
+            backoff=backoff,
         )
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for the project's usage, which only reads and costs nothing."""
+        """Ask once for the project's usage, which only reads and costs nothing."""
         try:
-            with self.get_conn() as client:
+            with self.get_conn(Backoff(tries=1)) as client:
                 usage = client.usage(days=1)
-        except InvalidRequest as refused:
+        except (InvalidRequest, NotFromX) as refused:
             if refused.status == NOT_FOUND:
                 return True, "The server answers, but has no usage endpoint, so the token was not tried."
             return False, str(refused)
