@@ -90,8 +90,11 @@ class TwitterHook(BaseHook):
         """The connection as it is now."""
         return TwitterConnection.of(self.get_connection(self.twitter_conn_id))
 
-    def get_conn(self, backoff: Backoff | None = None) -> XClient:
+    def get_conn(self) -> XClient:
         """A client, to be closed by the caller: `with hook.get_conn() as x`. Nothing is sent yet."""
+        return self._client()
+
+    def _client(self, **options: Any) -> XClient:
         connection = self.read_connection()
         return XClient(
             connection.bearer_token,
@@ -99,13 +102,13 @@ class TwitterHook(BaseHook):
             allow_local=connection.allow_local,
             requested=Requested.everything_public(connection.vocabulary),
             limits=Limits(total_seconds=connection.total_seconds),
-            backoff=backoff,
+            **options,
         )
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask once for the project's usage, which only reads and costs nothing."""
         try:
-            with self.get_conn(Backoff(tries=1)) as client:
+            with self._client(backoff=Backoff(tries=1)) as client:
                 usage = client.usage(days=1)
         except (InvalidRequest, NotFromX) as refused:
             if refused.status == NOT_FOUND:
