@@ -94,6 +94,13 @@ CATALOGUE = (
         "Spent or reserved on the real X since the month began (UTC).",
     ),
     Metric(
+        "extract_budget_used_ratio",
+        "gauge",
+        "ratio",
+        (),
+        "Share of X_BUDGET_USD that is spent or reserved this month (UTC); 0 without a budget.",
+    ),
+    Metric(
         "extract_circuit_open",
         "gauge",
         "circuits",

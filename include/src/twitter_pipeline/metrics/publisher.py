@@ -50,7 +50,11 @@ def keep_publishing(settings: Settings, stopping: Callable[[], bool] = lambda: F
     trouble = ""
     while not stopping():
         try:
-            publish(metrics, health_of.look(settings.stores()), datetime.now(UTC))
+            health = health_of.look(settings.stores())
+            publish(metrics, health, datetime.now(UTC))
+            if health.spent_usd is not None:
+                used = health.spent_usd / settings.x_budget_usd if settings.x_budget_usd else 0
+                metrics.gauge("extract_budget_used_ratio", float(used))
             now_trouble = ""
         except Exception as error:  # noqa: BLE001 - whatever is broken, the next look may find it mended
             now_trouble = f"{type(error).__name__}: {error}"

@@ -202,13 +202,10 @@ def _decompressed(chunks: Iterator[bytes], coding: str) -> Iterator[bytes]:
             if reader is None:
                 is_bare = coding == "deflate" and (rest[0] & 0x0F != 8 or rest[0] >> 4 > 7)
                 reader = zlib.decompressobj(-zlib.MAX_WBITS if is_bare else zlib.MAX_WBITS | 32)
-            if decoded := reader.decompress(rest, CHUNK_BYTES):
-                yield decoded
+            yield reader.decompress(rest, CHUNK_BYTES)
             rest = reader.unconsumed_tail
             if reader.eof:
                 rest, reader = reader.unused_data.lstrip(b"\x00"), None
-            elif not rest and not decoded:
-                break
     if reader is not None:
         yield reader.flush()
         if not reader.eof:
