@@ -151,17 +151,16 @@ TWEETS = Table(
         "created_at",
         "conversation_id",
         "in_reply_to_user_id",
-        "text",
-        "note_text",
-        "lang",
-        "source",
-        "place_id",
         "community_id",
-        "media_keys",
-        "poll_ids",
     ),
     grown=("edit_history_ids",),
     groups={
+        "text_version": ("text", "note_text", "lang"),
+        "source_version": ("source",),
+        "media_keys_version": ("media_keys",),
+        "poll_ids_version": ("poll_ids",),
+        "place_id_version": ("place_id",),
+        "entities_version": ("entities", "entities_text_hash"),
         "possibly_sensitive_version": ("possibly_sensitive",),
         "reply_settings_version": ("reply_settings",),
         "withheld_version": ("withheld_copyright", "withheld_country_codes"),
@@ -172,24 +171,6 @@ TWEETS = Table(
 )
 TWEET_RULES = Table("tweet_rules", key=("tweet_id", "rule"))
 HASHTAGS = Table("hashtags", key=("tag",), fixed=("display_tag", "first_used_at"))
-TWEET_HASHTAGS = Table("tweet_hashtags", key=("tweet_id", "tag"), fixed=("start_index", "end_index"))
-TWEET_MENTIONS = Table(
-    "tweet_mentions", key=("tweet_id", "username"), fixed=("user_id", "start_index", "end_index")
-)
-TWEET_URLS = Table(
-    "tweet_urls",
-    key=("tweet_id", "url"),
-    fixed=(
-        "expanded_url",
-        "display_url",
-        "unwound_url",
-        "title",
-        "description",
-        "media_key",
-        "start_index",
-        "end_index",
-    ),
-)
 TWEET_REFERENCES = Table("tweet_references", key=("tweet_id", "type", "referenced_tweet_id"))
 TWEET_METRICS = Table("tweet_metrics", key=("tweet_id", "observed_at"), groups={"version": COUNTS})
 
@@ -198,10 +179,10 @@ IN_LOADING_ORDER = (
     TWEETS,
     TWEET_RULES,
     HASHTAGS,
-    TWEET_HASHTAGS,
-    TWEET_MENTIONS,
-    TWEET_URLS,
     TWEET_REFERENCES,
     TWEET_METRICS,
 )
 """Every batch of every process touches the tables in this order, and rows by key: no deadlocks by design."""
+
+DERIVED = ("tweet_hashtags", "tweet_mentions", "tweet_urls")
+"""What PostgreSQL makes of the set of entities in `twitter.tweets`, in the statement that merges it: never loaded."""
