@@ -230,10 +230,10 @@ class Batch:
             row.update(text=t.text, note_text=note_text, lang=t.lang, text_version=seen.version)
         if seen.states(t.source, "source"):
             row.update(source=t.source, source_version=seen.version)
-        media_keys = (t.attachments.media_keys if t.attachments else None) or None
+        media_keys = _filled(t.attachments.media_keys if t.attachments else None)
         if seen.states(media_keys, "attachments", "media_keys"):
             row.update(media_keys=media_keys, media_keys_version=seen.version)
-        poll_ids = (t.attachments.poll_ids if t.attachments else None) or None
+        poll_ids = _filled(t.attachments.poll_ids if t.attachments else None)
         if seen.states(poll_ids, "attachments", "poll_ids"):
             row.update(poll_ids=poll_ids, poll_ids_version=seen.version)
         place_id = (t.geo.place_id if t.geo else None) or None
@@ -250,7 +250,8 @@ class Batch:
             row["withheld_version"] = seen.version
             if withheld:
                 row.update(
-                    withheld_copyright=withheld.copyright, withheld_country_codes=withheld.country_codes
+                    withheld_copyright=withheld.copyright,
+                    withheld_country_codes=_filled(withheld.country_codes),
                 )
         if t.public_metrics and any(n is not None for n in t.public_metrics.counts):
             counts = seen.counts(tables.COUNTS, t.public_metrics.counts)
@@ -396,6 +397,11 @@ def _read_carefully(
     )
 
 
+def _filled(keys: list[str] | None) -> list[str] | None:
+    """A list without the empty strings that some writers put for null; None for an empty one."""
+    return [key for key in keys if key] or None if keys else None
+
+
 def _side_objects(values: Any, kind: type[_T], name: str, drift: Drift) -> list[Decoded]:
     if is_absent(values) or values == "":
         return []
@@ -412,7 +418,7 @@ def _decoded(value: dict[str, Any], kind: type[_T], name: str, drift: Drift) -> 
     """Decode one object as a whole, or field by field where it does not fit."""
     misfits = Misfits()
     try:
-        found = msgspec.convert(value, kind, strict=False)
+        found = msgspec.convert(value, kind)
     except msgspec.ValidationError:
         found = read_struct(value, kind, misfits)
         found.id = value.get("id")  # as it is: what is wrong with it is said of the id

@@ -274,7 +274,7 @@ USER_FIELDS = frozenset(
 )
 
 decode_envelope = msgspec.json.Decoder(Envelope).decode
-decode_tweet = msgspec.json.Decoder(Tweet, strict=False).decode
-decode_user = msgspec.json.Decoder(User, strict=False).decode
+decode_tweet = msgspec.json.Decoder(Tweet).decode
+decode_user = msgspec.json.Decoder(User).decode
 decode_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 decode_any: Any = msgspec.json.Decoder().decode
