@@ -109,7 +109,8 @@ class Table:
         sets = [f"{c} = least(known.{c}, excluded.{c})" for c in self.fixed]
         sets += [f"{c} = greatest(known.{c}, excluded.{c})" for c in self.grown]
         for version, columns in self.groups.items():
-            newer = f"excluded.{version} > known.{version} or known.{version} is null"
+            # rows from before a group had a version have columns and none: only a stated group replaces them
+            newer = f"excluded.{version} is not null and coalesce(excluded.{version} > known.{version}, true)"
             sets += [f"{c} = case when {newer} then excluded.{c} else known.{c} end" for c in columns]
             sets.append(f"{version} = greatest(known.{version}, excluded.{version})")
         sets += [f"{c} = known.{c} or excluded.{c}" for c in self.any_of]
