@@ -76,7 +76,7 @@ ONE = 2000000000000000001  # tweet_id(1), as SQL has it
 FORGED = {
     "tweets": {
         "invalid": f"update twitter.tweets set like_count = -5 where id = {ONE}",
-        "no tweet is older than X": f"update twitter.tweets set created_at = '2005-12-31Z' where id = {ONE}",
+        "no tweet is older than the service": f"update twitter.tweets set created_at = '2005-12-31Z' where id = {ONE}",
         "the tables of entities hold what the set says": f"delete from twitter.tweet_hashtags where tweet_id = {ONE}",
         "no tweet is from the future": f"update twitter.tweets set created_at = now() + interval '3 days' where id = {ONE}",
         "every author is a user": f"update twitter.tweets set author_id = 77 where id = {ONE}",
