@@ -37,7 +37,7 @@ ON_APACHE_KAFKA = pytest.mark.parametrize(
 ON_TANSU = pytest.mark.parametrize("kafka", ["tansu"], indirect=True)
 TWEETS = range(101, 117)
 BAD = b"<html>503</html>"
-UNREADABLE = envelope({"id": "999", "text": {"not": "text"}})
+UNREADABLE = envelope({"id": "999", "text": "fine"}, requested="everything")
 
 
 def observation(number: int) -> bytes:
@@ -95,6 +95,7 @@ class Oracle:
     def reset(self, *, landing: bool) -> None:
         """Empty the tables and transform's books, with `landing` also what was landed; the topic stays."""
         gone = [f"twitter.{table.name}" for table in tables.IN_LOADING_ORDER]
+        gone += [f"twitter.{name}" for name in tables.DERIVED]
         gone += [f"pipeline.{name}" for name in ("observations", "dead_letters", "schema_drift", "gaps")]
         with psycopg.connect(self._superuser_dsn, autocommit=True) as superuser:
             superuser.execute(f"truncate {', '.join(gone)}".encode())
@@ -111,6 +112,8 @@ class Oracle:
             found[f"twitter.{table.name}"] = self._rows(
                 f"select {columns} from twitter.{table.name} order by {columns}"
             )
+        for name in tables.DERIVED:
+            found[f"twitter.{name}"] = self._rows(f"select * from twitter.{name} order by 1, 2")
         found["observations"] = self._rows("select * from pipeline.observations order by 1, 2, 3, 4")
         found["quarantined"] = self._rows(
             'select topic_id, partition, "offset", reason, payload from pipeline.dead_letters order by 1, 2, 3'

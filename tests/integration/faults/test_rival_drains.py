@@ -156,6 +156,8 @@ def contents(way: Way) -> dict[str, list[tuple[Any, ...]]]:
     for table in tables.IN_LOADING_ORDER:
         columns = ", ".join(table.columns)
         found[table.name] = way.rows(f"select {columns} from twitter.{table.name} order by {columns}")
+    for name in tables.DERIVED:
+        found[name] = way.rows(f"select * from twitter.{name} order by 1, 2")
     return found
 
 
@@ -168,7 +170,8 @@ def test_two_transforms_that_touch_the_same_users_lose_no_update(way: Way, postg
     drain_anew(way)
     expected = contents(way)
     with psycopg.connect(postgres.superuser_dsn, autocommit=True) as superuser:
-        names = ", ".join(f"twitter.{table.name}" for table in tables.IN_LOADING_ORDER)
+        loaded = [table.name for table in tables.IN_LOADING_ORDER]
+        names = ", ".join(f"twitter.{name}" for name in (*loaded, *tables.DERIVED))
         superuser.execute(f"truncate {names}, pipeline.observations".encode())
         superuser.execute("delete from pipeline.cursors where stage = 'transform'")
     (topic_id,) = way.rows("select distinct topic_id from pipeline.cursors")[0]

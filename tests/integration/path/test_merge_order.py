@@ -76,8 +76,8 @@ def observations(seed: int) -> list[bytes]:
 def load_all(dsn: str, payloads: list[bytes], chance: random.Random, topic_id: str) -> dict[str, list[tuple]]:
     """Load in batches of chance sizes; returns the contents of all tables, without when they were loaded."""
     with psycopg.connect(dsn, autocommit=True) as connection:
-        for table in tables.IN_LOADING_ORDER:
-            connection.execute(f"truncate twitter.{table.name}".encode())
+        for name in (*(table.name for table in tables.IN_LOADING_ORDER), *tables.DERIVED):
+            connection.execute(f"truncate twitter.{name}".encode())
         cursors.declare(connection, "transform", "t", topic_id, {0: 0})
         cursor, loader, done = cursors.take(connection, "transform", topic_id, 0), Loader(connection), 0
         while done < len(payloads):
@@ -92,6 +92,9 @@ def load_all(dsn: str, payloads: list[bytes], chance: random.Random, topic_id: s
                 f"select {', '.join(table.columns)} from twitter.{table.name} order by {', '.join(table.key)}"
             )
             contents[table.name] = connection.execute(query.encode()).fetchall()
+        for name in tables.DERIVED:
+            query = f"select * from twitter.{name} order by 1, 2"
+            contents[name] = connection.execute(query.encode()).fetchall()
         return contents
 
 

@@ -76,6 +76,8 @@ ONE = 2000000000000000001  # tweet_id(1), as SQL has it
 FORGED = {
     "tweets": {
         "invalid": f"update twitter.tweets set like_count = -5 where id = {ONE}",
+        "no tweet is older than the service": f"update twitter.tweets set created_at = '2005-12-31Z' where id = {ONE}",
+        "the tables of entities hold what the set says": f"delete from twitter.tweet_hashtags where tweet_id = {ONE}",
         "no tweet is from the future": f"update twitter.tweets set created_at = now() + interval '3 days' where id = {ONE}",
         "every author is a user": f"update twitter.tweets set author_id = 77 where id = {ONE}",
         "a time that was derived is that of the id": f"update twitter.tweets set is_created_at_derived = true where id = {ONE}",
@@ -90,8 +92,9 @@ FORGED = {
     },
     "tweet_hashtags": {
         "every tag is a hashtag": "update twitter.tweet_hashtags set tag = 'unknown'",
-        "every tweet_id is a tweet": f"delete from twitter.tweets where id = {ONE}",
+        "every tweet_id is a tweet": "update twitter.tweet_hashtags set tweet_id = 77",
         "positions run forward": "update twitter.tweet_hashtags set start_index = 5, end_index = 2",
+        "a hashtag stands where the text has one": "update twitter.tweet_hashtags set start_index = 0, end_index = 2",
     },
     "tweet_mentions": {
         "every tweet_id is a tweet": "insert into twitter.tweet_mentions values (77, 'bob', 1, 0, 4)",
@@ -101,6 +104,7 @@ FORGED = {
     "tweet_urls": {
         "every tweet_id is a tweet": "insert into twitter.tweet_urls (tweet_id, url) values (77, 'https://example.org')",
         "positions run forward": f"insert into twitter.tweet_urls (tweet_id, url, start_index) values ({ONE}, 'x', 1)",
+        "a link leads somewhere": f"insert into twitter.tweet_urls (tweet_id, title) values ({ONE}, 'nowhere')",
     },
     "tweet_references": {
         "invalid": "update twitter.tweet_references set type = ''",

@@ -10,7 +10,7 @@ from bson import Binary
 
 from twitter_pipeline.landing.documents import Coordinate, Unlandable, dead_letter, offset_of, raw_document
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NOW = datetime(2026, 1, 3, tzinfo=UTC)
 AT = Coordinate("topic", 3, 42)
 
 
@@ -64,6 +64,11 @@ def test_keys_sort_like_offsets_and_tell_them():
         (envelope(tweet={"id": "9223372036854775808"}), "id_range"),
         (envelope(tweet={"id": "-1"}), "id_range"),
         (envelope(tweet={"id": "twenty"}), "id_range"),
+        (envelope(tweet={"id": 1480000000000000007.0}), "id_range"),
+        (envelope(tweet={"id": False}), "id_range"),
+        (envelope(tweet={"id": {}}), "id_range"),
+        (envelope(tweet={"id": None}), "shape"),
+        (envelope(tweet={"text": "no id"}), "shape"),
     ],
 )
 def test_what_is_no_envelope_is_refused_with_a_stable_reason(value: bytes | None, reason: str):
@@ -78,7 +83,38 @@ def test_what_is_no_envelope_is_refused_with_a_stable_reason(value: bytes | None
     assert letter["detail"]
 
 
-def test_a_bad_author_id_costs_the_author_and_not_the_tweet():
+@pytest.mark.parametrize(
+    "author_id", ["nobody", "", {}, [], 1.5e18, True, {"id": "7"}, "9223372036854775808"]
+)
+def test_a_bad_author_id_costs_the_author_and_not_the_tweet(author_id: Any):
     """Landing needs the id of the tweet; what else is wrong with it is transform's to judge."""
-    document = raw_document(envelope(tweet={"id": "20", "author_id": "nobody"}), AT, NOW)
+    document = raw_document(envelope(tweet={"id": "20", "author_id": author_id}), AT, NOW)
     assert (document["tweet_id"], document["author_id"]) == (20, None)
+
+
+def test_ids_count_from_0():
+    """X's own playground gives its first user the id 0."""
+    document = raw_document(envelope(tweet={"id": "0", "author_id": 0}), AT, NOW)
+    assert (document["tweet_id"], document["author_id"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("stated", "kept"),
+    [
+        ("2026-01-02T23:59:59+00:00", datetime(2026, 1, 2, 23, 59, 59, tzinfo=UTC)),
+        ("2026-01-03T00:00:01Z", NOW),
+        ("9999-12-31T23:59:59Z", NOW),
+        ("2006-01-01T00:00:00Z", datetime(2006, 1, 1, tzinfo=UTC)),
+        ("2005-12-31T23:59:59Z", None),
+        ("0001-01-01T00:00:00Z", None),
+        ("1970-01-01T00:00:00Z", None),
+        ("10000-01-01T00:00:00Z", None),
+        ("infinity", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_nothing_was_observed_after_it_landed(stated: str | None, kept: datetime | None):
+    """A later time becomes that of landing; one from before X, or that is none, is unknown."""
+    provenance = {"rule": "r", "source": "search", "request_id": "q", "observed_at": stated}
+    assert raw_document(envelope(provenance=provenance), AT, NOW)["observed_at"] == kept

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from twitter_pipeline.transform.flatten import Batch, Coordinates, Unreadable
+from twitter_pipeline.transform.values import text_hash
 
 AT = Coordinates("topic", 0, 7)
 
@@ -42,7 +43,7 @@ def only(batch, table):
 
 
 def test_a_tweet_fills_all_tables():
-    """Hashtags, mentions, links, references, metrics, the author and the rule each get a row."""
+    """Entities are one value of the tweet; references, metrics, hashtags, the author and the rule each get a row."""
     batch = flatten(
         envelope(
             {
@@ -70,14 +71,12 @@ def test_a_tweet_fills_all_tables():
     assert only(batch, "tweets")["text"] == "hi @Bob #World https://t.co/a"
     assert only(batch, "users")["username"] == "Ann"
     assert only(batch, "users")["followers_count"] == 3
-    assert only(batch, "tweet_hashtags") == {
-        "tweet_id": 1800000000000000001,
-        "tag": "world",
-        "start_index": 8,
-        "end_index": 14,
+    assert only(batch, "tweets")["entities"] == {
+        "hashtags": [{"tag": "world", "start": 8, "end": 14}],
+        "mentions": [{"username": "bob", "start": 3, "end": 7}],
+        "urls": [{"url": "https://t.co/a", "expanded_url": "https://e.org", "start": 15, "end": 29}],
     }
-    assert only(batch, "tweet_mentions")["username"] == "bob"
-    assert only(batch, "tweet_urls")["expanded_url"] == "https://e.org"
+    assert only(batch, "tweets")["entities_text_hash"] == text_hash("hi @Bob #World https://t.co/a")
     assert only(batch, "tweet_references") == {
         "tweet_id": 1800000000000000001,
         "type": "quoted",
@@ -121,8 +120,13 @@ def test_the_post_vocabulary_fills_the_same_columns():
         (b"[]", "shape"),
         (envelope({"text": "no id"}), "shape"),
         (envelope({"id": "9223372036854775808"}), "id_range"),
-        (envelope({"id": "1", "author_id": "-1"}), "id_range"),
-        (envelope({"id": "1", "text": {"a": 1}}), "shape"),
+        (envelope({"id": 1480000000000000007.0}), "id_range"),
+        (envelope({"id": 1.5e18}), "id_range"),
+        (envelope({"id": True}), "id_range"),
+        (envelope({"id": ["1"]}), "id_range"),
+        (envelope({"id": None, "text": 5}), "shape"),
+        (envelope(["1"]), "shape"),
+        (envelope({"id": "1"}, requested="everything"), "shape"),
         (envelope(None), "shape"),
         (envelope({"id": "1"}, kind="else"), "shape"),
         (envelope({"id": "1"}).replace(b'"envelope_version": 1', b'"envelope_version": 2'), "version"),
@@ -178,16 +182,11 @@ def test_a_broken_entity_or_include_costs_only_itself():
             },
             includes={
                 "users": [{"id": "2", "username": "u"}, {"username": 5, "id": []}],
-                "tweets": ["x", {"id": "0"}],
+                "tweets": ["x", {"id": "-1"}],
             },
         )
     )
-    assert only(batch, "tweet_hashtags") == {
-        "tweet_id": 1,
-        "tag": "ok",
-        "start_index": None,
-        "end_index": None,
-    }
+    assert only(batch, "tweets")["entities"] == {"hashtags": [{"tag": "ok"}]}
     assert list(batch.rows["users"]) == [(2,)]
     assert list(batch.rows["tweets"]) == [(1,)]
     assert batch.drift["tweet", "(unreadable hashtags)"] == 2

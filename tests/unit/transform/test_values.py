@@ -15,7 +15,7 @@ from twitter_pipeline.transform.values import (
 )
 
 
-@pytest.mark.parametrize("value", ["1", "9223372036854775807", 12, 2**63 - 1])
+@pytest.mark.parametrize("value", ["0", "1", "9223372036854775807", 0, 12, 2**63 - 1])
 def test_ids_below_2_to_the_63_are_taken_as_they_are(value):
     """An id comes as a string of digits or as an exact number."""
     assert read_id(value, "id") == int(value)
@@ -24,7 +24,8 @@ def test_ids_below_2_to_the_63_are_taken_as_they_are(value):
 @pytest.mark.parametrize(
     "value",
     [
-        "0",
+        "00",
+        "-0",
         "-5",
         "+1",
         " 7",
@@ -37,14 +38,18 @@ def test_ids_below_2_to_the_63_are_taken_as_they_are(value):
         "abc",
         "9223372036854775808",
         2**63,
-        0,
         -1,
         True,
+        False,
+        1480000000000000007.0,
+        1.5e18,
+        {},
+        [1],
         "1\n",
     ],
 )
 def test_what_is_no_id_is_refused_and_the_field_named(value):
-    """Signs, spaces, other scripts' digits, zero and 2^63 are no ids."""
+    """Signs, spaces, other scripts' digits, leading zeros, floats and 2^63 are no ids."""
     with pytest.raises(BadValue, match=r"tweet\.id"):
         read_id(value, "tweet.id")
 

@@ -20,7 +20,8 @@ select
     array(select username from twitter.tweet_mentions
           where tweet_id = tweet.id order by start_index nulls last, username collate "C") as mentions,
     array(select coalesce(unwound_url, expanded_url, url) from twitter.tweet_urls
-          where tweet_id = tweet.id order by start_index nulls last, url collate "C") as urls,
+          where tweet_id = tweet.id and coalesce(unwound_url, expanded_url, url) is not null
+          group by 1 order by min(ordinal)) as urls,
     coalesce(tweet.media_keys, '{}') as media_keys,
     tweet.possibly_sensitive,
     tweet.retweet_count,

@@ -19,7 +19,7 @@ from twitter_pipeline.transform.values import (
     lenient_id,
     parse_carefully,
     read_id,
-    read_time,
+    read_observed_at,
 )
 
 
@@ -32,8 +32,8 @@ class Unlandable(ValueError):
 
 
 class _TweetHead(msgspec.Struct):
-    id: str | int
-    author_id: str | int | None = None
+    id: Any  # of any type, so that the reason of a dead letter is the id and not its shape
+    author_id: Any = None
 
 
 class _Provenance(msgspec.Struct):
@@ -96,7 +96,7 @@ def raw_document(value: bytes | None, at: Coordinate, landed_at: datetime) -> di
         "rule": _without_nul(head.provenance.rule),
         "source": _without_nul(head.provenance.source),
         "request_id": _without_nul(head.provenance.request_id),
-        "observed_at": read_time(head.provenance.observed_at),
+        "observed_at": read_observed_at(head.provenance.observed_at, landed_at),
         "landed_at": landed_at,
         "envelope": Binary(value),
         "sha256": hashlib.sha256(value).hexdigest(),
@@ -106,8 +106,10 @@ def raw_document(value: bytes | None, at: Coordinate, landed_at: datetime) -> di
             tweet_id = read_id(head.tweet.id, "tweet.id")
         except BadValue as bad:
             raise Unlandable("id_range", str(bad)) from None
+        if tweet_id is None:
+            raise Unlandable("shape", "tweet.id: missing")
         author_id = lenient_id(head.tweet.author_id)
-        document["tweet_id"] = Int64(tweet_id or 0)
+        document["tweet_id"] = Int64(tweet_id)
         document["author_id"] = None if author_id is None else Int64(author_id)
     return document
 

@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -139,7 +140,7 @@ class _Drain:
             "$lt": Coordinate(topic_id, partition, landed_to).key,
         }
         found = list(
-            self._raw.raw_tweets.find({"_id": bounds}, {"envelope": 1, "removed_at": 1})
+            self._raw.raw_tweets.find({"_id": bounds}, {"envelope": 1, "removed_at": 1, "landed_at": 1})
             .sort("_id", 1)
             .limit(self._batch_size)
             .batch_size(self._batch_size)
@@ -159,7 +160,7 @@ class _Drain:
                 removed += 1
                 continue
             try:
-                batch.add_envelope(document["envelope"], at)
+                batch.add_envelope(document["envelope"], at, _landed_at(document))
             except Unreadable as why:
                 quarantined.append(Quarantined(at, why.reason, str(why), document["envelope"]))
         self._flood.check(len(documents), len(quarantined))
@@ -204,3 +205,9 @@ class _Drain:
             (self._topic,),
         ).fetchone()
         return None if row is None else row[0]
+
+
+def _landed_at(document: Mapping[str, Any]) -> datetime:
+    """When a raw document landed, in UTC, whether or not its client was asked for aware times."""
+    landed_at: datetime = document["landed_at"]
+    return landed_at.astimezone(UTC) if landed_at.tzinfo else landed_at.replace(tzinfo=UTC)

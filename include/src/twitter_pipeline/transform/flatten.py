@@ -1,8 +1,8 @@
 """Turn envelopes into rows of all tables, merged per key, ready to be staged.
 
 A `Batch` collects the rows of many envelopes. An envelope is flattened whole or not at all: a record that
-cannot be read raises `Unreadable` and leaves the batch as it was, and goes to the dead letters. Inside a good
-envelope a broken side object (an include, an entity) costs only itself and is counted as drift.
+cannot be read raises `Unreadable` and leaves the batch as it was, and goes to the dead letters. Of a tweet only
+the id is needed: whatever else does not fit its type is null, costs nothing but itself and is counted as drift.
 """
 
 import json
@@ -10,30 +10,33 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from twitter_pipeline.transform import objects as x
+from twitter_pipeline.transform.careful import Misfits, is_absent, read_struct
+from twitter_pipeline.transform.entities import EntitySet
 from twitter_pipeline.transform.values import (
+    MAX_ID,
     UNKNOWN_TIME,
     BadValue,
     NotJson,
-    count,
-    lenient_id,
-    normal_tag,
+    is_plausible,
     parse_carefully,
     read_id,
-    read_time,
+    read_observed_at,
+    read_plausible_time,
     snowflake_time,
     version,
 )
 from twitter_pipeline.warehouse import tables
 
 SUPPORTED_VERSION = 1
-_T = TypeVar("_T")
+_T = TypeVar("_T", x.Tweet, x.User)
+Drift = Counter[tuple[str, str]]
 Rows = dict[tuple[Any, ...], dict[str, Any]]
 
 
@@ -55,27 +58,73 @@ class Unreadable(ValueError):
 
 @dataclass
 class Observed:
-    """One object as X gave it, decoded, with the rank of this observation and what was asked for."""
+    """One object as X gave it, decoded, with the rank of this observation and what was asked for.
 
+    `unread` are the fields that were there and could not be read; `landed_at` bounds every time it states.
+    """
+
+    name: str
     object: Any
     version: UUID
     observed_at: datetime
+    landed_at: datetime
     requested: frozenset[str] | None
     is_data: bool
     is_sanitized: bool
+    unread: set[str]
+    drift: Drift
 
-    def asked(self, name: str, value: object) -> bool:
-        """Whether this observation says anything about a field: it was asked for, or it is there."""
-        return value is not None or (self.requested is not None and name in self.requested)
+    def states(self, value: object, *fields: str) -> bool:
+        """Whether this observation says anything about a value that is found under one of `fields`.
+
+        It does when the value is there; when it is not, only if one of the fields was asked for: X leaves out
+        what is empty. What was there and could not be read is no word about it.
+        """
+        if value is not None:
+            return True
+        if self.requested is None or self.requested.isdisjoint(fields):
+            return False
+        return self.unread.isdisjoint(fields)
+
+    def misfit(self, field: str) -> None:
+        """Count a value that does not fit and is null."""
+        self.unread.add(field)
+        self.drift[self.name, f"(unreadable {field})"] += 1
+
+    def id(self, value: object, field: str) -> int | None:
+        """An id of a side column; what is none is null."""
+        if value is None or value == "":
+            return None
+        try:
+            return read_id(value, field)
+        except BadValue:
+            self.misfit(field)
+            return None
+
+    def time(self, value: str | None, field: str) -> datetime | None:
+        """An instant that can be true; any other is null."""
+        instant = read_plausible_time(value, self.landed_at)
+        if instant is None and value is not None:
+            self.misfit(field)
+        return instant
+
+    def counts(self, columns: Iterable[str], values: Iterable[int | None]) -> dict[str, int | None]:
+        """Counters by column; what is no count (negative, beyond 64 bits) is null, never cut."""
+        counts = dict(zip(columns, values, strict=True))
+        for column, value in counts.items():
+            if value is not None and not 0 <= value <= MAX_ID:
+                self.misfit(column)
+                counts[column] = None
+        return counts
 
 
 @dataclass
 class Batch:
-    """Rows per table, by key; `observations` say where each tweet was seen; `drift` counts unknown fields."""
+    """Rows per table, by key; `observations` say where each tweet was seen; `drift` counts what was not understood."""
 
     rows: dict[str, Rows] = field(default_factory=lambda: {t.name: {} for t in tables.IN_LOADING_ORDER})
     observations: dict[tuple[Coordinates, int | None], bool] = field(default_factory=dict)
-    drift: Counter[tuple[str, str]] = field(default_factory=Counter)
+    drift: Drift = field(default_factory=Counter)
 
     def add(self, table: tables.Table, row: dict[str, Any]) -> None:
         key = tuple(row[c] for c in table.key)
@@ -83,31 +132,49 @@ class Batch:
         if known is not row:
             table.merge(known, row)
 
-    def add_envelope(self, payload: bytes, at: Coordinates) -> None:
-        """Flatten one envelope. Raises Unreadable, then nothing was added."""
-        envelope, tweet, includes, users, is_sanitized = _read(payload, self.drift)
-        observed_at = read_time(envelope.provenance.observed_at) or UNKNOWN_TIME
+    def add_envelope(self, payload: bytes, at: Coordinates, landed_at: datetime | None = None) -> None:
+        """Flatten one envelope. Raises Unreadable, then nothing was added.
+
+        `landed_at` is the raw document's (default: now, for an envelope that has none): no observation is later.
+        """
+        landed_at = landed_at or datetime.now(UTC)
+        drift = self.drift
+        envelope, tweet, includes, users, is_sanitized = _read(payload, drift)
+        stated_at = envelope.provenance.observed_at
+        observed_at = read_observed_at(stated_at, landed_at) or UNKNOWN_TIME
+        if stated_at is not None and read_plausible_time(stated_at, landed_at) is None:
+            drift["envelope", "(unreadable observed_at)"] += 1
         tweet_fields = envelope.requested.tweet_fields if envelope.requested else None
         user_fields = envelope.requested.user_fields if envelope.requested else None
 
-        def observed(obj: Any, raw: bytes, fields: frozenset[str] | None, is_data: bool) -> Observed:
-            digest = zlib.crc32(raw).to_bytes(4, "big") + zlib.adler32(raw).to_bytes(4, "big")
+        def observed(name: str, found: Decoded, fields: frozenset[str] | None, is_data: bool) -> Observed:
+            digest = zlib.crc32(found.raw).to_bytes(4, "big") + zlib.adler32(found.raw).to_bytes(4, "big")
             rank = version(observed_at, is_data=is_data, content_hash=digest)
-            return Observed(obj, rank, observed_at, fields, is_data, is_sanitized)
+            return Observed(
+                name,
+                found.object,
+                rank,
+                observed_at,
+                landed_at,
+                fields,
+                is_data,
+                is_sanitized,
+                found.unread,
+                drift,
+            )
 
         if tweet is not None:
-            obj, raw = tweet
-            tweet_id = self._add_tweet(observed(obj, raw, tweet_fields, True), envelope.provenance.rule)
+            tweet_id = self._add_tweet(observed("tweet", tweet, tweet_fields, True), envelope.provenance.rule)
             self.observations[at, tweet_id] = True
-        for obj, raw in includes:
+        for found in includes:
             try:
-                included_id = self._add_tweet(observed(obj, raw, tweet_fields, False), None)
+                included_id = self._add_tweet(observed("tweet", found, tweet_fields, False), None)
             except Unreadable:
-                self.drift["tweet", "(unreadable include)"] += 1
+                drift["tweet", "(unreadable include)"] += 1
                 continue
             self.observations.setdefault((at, included_id), False)
-        for obj, raw in users:
-            self._add_user(observed(obj, raw, user_fields, False))
+        for found in users:
+            self._add_user(observed("user", found, user_fields, False))
         if tweet is None and not includes:
             self.observations[at, None] = False
 
@@ -115,107 +182,109 @@ class Batch:
         t: x.Tweet = seen.object
         try:
             tweet_id = read_id(t.id, "tweet.id")
-            author_id = read_id(t.author_id, "tweet.author_id")
         except BadValue as bad:
             raise Unreadable("id_range", str(bad)) from None
         if tweet_id is None:
             raise Unreadable("shape", "tweet.id: missing")
         row = tables.TWEETS.blank(tweet_id)
-        created_at = read_time(t.created_at)
+        author_id = seen.id(t.author_id, "author_id")
+        stated_at = seen.time(t.created_at, "created_at")
+        created_at = stated_at or snowflake_time(tweet_id)
+        if created_at is not None and not is_plausible(created_at, seen.landed_at):
+            created_at = None  # an id that is no snowflake, or one of the future
         row.update(
             author_id=author_id,
-            created_at=created_at or snowflake_time(tweet_id),
-            conversation_id=lenient_id(t.conversation_id),
-            in_reply_to_user_id=lenient_id(t.in_reply_to_user_id),
-            text=t.text,
-            note_text=t.note.text if t.note else None,
-            lang=t.lang,
-            source=t.source,
-            place_id=t.geo.place_id if t.geo else None,
-            community_id=lenient_id(t.community_id),
-            media_keys=t.attachments.media_keys if t.attachments else None,
-            poll_ids=t.attachments.poll_ids if t.attachments else None,
-            edit_history_ids=sorted(i for v in t.edit_history if (i := lenient_id(v))) or None,
+            created_at=created_at,
+            conversation_id=seen.id(t.conversation_id, "conversation_id"),
+            in_reply_to_user_id=seen.id(t.in_reply_to_user_id, "in_reply_to_user_id"),
+            community_id=seen.id(t.community_id, "community_id"),
+            edit_history_ids=sorted(
+                i for v in t.edit_history if (i := seen.id(v, "edit_history_tweet_ids")) is not None
+            )
+            or None,
             is_collected=seen.is_data,
             is_sanitized=seen.is_sanitized,
-            is_created_at_derived=created_at is None,
+            is_created_at_derived=stated_at is None,
         )
-        if seen.asked("possibly_sensitive", t.possibly_sensitive):
-            row.update(possibly_sensitive=t.possibly_sensitive, possibly_sensitive_version=seen.version)
-        if seen.asked("reply_settings", t.reply_settings):
-            row.update(reply_settings=t.reply_settings, reply_settings_version=seen.version)
-        if seen.asked("withheld", t.withheld):
-            row["withheld_version"] = seen.version
-            if t.withheld:
-                row.update(
-                    withheld_copyright=t.withheld.copyright, withheld_country_codes=t.withheld.country_codes
-                )
-        if t.public_metrics:
-            counts = dict(zip(tables.COUNTS, map(count, t.public_metrics.counts), strict=True))
-            row.update(counts, metrics_version=seen.version)
-            snapshot = tables.TWEET_METRICS.blank(tweet_id, seen.observed_at)
-            snapshot.update(counts, version=seen.version)
-            self.add(tables.TWEET_METRICS, snapshot)
+        self._add_parts(seen, row)
         self.add(tables.TWEETS, row)
         if author_id is not None:
             self.add(tables.USERS, tables.USERS.blank(author_id))
         if rule is not None:
             self.add(tables.TWEET_RULES, tables.TWEET_RULES.blank(tweet_id, rule))
         for reference in t.references:
-            if (target := lenient_id(reference.id)) is not None:
+            target = seen.id(reference.id, "referenced_tweets")
+            if target is not None and reference.type:
                 self.add(
                     tables.TWEET_REFERENCES, tables.TWEET_REFERENCES.blank(tweet_id, reference.type, target)
                 )
-        if t.entities:
-            self._add_entities(tweet_id, t.entities, len(t.text or ""), row["created_at"])
-        if t.note and t.note.entities:
-            # positions in the long text are not positions in text: the long text's entities come without
-            self._add_entities(tweet_id, t.note.entities, 0, row["created_at"])
         return tweet_id
 
-    def _add_entities(
-        self, tweet_id: int, entities: x.Entities, text_length: int, created_at: datetime | None
-    ) -> None:
-        def positions(span: x.Span) -> dict[str, int | None]:
-            start, end = span.start, span.end
-            inside = start is not None and end is not None and 0 <= start < end <= text_length
-            return {"start_index": start if inside else None, "end_index": end if inside else None}
-
-        for hashtag in entities.hashtags or ():
-            shown = (hashtag.tag or "").lstrip("#\uff03")  # X leaves the sign out, archives of others may not
-            if tag := normal_tag(shown):
-                row = tables.HASHTAGS.blank(tag)
-                row.update(display_tag=shown, first_used_at=created_at)
-                self.add(tables.HASHTAGS, row)
-                row = tables.TWEET_HASHTAGS.blank(tweet_id, tag)
-                row.update(positions(hashtag))
-                self.add(tables.TWEET_HASHTAGS, row)
-        for mention in entities.mentions or ():
-            if mention.username:
-                row = tables.TWEET_MENTIONS.blank(tweet_id, mention.username.lower())
-                row.update(positions(mention), user_id=lenient_id(mention.id))
-                self.add(tables.TWEET_MENTIONS, row)
-        for url in entities.urls or ():
-            if url.url:
-                row = tables.TWEET_URLS.blank(tweet_id, url.url)
+    def _add_parts(self, seen: Observed, row: dict[str, Any]) -> None:
+        """Fill the parts of a tweet that this observation states, each with its rank."""
+        t: x.Tweet = seen.object
+        tweet_id = row["id"]
+        note_text = t.note.text if t.note else None
+        if t.text is not None or (note_text is not None and "text" not in seen.unread):
+            # a long text and a language belong to the text that they came with: of none said, there is none
+            row.update(text=t.text, note_text=note_text, lang=t.lang, text_version=seen.version)
+        if seen.states(t.source, "source"):
+            row.update(source=t.source, source_version=seen.version)
+        media_keys = _filled(t.attachments.media_keys if t.attachments else None)
+        if seen.states(media_keys, "attachments", "media_keys"):
+            row.update(media_keys=media_keys, media_keys_version=seen.version)
+        poll_ids = _filled(t.attachments.poll_ids if t.attachments else None)
+        if seen.states(poll_ids, "attachments", "poll_ids"):
+            row.update(poll_ids=poll_ids, poll_ids_version=seen.version)
+        place_id = (t.geo.place_id if t.geo else None) or None
+        if seen.states(place_id, "geo", "place_id"):
+            row.update(place_id=place_id, place_id_version=seen.version)
+        if seen.states(t.possibly_sensitive, "possibly_sensitive"):
+            row.update(possibly_sensitive=t.possibly_sensitive, possibly_sensitive_version=seen.version)
+        if seen.states(t.reply_settings, "reply_settings"):
+            row.update(reply_settings=t.reply_settings, reply_settings_version=seen.version)
+        withheld = t.withheld
+        if withheld is not None and withheld.copyright is None and not withheld.country_codes:
+            withheld = None
+        if seen.states(withheld, "withheld"):
+            row["withheld_version"] = seen.version
+            if withheld:
                 row.update(
-                    positions(url),
-                    expanded_url=url.expanded_url,
-                    display_url=url.display_url,
-                    unwound_url=url.unwound_url,
-                    title=url.title,
-                    description=url.description,
-                    media_key=url.media_key,
+                    withheld_copyright=withheld.copyright,
+                    withheld_country_codes=_filled(withheld.country_codes),
                 )
-                self.add(tables.TWEET_URLS, row)
+        if t.public_metrics and any(n is not None for n in t.public_metrics.counts):
+            counts = seen.counts(tables.COUNTS, t.public_metrics.counts)
+            row.update(counts, metrics_version=seen.version)
+            snapshot = tables.TWEET_METRICS.blank(tweet_id, seen.observed_at)
+            snapshot.update(counts, version=seen.version)
+            self.add(tables.TWEET_METRICS, snapshot)
+        self._add_entities(seen, row)
+
+    def _add_entities(self, seen: Observed, row: dict[str, Any]) -> None:
+        t: x.Tweet = seen.object
+        found = EntitySet(t.text, t.entities, t.note.entities if t.note else None)
+        for name, times in found.misfits.items():
+            seen.drift["tweet", name] += times
+        if seen.states(document := found.document, "entities", "entities", "hashtags", "mentions", "urls"):
+            row.update(entities=document, entities_text_hash=found.text_hash, entities_version=seen.version)
+        for tag, spelling in found.spellings.items():
+            hashtag = tables.HASHTAGS.blank(tag)
+            hashtag.update(display_tag=spelling, first_used_at=row["created_at"])
+            self.add(tables.HASHTAGS, hashtag)
 
     def _add_user(self, seen: Observed) -> None:
         u: x.User = seen.object
-        if (user_id := lenient_id(u.id)) is None:
-            self.drift["user", "(unreadable include)"] += 1
+        try:
+            user_id = read_id(u.id, "user.id")
+        except BadValue:
+            user_id = None
+        if user_id is None:
+            seen.drift["user", "(unreadable include)"] += 1
             return
         row = tables.USERS.blank(user_id)
-        row["created_at"] = read_time(u.created_at)
+        row["created_at"] = seen.time(u.created_at, "created_at")
+        pinned = u.pinned_post_id if u.pinned_tweet_id is None else u.pinned_tweet_id
         for name, column, value in (
             ("description", "description", u.description),
             ("location", "location", u.location),
@@ -224,35 +293,43 @@ class Batch:
             ("protected", "is_protected", u.protected),
             ("verified", "is_verified", u.verified),
             ("verified_type", "verified_type", u.verified_type),
-            ("pinned_tweet_id", "pinned_tweet_id", lenient_id(u.pinned_tweet_id or u.pinned_post_id)),
+            ("pinned_tweet_id", "pinned_tweet_id", seen.id(pinned, "pinned_tweet_id")),
         ):
-            if seen.asked(name, value):
+            if seen.states(value, name, name.replace("tweet", "post")):
                 row[column] = value
                 row[f"{column}_version"] = seen.version
         if u.username is not None or u.name is not None:
             row.update(username=u.username, name=u.name, name_version=seen.version)
-        if u.public_metrics:
+        if u.public_metrics and any(n is not None for n in u.public_metrics.counts):
             columns = tables.USERS.groups["metrics_version"]
-            row.update(zip(columns, map(count, u.public_metrics.counts), strict=True))
-            row["metrics_version"] = seen.version
+            row.update(seen.counts(columns, u.public_metrics.counts), metrics_version=seen.version)
         self.add(tables.USERS, row)
 
 
-Decoded = tuple[Any, bytes]
+class Decoded(NamedTuple):
+    """One object of X: its struct, the bytes that its rank is made of, and the fields that could not be read."""
+
+    object: Any
+    raw: bytes
+    unread: set[str]
 
 
 def _read(
-    payload: bytes, drift: Counter[tuple[str, str]]
+    payload: bytes, drift: Drift
 ) -> tuple[x.Envelope, Decoded | None, list[Decoded], list[Decoded], bool]:
     """Decode an envelope and its objects; the slow way only for bytes that the fast way cannot take."""
     if b"\\u0000" in payload:
         return _read_carefully(payload, drift)
     try:
         envelope = x.decode_envelope(payload)
-        tweet = (x.decode_tweet(envelope.tweet), bytes(envelope.tweet)) if envelope.has_tweet else None
+        tweet = (
+            Decoded(x.decode_tweet(envelope.tweet), bytes(envelope.tweet), set())
+            if envelope.has_tweet
+            else None
+        )
         inc = envelope.includes or x.Includes()
-        includes = [(x.decode_tweet(raw), bytes(raw)) for raw in inc.tweets or inc.posts or ()]
-        users = [(x.decode_user(raw), bytes(raw)) for raw in inc.users or ()]
+        includes = [Decoded(x.decode_tweet(raw), bytes(raw), set()) for raw in inc.tweets or inc.posts or ()]
+        users = [Decoded(x.decode_user(raw), bytes(raw), set()) for raw in inc.users or ()]
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return _read_carefully(payload, drift)
     _count_drift(envelope, drift)
@@ -272,22 +349,22 @@ def _check(envelope: x.Envelope) -> None:
         raise Unreadable("shape", "tweet: missing in an envelope of kind 'tweet'")
 
 
-def _count_drift(envelope: x.Envelope, drift: Counter[tuple[str, str]]) -> None:
+def _count_drift(envelope: x.Envelope, drift: Drift) -> None:
     if envelope.has_tweet:
         _count_unknown("tweet", x.decode_keys(envelope.tweet), drift)
     for raw in (envelope.includes.users if envelope.includes else None) or ():
         _count_unknown("user", x.decode_keys(raw), drift)
 
 
-def _count_unknown(name: str, fields: Iterable[str], drift: Counter[tuple[str, str]]) -> None:
+def _count_unknown(name: str, fields: Iterable[str], drift: Drift) -> None:
     known = x.TWEET_FIELDS if name == "tweet" else x.USER_FIELDS
     drift.update((name, field[:100]) for field in set(fields) - known)
 
 
 def _read_carefully(
-    payload: bytes, drift: Counter[tuple[str, str]]
+    payload: bytes, drift: Drift
 ) -> tuple[x.Envelope, Decoded | None, list[Decoded], list[Decoded], bool]:
-    """Read bytes with NULs, lone surrogates or fields of another type: clean, coerce, drop broken side objects."""
+    """Read bytes with NULs, lone surrogates or fields of another type: clean them, and take what fits."""
     try:
         document, is_sanitized = parse_carefully(payload)
     except NotJson as why:
@@ -296,57 +373,57 @@ def _read_carefully(
         raise Unreadable("shape", "an envelope is a JSON object")
     includes = document.pop("includes", None)
     tweet = document.pop("tweet", None)
+    if is_absent(document.get("requested")):
+        document.pop("requested", None)
     try:
         envelope = msgspec.convert(document, x.Envelope)
-        decoded = None if tweet is None else (_convert(tweet, x.Tweet, drift), _canonical(tweet))
-        envelope.tweet = msgspec.Raw(b"{}" if decoded else b"")
     except (msgspec.ValidationError, RecursionError) as error:
         raise Unreadable("shape", str(error)[:200]) from None
+    if isinstance(tweet, dict):
+        envelope.tweet = msgspec.Raw(b"{}")
+    elif tweet is not None:
+        raise Unreadable("shape", "tweet: not a JSON object")
     _check(envelope)
-    if decoded:
-        _count_unknown("tweet", tweet, drift)
-    sides = includes if isinstance(includes, dict) else {}
+    if not isinstance(includes, dict):
+        if not (is_absent(includes) or includes == ""):
+            drift["envelope", "(unreadable includes)"] += 1
+        includes = {}
     return (
         envelope,
-        decoded,
-        list(_side_objects(sides.get("tweets") or sides.get("posts"), x.Tweet, "tweet", drift)),
-        list(_side_objects(sides.get("users"), x.User, "user", drift)),
+        None if tweet is None else _decoded(tweet, x.Tweet, "tweet", drift),
+        _side_objects(includes.get("tweets") or includes.get("posts"), x.Tweet, "tweet", drift),
+        _side_objects(includes.get("users"), x.User, "user", drift),
         is_sanitized,
     )
 
 
-def _side_objects(
-    values: Any, kind: type[_T], name: str, drift: Counter[tuple[str, str]]
-) -> Iterable[tuple[_T, bytes]]:
-    for value in values if isinstance(values, list) else ():
-        try:
-            found = _convert(value, kind, drift)
-        except msgspec.ValidationError:
-            drift[name, "(unreadable include)"] += 1
-        else:
-            _count_unknown(name, value, drift)
-            yield found, _canonical(value)
+def _filled(keys: list[str] | None) -> list[str] | None:
+    """A list without the empty strings that some writers put for null; None for an empty one."""
+    return [key for key in keys if key] or None if keys else None
 
 
-def _convert(value: Any, kind: type[_T], drift: Counter[tuple[str, str]]) -> _T:
-    """Convert, dropping entities that do not fit their type: each costs only itself."""
-    if isinstance(value, dict) and isinstance(entities := value.get("entities"), dict):
-        for name, item_type in (("hashtags", x.Hashtag), ("mentions", x.Mention), ("urls", x.Url)):
-            if name in entities:
-                items = entities[name] if isinstance(entities[name], list) else []
-                entities[name] = [item for item in items if _fits(item, item_type)]
-                if dropped := len(items) - len(entities[name]):
-                    drift["tweet", f"(unreadable {name})"] += dropped
-    return msgspec.convert(value, kind, strict=False)
+def _side_objects(values: Any, kind: type[_T], name: str, drift: Drift) -> list[Decoded]:
+    if is_absent(values) or values == "":
+        return []
+    if not isinstance(values, list):
+        drift["envelope", f"(unreadable {name}s)"] += 1
+        return []
+    objects = [value for value in values if isinstance(value, dict)]
+    if dropped := len(values) - len(objects):
+        drift[name, "(unreadable include)"] += dropped
+    return [_decoded(value, kind, name, drift) for value in objects]
 
 
-def _fits(value: object, kind: type) -> bool:
+def _decoded(value: dict[str, Any], kind: type[_T], name: str, drift: Drift) -> Decoded:
+    """Decode one object as a whole, or field by field where it does not fit."""
+    misfits = Misfits()
     try:
-        msgspec.convert(value, kind, strict=False)
+        found = msgspec.convert(value, kind)
     except msgspec.ValidationError:
-        return False
-    return True
-
-
-def _canonical(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True).encode()
+        found = read_struct(value, kind, misfits)
+        found.id = value.get("id")  # as it is: what is wrong with it is said of the id
+    drift.update(
+        {(name, f"(unreadable {field})"): times for field, times in misfits.counted.items() if field != "id"}
+    )
+    _count_unknown(name, value, drift)
+    return Decoded(found, json.dumps(value, sort_keys=True).encode(), misfits.unread)

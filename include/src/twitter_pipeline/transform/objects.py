@@ -1,7 +1,8 @@
 """What the tables need of X's objects, in both vocabularies (tweet.fields, OpenAPI 2.166; post.fields, 2.167).
 
 Only the mapped fields are decoded; everything else stays in raw. Where the vocabularies differ a struct has
-both names and a property that reads either.
+both names and a property that reads either. No field of X's own objects is required by its struct: which one is
+needed is for `flatten` to say.
 """
 
 from typing import Any
@@ -47,8 +48,8 @@ class Note(msgspec.Struct):
 
 
 class Reference(msgspec.Struct):
-    id: Id
-    type: str
+    id: Id | None = None
+    type: str | None = None
 
 
 class TweetMetrics(msgspec.Struct):
@@ -110,7 +111,7 @@ class Geo(msgspec.Struct):
 
 
 class Tweet(msgspec.Struct):
-    id: Id
+    id: Id | None = None
     text: str | None = None
     author_id: Id | None = None
     created_at: str | None = None
@@ -147,7 +148,7 @@ class Tweet(msgspec.Struct):
 
 
 class User(msgspec.Struct):
-    id: Id
+    id: Id | None = None
     username: str | None = None
     name: str | None = None
     created_at: str | None = None
@@ -273,7 +274,7 @@ USER_FIELDS = frozenset(
 )
 
 decode_envelope = msgspec.json.Decoder(Envelope).decode
-decode_tweet = msgspec.json.Decoder(Tweet, strict=False).decode
-decode_user = msgspec.json.Decoder(User, strict=False).decode
+decode_tweet = msgspec.json.Decoder(Tweet).decode
+decode_user = msgspec.json.Decoder(User).decode
 decode_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 decode_any: Any = msgspec.json.Decoder().decode

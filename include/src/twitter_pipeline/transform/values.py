@@ -1,5 +1,6 @@
 """Checked conversions from X's JSON to values that PostgreSQL stores and gives back."""
 
+import hashlib
 import json
 import re
 import unicodedata
@@ -11,28 +12,31 @@ MAX_ID = 2**63 - 1
 SNOWFLAKE_EPOCH_MS = 1_288_834_974_657
 FIRST_SNOWFLAKE = 29_700_859_247  # smaller ids were counted up and hold no time (before November 2010)
 UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
-_ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+EARLIEST_TIME = datetime(2006, 1, 1, tzinfo=UTC)  # the service opened in March 2006
+LONGEST_AHEAD = timedelta(days=1)
+_ID = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 
 
 class BadValue(ValueError):
     """A value that must not be guessed at: its record goes to the dead letters."""
 
 
-def read_id(value: str | int | None, field: str) -> int | None:
+def read_id(value: object, field: str) -> int | None:
     """A 64-bit id out of X's string (or an exact number); None stays None.
 
-    Raises BadValue for anything but ASCII digits without sign, space or leading zero below 2^63.
+    Raises BadValue for anything but ASCII digits without sign, space or leading zero below 2^63. A float is
+    no id, whole or not: it may have been rounded to a neighbour's.
     """
     if value is None:
         return None
     if isinstance(value, str) and _ID.fullmatch(value):
         value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_ID:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_ID:
         return value
-    raise BadValue(f"{field}: {str(value)[:40]!r} is no id (1 to 2^63-1, digits only)")
+    raise BadValue(f"{field}: {str(value)[:40]!r} is no id (0 to 2^63-1, digits only)")
 
 
-def lenient_id(value: str | int | None) -> int | None:
+def lenient_id(value: object) -> int | None:
     """Like read_id for a side column: what is no id becomes null instead of costing the row."""
     try:
         return read_id(value, "")
@@ -49,6 +53,29 @@ def read_time(value: str | None) -> datetime | None:
         return instant.astimezone(UTC) if instant.tzinfo else None
     except (ValueError, OverflowError):
         return None
+
+
+def is_plausible(instant: datetime, now: datetime) -> bool:
+    """Whether something may have happened then: from 2006 to a day after `now`, which leaves room for clocks."""
+    return EARLIEST_TIME <= instant <= now + LONGEST_AHEAD
+
+
+def read_plausible_time(value: str | None, now: datetime) -> datetime | None:
+    """Like read_time, and None also for an instant outside of the bounds that `is_plausible` sets."""
+    instant = read_time(value)
+    return instant if instant is not None and is_plausible(instant, now) else None
+
+
+def read_observed_at(value: str | None, landed_at: datetime) -> datetime | None:
+    """When an observation was made: never after it landed, and None (unknown) for a time before 2006.
+
+    A later time becomes that of landing: one forged or mistaken year would outrank every true observation.
+    `landed_at` is stored with the envelope, so that any replay reads the same time.
+    """
+    instant = read_time(value)
+    if instant is None or instant < EARLIEST_TIME:
+        return None
+    return min(instant, landed_at)
 
 
 def snowflake_time(tweet_id: int) -> datetime | None:
@@ -73,9 +100,9 @@ def normal_tag(tag: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", tag).casefold())
 
 
-def count(value: int | None) -> int | None:
-    """A counter that fits a bigint; one that does not is null (unknown), never cut."""
-    return value if value is None or -MAX_ID <= value <= MAX_ID else None
+def text_hash(text: str) -> UUID:
+    """Names a text: the positions of entities belong to one. PostgreSQL says `md5(text)::uuid`."""
+    return UUID(bytes=hashlib.md5(text.encode(), usedforsecurity=False).digest())
 
 
 def clean(value: Any) -> tuple[Any, bool]:

@@ -109,7 +109,8 @@ class Table:
         sets = [f"{c} = least(known.{c}, excluded.{c})" for c in self.fixed]
         sets += [f"{c} = greatest(known.{c}, excluded.{c})" for c in self.grown]
         for version, columns in self.groups.items():
-            newer = f"excluded.{version} > known.{version} or known.{version} is null"
+            # rows from before a group had a version have columns and none: only a stated group replaces them
+            newer = f"excluded.{version} is not null and coalesce(excluded.{version} > known.{version}, true)"
             sets += [f"{c} = case when {newer} then excluded.{c} else known.{c} end" for c in columns]
             sets.append(f"{version} = greatest(known.{version}, excluded.{version})")
         sets += [f"{c} = known.{c} or excluded.{c}" for c in self.any_of]
@@ -151,17 +152,16 @@ TWEETS = Table(
         "created_at",
         "conversation_id",
         "in_reply_to_user_id",
-        "text",
-        "note_text",
-        "lang",
-        "source",
-        "place_id",
         "community_id",
-        "media_keys",
-        "poll_ids",
     ),
     grown=("edit_history_ids",),
     groups={
+        "text_version": ("text", "note_text", "lang"),
+        "source_version": ("source",),
+        "media_keys_version": ("media_keys",),
+        "poll_ids_version": ("poll_ids",),
+        "place_id_version": ("place_id",),
+        "entities_version": ("entities", "entities_text_hash"),
         "possibly_sensitive_version": ("possibly_sensitive",),
         "reply_settings_version": ("reply_settings",),
         "withheld_version": ("withheld_copyright", "withheld_country_codes"),
@@ -172,24 +172,6 @@ TWEETS = Table(
 )
 TWEET_RULES = Table("tweet_rules", key=("tweet_id", "rule"))
 HASHTAGS = Table("hashtags", key=("tag",), fixed=("display_tag", "first_used_at"))
-TWEET_HASHTAGS = Table("tweet_hashtags", key=("tweet_id", "tag"), fixed=("start_index", "end_index"))
-TWEET_MENTIONS = Table(
-    "tweet_mentions", key=("tweet_id", "username"), fixed=("user_id", "start_index", "end_index")
-)
-TWEET_URLS = Table(
-    "tweet_urls",
-    key=("tweet_id", "url"),
-    fixed=(
-        "expanded_url",
-        "display_url",
-        "unwound_url",
-        "title",
-        "description",
-        "media_key",
-        "start_index",
-        "end_index",
-    ),
-)
 TWEET_REFERENCES = Table("tweet_references", key=("tweet_id", "type", "referenced_tweet_id"))
 TWEET_METRICS = Table("tweet_metrics", key=("tweet_id", "observed_at"), groups={"version": COUNTS})
 
@@ -198,10 +180,10 @@ IN_LOADING_ORDER = (
     TWEETS,
     TWEET_RULES,
     HASHTAGS,
-    TWEET_HASHTAGS,
-    TWEET_MENTIONS,
-    TWEET_URLS,
     TWEET_REFERENCES,
     TWEET_METRICS,
 )
 """Every batch of every process touches the tables in this order, and rows by key: no deadlocks by design."""
+
+DERIVED = ("tweet_hashtags", "tweet_mentions", "tweet_urls")
+"""What PostgreSQL makes of the set of entities in `twitter.tweets`, in the statement that merges it: never loaded."""

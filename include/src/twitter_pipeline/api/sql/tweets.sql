@@ -28,8 +28,9 @@ select coalesce(json_agg(json_build_object(
         from twitter.tweet_hashtags where tweet_id = shown.id),
     'mentions', (select coalesce(json_agg(tweet_mentions.username order by start_index nulls last, tweet_mentions.username collate "C"), '[]')
         from twitter.tweet_mentions where tweet_id = shown.id),
-    'urls', (select coalesce(json_agg(coalesce(unwound_url, expanded_url, url) order by start_index nulls last, url collate "C"), '[]')
-        from twitter.tweet_urls where tweet_id = shown.id),
+    'urls', (select coalesce(json_agg(link order by place), '[]') from (
+        select coalesce(unwound_url, expanded_url, url) as link, min(ordinal) as place
+        from twitter.tweet_urls where tweet_id = shown.id group by 1) links where link is not null),
     'media_keys', coalesce(to_json(media_keys), '[]'),
     'rules', (select coalesce(json_agg(rule order by rule collate "C"), '[]') from twitter.tweet_rules where tweet_id = shown.id),
     'possibly_sensitive', possibly_sensitive,

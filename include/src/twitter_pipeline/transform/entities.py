@@ -1,0 +1,119 @@
+"""The set of entities of one observation of a tweet: hashtags, mentions and links of the text and of the long text.
+
+X says a set as a whole, and a newer one replaces an older one as a whole; so it is kept as one value, with the
+hash of the text that its positions belong to. PostgreSQL derives `tweet_hashtags`, `tweet_mentions` and
+`tweet_urls` from it (migration 0006, decision 16).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+from twitter_pipeline.transform import objects as x
+from twitter_pipeline.transform.values import lenient_id, normal_tag, text_hash
+
+_SIGNS = "#\uff03"  # X leaves the sign out, archives of others may not
+_OF_A_LINK = (
+    "url",
+    "expanded_url",
+    "display_url",
+    "unwound_url",
+    "title",
+    "description",
+    "media_key",
+)
+_LARGEST_POSITION = 2**31 - 1
+
+
+class EntitySet:
+    """Collects the entities of one tweet. Counts in `misfits` what has no place in the text or no id, by list."""
+
+    def __init__(
+        self, text: str | None, entities: x.Entities | None, of_long_text: x.Entities | None
+    ) -> None:
+        self._text = text
+        self._hashtags: dict[str, dict[str, Any]] = {}
+        self._mentions: dict[str, dict[str, Any]] = {}
+        self._urls: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self.spellings: dict[str, str] = {}
+        self.misfits: Counter[str] = Counter()
+        if entities:
+            self._add(entities, has_positions=True)
+        if of_long_text:
+            # positions in the long text are none in the text: what only the long text has comes without
+            self._add(of_long_text, has_positions=False)
+
+    @property
+    def document(self) -> dict[str, Any] | None:
+        """The set as it is stored, each list in X's order; None for a tweet without entities."""
+        lists: tuple[tuple[str, Mapping[Any, dict[str, Any]]], ...] = (
+            ("hashtags", self._hashtags),
+            ("mentions", self._mentions),
+            ("urls", self._urls),
+        )
+        return {name: list(found.values()) for name, found in lists if found} or None
+
+    @property
+    def text_hash(self) -> UUID | None:
+        """Which text the positions belong to; None without a text or without a position."""
+        positioned = any("start" in item for item in self._items())
+        return text_hash(self._text) if self._text is not None and positioned else None
+
+    def _items(self) -> Iterable[dict[str, Any]]:
+        yield from self._hashtags.values()
+        yield from self._mentions.values()
+        yield from self._urls.values()
+
+    def _add(self, entities: x.Entities, *, has_positions: bool) -> None:
+        for hashtag in entities.hashtags or ():
+            spelling = (hashtag.tag or "").lstrip(_SIGNS)
+            if tag := normal_tag(spelling):
+                self.spellings.setdefault(tag, spelling)
+                if tag not in self._hashtags:
+                    place = self._place(hashtag, "hashtags", tag) if has_positions else {}
+                    self._hashtags[tag] = {"tag": tag, **place}
+        for mention in entities.mentions or ():
+            username = (mention.username or "").lower()
+            if username and username not in self._mentions:
+                place = self._place(mention, "mentions") if has_positions else {}
+                self._mentions[username] = {"username": username, **self._user_id(mention), **place}
+        for url in entities.urls or ():
+            link = {name: value for name in _OF_A_LINK if (value := getattr(url, name))}
+            if not link.keys().isdisjoint(("url", "expanded_url", "display_url", "unwound_url", "media_key")):
+                place = self._place(url, "urls") if has_positions else {}
+                if has_positions:
+                    self._urls.setdefault((*link.values(), *place.values()), link | place)
+                elif link not in (
+                    {k: v for k, v in known.items() if k in _OF_A_LINK} for known in self._urls.values()
+                ):
+                    self._urls[tuple(link.values())] = link
+
+    def _user_id(self, mention: x.Mention) -> dict[str, int]:
+        if mention.id is None or mention.id == "":
+            return {}
+        if (user_id := lenient_id(mention.id)) is None:
+            self.misfits["(unreadable mentions)"] += 1
+            return {}
+        return {"user_id": user_id}
+
+    def _place(self, span: x.Span, name: str, tag: str | None = None) -> dict[str, int]:
+        """Where an entity stands in its text, when it can: a hashtag stands where the text has it."""
+        start, end = span.start, span.end
+        if start is None and end is None:
+            return {}
+        last = _LARGEST_POSITION if self._text is None else len(self._text)
+        if (
+            start is not None
+            and end is not None
+            and 0 <= start < end <= last
+            and self._holds(start, end, tag)
+        ):
+            return {"start": start, "end": end}
+        self.misfits[f"(misplaced {name})"] += 1
+        return {}
+
+    def _holds(self, start: int, end: int, tag: str | None) -> bool:
+        if tag is None or self._text is None:
+            return True
+        return normal_tag(self._text[start:end].lstrip(_SIGNS)) == tag
