@@ -15,9 +15,9 @@ import msgspec
 
 from twitter_pipeline.archives.pages import ArchivedPage, Item
 from twitter_pipeline.archives.references import Reference, keys_of_included, references_of
+from twitter_pipeline.streaming.flood import IMPORT
 
 COLLECTOR = f"twitter-pipeline/{version('twitter-pipeline')}"
-SOURCE: Literal["import"] = "import"
 ENDPOINT = "import"
 LEFTOVER_BYTES = 256 * 1024
 
@@ -65,7 +65,7 @@ def envelopes_of(
         return
     provenance = _Provenance(
         rule=rule,
-        source=SOURCE,
+        source=IMPORT,
         endpoint=ENDPOINT,
         request_id=request_id,
         observed_at=None if observed_at is None else f"{observed_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z",
@@ -87,7 +87,7 @@ def _again(page: ArchivedPage, message: Mapping[str, bytes], rule: str | None) -
         provenance = {
             **page.provenance,
             "rule": page.provenance.get("rule") or rule,
-            "source": SOURCE,
+            "source": IMPORT,
             "observed_at": page.provenance.get("observed_at") if page.observed_at else None,
         }
         members["provenance"] = msgspec.Raw(json.dumps(provenance).encode())
