@@ -103,9 +103,8 @@ def _pieces(chunks: Iterator[bytes]) -> Iterator[_Piece]:
         yield _Piece(rest, line, begins)
 
 
-_STRING = rb'"(?:[^"\\]++|\\.)*+"'
-_TO_A_BRACKET = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + rb")*+([\[\]{}])", re.DOTALL)
-_NO_BRACKETS = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + rb")*+", re.DOTALL)
+_TO_A_BRACKET = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+([\[\]{}]?)', re.DOTALL)
+"""Everything up to the next bracket that is not in a string; with none, up to the end or a string without one."""
 _WHITE = b" \t\r\n"
 _BETWEEN = _WHITE + b",\0" + RECORD_SEPARATOR
 _validate = msgspec.json.Decoder(msgspec.Raw).decode
@@ -206,9 +205,8 @@ class _Splitter:
 
     def _scan(self, text: bytes, piece: _Piece, *, is_last: bool) -> Iterator[Record]:
         begins = position = 0  # of the record, or of what stands between two
-        while found := _TO_A_BRACKET.match(text, position):
+        while bracket := (found := cast(re.Match[bytes], _TO_A_BRACKET.match(text, position)))[1]:
             position = found.end()
-            bracket = found[1]
             if bracket in (b"{", b"["):
                 if not self._open:
                     yield from self._between(text[begins : position - 1])
@@ -232,7 +230,7 @@ class _Splitter:
                     self._array, self._was_array = None, False
                 else:
                     yield from self._between(bracket)
-        unfinished = _NO_BRACKETS.match(text, position).end()  # type: ignore[union-attr]
+        unfinished = found.end()
         if unfinished < len(text) and is_last and not piece.ends_line:
             self._unfinished, text = text[unfinished:], text[:unfinished]
         if self._open:
