@@ -19,6 +19,12 @@ from twitter_pipeline.streaming.warmth import Warmth
 from twitter_pipeline.transform.drain import transform
 
 BRIEF = Warmth(stay_seconds=15, quiet_seconds=0.3)
+NOT_LOADED = """
+select count(*) from pipeline.pages page, jsonb_each_text(page.offsets) last
+where last.value::bigint >= coalesce((
+    select next_offset from pipeline.cursors
+    where stage = 'transform' and topic_id = page.topic_id and partition = last.key::int), 0)
+"""
 CASES = Path(__file__).parents[2] / "cases" / "data"
 
 
@@ -54,8 +60,13 @@ class Pipeline:
         return [refusal.why.reason for refusal in self.refusals]
 
     def run(self) -> None:
-        land(self.kafka, self.raw, self.warehouse, topic=self.topic, warmth=BRIEF)
-        transform(self.raw, self.warehouse, topic=self.topic, warmth=BRIEF)
+        """Land and load until all that was imported is there."""
+        for _ in range(20):
+            land(self.kafka, self.raw, self.warehouse, topic=self.topic, warmth=BRIEF)
+            transform(self.raw, self.warehouse, topic=self.topic, warmth=BRIEF)
+            if self.column(NOT_LOADED) == [0]:
+                return
+        raise AssertionError("what was imported did not become rows")
 
     def envelopes(self) -> list[dict[str, Any]]:
         """What was landed, in any order."""
