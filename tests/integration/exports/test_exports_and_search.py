@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from twitter_pipeline.exports.command import export, search
 from twitter_pipeline.exports.tweets import COLUMNS, LISTS, TEXTS, TWEETS
+from twitter_pipeline.text import unescaped
 
 BASE = 1_600_000_000_000_000_000
 VERSION = "00061e1b-8a3c-4801-0100-000000000000"
@@ -81,6 +82,27 @@ def run(module_postgres: Any) -> Any:
     return call
 
 
+@pytest.fixture
+def as_people_read(postgres: Any) -> Any:
+    """Three texts as X escapes them, and what `export` makes of them."""
+    texts = {
+        1: "R&amp;D at AT&amp;T is 3 &lt; 4 &amp;amp; so",
+        2: "&lt;b&gt; &quot;é&quot; &#39; &AMP; &amp",
+        3: "&amp;lt;",
+    }
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into twitter.tweets (id, text, is_collected) values (%s, %s, true)", list(texts.items())
+        )
+
+    def call(*arguments: str) -> Result:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PIPELINE_POSTGRES_READER_DSN", postgres.reader_dsn)
+            return CliRunner().invoke(export, list(arguments), catch_exceptions=False)
+
+    return texts, call
+
+
 def rows(result: Result) -> list[dict[str, str]]:
     assert result.exit_code == 0, result.stderr
     return list(csv.DictReader(io.StringIO(result.stdout_bytes.decode(), newline="")))
@@ -128,6 +150,7 @@ def test_jsonl(run: Any) -> None:
         "like_count": 4,
         "metrics_observed_at": found[3]["metrics_observed_at"],
         "rules": ["birds", "zoo"],
+        "text_unescaped": "@bob hello",
     }
     assert found[3]["metrics_observed_at"].endswith("Z")
 
@@ -155,6 +178,22 @@ def test_no_cell_is_a_formula(run: Any) -> None:
     assert undone == {number: text or "" for number, text in TEXTS_OF_TWEETS.items()}
     assert found[0]["author_name"] == "Bob"
     assert found[1]["author_name"] == "'=Ann"
+
+
+def test_text_as_people_read_it(as_people_read: Any) -> None:
+    """`text` is as X sends it; `text_unescaped` has what X escapes undone, once, as twitter_pipeline.text does it."""
+    texts, call = as_people_read
+    found = objects(call("--format", "jsonl"))
+    assert [tweet["text"] for tweet in found] == list(texts.values())
+    assert [tweet["text_unescaped"] for tweet in found] == [
+        "R&D at AT&T is 3 < 4 &amp; so",
+        "<b> &quot;é&quot; &#39; &AMP; &amp",
+        "&lt;",
+    ]
+    assert [tweet["text_unescaped"] for tweet in found] == [unescaped(text) for text in texts.values()]
+    assert [row["text_unescaped"] for row in rows(call("--format", "csv"))] == [
+        tweet["text_unescaped"] for tweet in found
+    ]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ CSV is RFC 4180 (CRLF, quotes doubled), UTF-8 without a byte order mark, null is
 "". Spreadsheets run cells that begin with = + - @, tab, CR or LF as formulas, so a text cell that begins with one
 of them, or with an apostrophe, gets an apostrophe in front. Undo: take one leading apostrophe away from every
 text cell that has one. JSON Lines need no such guard and have none. Lists are separated by spaces in CSV.
+
+`text` is as X sends it, with `&amp;`, `&lt;` and `&gt;` in it; `text_unescaped` is what people read.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +22,7 @@ from twitter_pipeline.collection.rules import NAME, USERNAME
 Format = Literal["csv", "jsonl", "parquet"]
 
 TWEETS = resources.files(__package__).joinpath("tweets.sql").read_text()
-TEXTS = ("author_username", "author_name", "text", "note_text", "lang", "source")
+TEXTS = ("author_username", "author_name", "text", "note_text", "lang", "source", "text_unescaped")
 LISTS = ("hashtags", "mentions", "urls", "media_keys", "rules")
 COLUMNS = (
     "id",
@@ -50,6 +52,7 @@ COLUMNS = (
     "impression_count",
     "metrics_observed_at",
     "rules",
+    "text_unescaped",
 )
 """The columns of both formats in their order; programs rely on them, new ones come at the end."""
 

@@ -20,7 +20,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
-from twitter_pipeline.landing.documents import Coordinate, Unlandable, dead_letter, raw_document
+from twitter_pipeline.landing.documents import Coordinate, Unlandable, dead_letter, raw_document, source_of
 from twitter_pipeline.streaming import cursors
 from twitter_pipeline.streaming.flood import FloodGate
 from twitter_pipeline.streaming.hints import Hints
@@ -150,7 +150,8 @@ class _Drain:
             except Unlandable as unlandable:
                 dead.append(dead_letter(message.value(), at, unlandable.reason, str(unlandable)))
                 announcements.append((message, at, unlandable.reason))
-        self._flood.check(len(messages), len(dead))
+        bad = [source_of(message.value()) for message, _, _ in announcements]
+        self._flood.check_live([*(document["source"] for document in documents), *bad], bad)
         duplicates = self._insert(self._raw, documents) + self._insert(self._dead, dead)
         for message, at, reason in announcements:
             self._announce(message, at, reason)

@@ -140,7 +140,9 @@ class _Drain:
             "$lt": Coordinate(topic_id, partition, landed_to).key,
         }
         found = list(
-            self._raw.raw_tweets.find({"_id": bounds}, {"envelope": 1, "removed_at": 1, "landed_at": 1})
+            self._raw.raw_tweets.find(
+                {"_id": bounds}, {"envelope": 1, "source": 1, "removed_at": 1, "landed_at": 1}
+            )
             .sort("_id", 1)
             .limit(self._batch_size)
             .batch_size(self._batch_size)
@@ -154,6 +156,7 @@ class _Drain:
     def _load(self, documents: list[dict[str, Any]], key: tuple[str, int], end: int) -> None:
         """Load documents and move the cursor to `end`; halve what PostgreSQL refuses until it stands alone."""
         batch, quarantined, removed = Batch(), [], 0
+        sources, bad = [document.get("source") for document in documents], []
         for document in documents:
             at = Coordinates(*key, offset_of(document["_id"]))
             if document.get("removed_at") is not None:
@@ -163,12 +166,13 @@ class _Drain:
                 batch.add_envelope(document["envelope"], at, _landed_at(document))
             except Unreadable as why:
                 quarantined.append(Quarantined(at, why.reason, str(why), document["envelope"]))
-        self._flood.check(len(documents), len(quarantined))
+                bad.append(document.get("source"))
+        self._flood.check_live(sources, bad)
         try:
             self._commit(batch, quarantined, key, end)
         except (psycopg.DataError, psycopg.IntegrityError) as refused:
             if len(documents) == 1:
-                self._flood.check(0, 1)
+                self._flood.check_live([], sources)
                 at = Coordinates(*key, offset_of(documents[0]["_id"]))
                 alone = Quarantined(at, "refused", str(refused), documents[0]["envelope"])
                 self._commit(Batch(), [alone], key, end)
