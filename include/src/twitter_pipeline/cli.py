@@ -15,6 +15,7 @@ COMMANDS = {
     "import": "twitter_pipeline.archives.command:import_",
     "export": "twitter_pipeline.exports.command:export",
     "search": "twitter_pipeline.exports.command:search",
+    "search-index": "twitter_pipeline.exports.command:search_index",
     "serve": "twitter_pipeline.api.command:serve",
 }
 

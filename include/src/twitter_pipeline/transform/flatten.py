@@ -16,6 +16,7 @@ from uuid import UUID
 
 import msgspec
 
+from twitter_pipeline.text import bare_tag, searchable, trigrams
 from twitter_pipeline.transform import objects as x
 from twitter_pipeline.transform.values import (
     UNKNOWN_TIME,
@@ -157,6 +158,8 @@ class Batch:
             snapshot.update(counts, version=seen.version)
             self.add(tables.TWEET_METRICS, snapshot)
         self.add(tables.TWEETS, row)
+        if (shown := row["note_text"] or row["text"]) is not None:
+            self._add_searched(tweet_id, shown, seen.version)
         if author_id is not None:
             self.add(tables.USERS, tables.USERS.blank(author_id))
         if rule is not None:
@@ -173,6 +176,13 @@ class Batch:
             self._add_entities(tweet_id, t.note.entities, 0, row["created_at"])
         return tweet_id
 
+    def _add_searched(self, tweet_id: int, shown: str, text_version: UUID) -> None:
+        """What searches compare: it must follow the text, and so has the text's version."""
+        text = searchable(shown)
+        row = tables.TWEET_TEXTS.blank(tweet_id)
+        row.update(text=text, trigrams=trigrams(text), version=text_version)
+        self.add(tables.TWEET_TEXTS, row)
+
     def _add_entities(
         self, tweet_id: int, entities: x.Entities, text_length: int, created_at: datetime | None
     ) -> None:
@@ -182,7 +192,7 @@ class Batch:
             return {"start_index": start if inside else None, "end_index": end if inside else None}
 
         for hashtag in entities.hashtags or ():
-            shown = (hashtag.tag or "").lstrip("#\uff03")  # X leaves the sign out, archives of others may not
+            shown = bare_tag(hashtag.tag or "")  # X leaves the sign out, archives of others may not
             if tag := normal_tag(shown):
                 row = tables.HASHTAGS.blank(tag)
                 row.update(display_tag=shown, first_used_at=created_at)

@@ -2,10 +2,11 @@
 
 import json
 import re
-import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+from twitter_pipeline.text import normal_tag as normal_tag
 
 MAX_ID = 2**63 - 1
 SNOWFLAKE_EPOCH_MS = 1_288_834_974_657
@@ -66,11 +67,6 @@ def version(observed_at: datetime, *, is_data: bool, content_hash: bytes) -> UUI
     """
     microseconds = (observed_at - UNKNOWN_TIME) // timedelta(microseconds=1)
     return UUID(bytes=max(microseconds, 0).to_bytes(8, "big") + bytes((is_data,)) + content_hash[:7])
-
-
-def normal_tag(tag: str) -> str:
-    """The form under which equal hashtags are equal: NFC, case-folded, NFC again."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", tag).casefold())
 
 
 def count(value: int | None) -> int | None:
