@@ -17,6 +17,7 @@ COMMANDS = {
     "export": "twitter_pipeline.exports.command:export",
     "spend": "twitter_pipeline.collection.command:spend",
     "search": "twitter_pipeline.exports.command:search",
+    "search-index": "twitter_pipeline.exports.command:search_index",
     "serve": "twitter_pipeline.api.command:serve",
 }
 

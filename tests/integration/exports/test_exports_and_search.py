@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
-from twitter_pipeline.exports.command import export, search
+from twitter_pipeline.exports.command import export, search, search_index
 from twitter_pipeline.exports.tweets import COLUMNS, LISTS, TEXTS, TWEETS
 from twitter_pipeline.text import unescaped
 
@@ -73,10 +73,12 @@ def fill(connection: psycopg.Connection) -> None:
 def run(module_postgres: Any) -> Any:
     with psycopg.connect(module_postgres.dsn, autocommit=True) as connection:
         fill(connection)
+        connection.execute("update pipeline.backfills set below_id = 9223372036854775807")
 
     def call(command: Any, *arguments: str) -> Result:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PIPELINE_POSTGRES_READER_DSN", module_postgres.reader_dsn)
+            patch.setenv("PIPELINE_POSTGRES_DSN", module_postgres.dsn)
             return CliRunner().invoke(command, list(arguments), catch_exceptions=False)
 
     return call
@@ -249,7 +251,7 @@ def found_by(result: Result) -> list[int]:
     return numbers(json.loads(result.stdout)["tweets"])
 
 
-@pytest.mark.parametrize(
+SEARCHES = pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         ((), [12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1]),
@@ -268,11 +270,32 @@ def found_by(result: Result) -> list[int]:
         (("--before", str(BASE + 3)), [2, 1]),
         (("included",), []),
         (("removed",), []),
+        (("first line", "EMPTY"), [12]),
+        (("\n",), [12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1]),
+        (("1", "--author", "\uff20ann "), [2]),
     ],
 )
+
+
+@SEARCHES
 def test_search(run: Any, arguments: tuple[str, ...], expected: list[int]) -> None:
     """All words in any case, taken literally, newest first; only collected tweets that were not removed."""
     assert found_by(run(search, "--json", *arguments)) == expected
+
+
+def test_tweets_of_an_older_version_are_made_searchable_by_index(run: Any) -> None:
+    """`search-index fill` says how many, and what is searched for later is the same."""
+    before = found_by(run(search, "--json", "hello"))
+    done = run(search_index, "fill")
+    assert (done.exit_code, done.stdout) == (0, "13 tweets and 0 hashtags made searchable; none is left\n")
+    assert found_by(run(search, "--json", "hello")) == before == [4]
+    assert run(search_index, "fill").stdout.startswith("0 tweets")
+
+
+@SEARCHES
+def test_search_by_index(run: Any, arguments: tuple[str, ...], expected: list[int]) -> None:
+    """What was found before the index was filled, and nothing else."""
+    test_search(run, arguments, expected)
 
 
 def test_search_pages(run: Any) -> None:

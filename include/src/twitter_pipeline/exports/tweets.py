@@ -17,7 +17,8 @@ from typing import BinaryIO, Literal, Self
 import psycopg
 from psycopg import sql
 
-from twitter_pipeline.collection.rules import NAME, USERNAME
+from twitter_pipeline.collection.rules import NAME
+from twitter_pipeline.text import normal_username
 
 Format = Literal["csv", "jsonl", "parquet"]
 
@@ -78,14 +79,15 @@ class Filters:
         """Filters out of texts, empty ones left out. Raises ValueError naming the one that is wrong."""
         if rule and not NAME.fullmatch(rule):
             raise ValueError(f"rule: {rule!r} is no name of a rule (a-z 0-9 _ -)")
-        name = author.removeprefix("@") if author else None
-        if name and not USERNAME.fullmatch(name):
-            raise ValueError(f"author: {author!r} is no name of an account")
-        return cls(rule or None, _instant("since", since), _instant("until", until), name or None)
+        try:
+            name = normal_username(author) if author else None
+        except ValueError as wrong:
+            raise ValueError(f"author: {author!r}: {wrong}") from None
+        return cls(rule or None, _instant("since", since), _instant("until", until), name)
 
     def parameters(self) -> dict[str, object]:
         """What tweets.sql is asked with."""
-        return {**asdict(self), "author": self.author.lower() if self.author else None}
+        return {**asdict(self), "author": normal_username(self.author) if self.author else None}
 
 
 def _instant(name: str, text: str | None) -> datetime | None:

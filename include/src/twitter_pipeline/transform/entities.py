@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
+from twitter_pipeline.text import bare_tag, normal_tag
 from twitter_pipeline.transform import objects as x
-from twitter_pipeline.transform.values import lenient_id, normal_tag, text_hash
+from twitter_pipeline.transform.values import lenient_id, text_hash
 
-_SIGNS = "#\uff03"  # X leaves the sign out, archives of others may not
 _OF_A_LINK = (
     "url",
     "expanded_url",
@@ -67,7 +67,7 @@ class EntitySet:
 
     def _add(self, entities: x.Entities, *, has_positions: bool) -> None:
         for hashtag in entities.hashtags or ():
-            spelling = (hashtag.tag or "").lstrip(_SIGNS)
+            spelling = bare_tag(hashtag.tag or "")  # X leaves the sign out, archives of others may not
             if tag := normal_tag(spelling):
                 self.spellings.setdefault(tag, spelling)
                 if tag not in self._hashtags:
@@ -116,4 +116,4 @@ class EntitySet:
     def _holds(self, start: int, end: int, tag: str | None) -> bool:
         if tag is None or self._text is None:
             return True
-        return normal_tag(self._text[start:end].lstrip(_SIGNS)) == tag
+        return normal_tag(self._text[start:end]) == tag

@@ -62,6 +62,7 @@ function verdict(state) {
   const failed = state.contracts.filter((contract) => contract.failed).map((contract) => contract.contract);
   const warehouse = state.stages.find((stage) => stage.stage === "warehouse");
   const newest = warehouse && warehouse.age_seconds !== null ? `The newest row came ${span(warehouse.age_seconds)}.` : "No tweet has come yet.";
+  if (state.age_seconds > 30) return ["bad", `A store hangs: this is what was seen ${span(state.age_seconds)}.`];
   if (silent.length) return ["bad", `No answer: ${silent.join(", ")}.`];
   if (failed.length) return ["bad", `Contracts failed: ${failed.join(", ")}.`];
   if (troubled.length) return ["bad", `Errors in ${troubled.join(", ")}. ${newest}`];
