@@ -13,6 +13,8 @@ COMMANDS = {
     "topics": "twitter_pipeline.stack.commands:topics",
     "metrics": "twitter_pipeline.metrics.command:metrics",
     "import": "twitter_pipeline.archives.command:import_",
+    "dead-letters": "twitter_pipeline.dead_letters.command:dead_letters",
+    "raw": "twitter_pipeline.dead_letters.raw_command:raw",
     "export": "twitter_pipeline.exports.command:export",
     "search": "twitter_pipeline.exports.command:search",
     "serve": "twitter_pipeline.api.command:serve",
