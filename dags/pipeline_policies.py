@@ -10,6 +10,7 @@ from airflow.providers.amazon.aws.notifications.sns import SnsNotifier
 from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from twitter_pipeline.landing.lost import RawStoreLost
 from twitter_pipeline.streaming.cursors import Fenced
 from twitter_pipeline.streaming.flood import Flood
 
@@ -42,10 +43,10 @@ def woken_by(asset: Asset) -> Any:
 
 @contextmanager
 def overtaken_is_skipped() -> Iterator[None]:
-    """End a task skipped whose partitions another drain took over; end one that meets a flood without retries."""
+    """End a task skipped whose partitions another drain took over; end one that a person must look at without retries."""
     try:
         yield
     except Fenced as overtaken:
         raise AirflowSkipException(str(overtaken)) from overtaken
-    except Flood as flood:
-        raise AirflowFailException(str(flood)) from flood
+    except (Flood, RawStoreLost) as stopped:
+        raise AirflowFailException(str(stopped)) from stopped

@@ -58,7 +58,18 @@ select reason || ': ' || detail from pipeline.dead_letters where resolved_at is 
 """
 TROUBLE = """
 select (select count(*) from pipeline.dead_letters where resolved_at is null),
-    (select count(*) from pipeline.gaps), (select count(*) from pipeline.pages where state = 'lost')
+    (select count(*) from pipeline.gaps where settled_at is null),
+    (select count(*) from pipeline.pages where state = 'lost')
+"""
+FAILING = """
+select stage, topic, topic_id, partition, failed_at, last_error from pipeline.cursors
+where last_error is not null order by failed_at desc
+"""
+ACCOUNTING = """
+select (select coalesce(sum(unaccounted_count), 0)::bigint from pipeline.accounted),
+    (select coalesce(sum(to_offset - from_offset), 0)::bigint from pipeline.gaps
+        where kind = 'offsets' and reason = 'missing in raw' and settled_at is null),
+    (select count(*) from pipeline.empty_ranges)
 """
 NEWEST_OF_EACH_CONTRACT = """
 select newest.contract, count(*) filter (where result.outcome <> 'passed'), newest.checked_at
@@ -96,6 +107,18 @@ class Contract:
     checked_at: datetime
 
 
+@dataclass(frozen=True)
+class FailingPartition:
+    """One partition that a stage cannot go on with, since when (UTC) and why."""
+
+    stage: str
+    topic: str
+    topic_id: str
+    partition: int
+    failed_at: datetime | None
+    error: str
+
+
 @dataclass
 class Health:
     """The stages in the order of a tweet's way, and what stands beside them; None means unknown."""
@@ -108,6 +131,10 @@ class Health:
     spent_usd: Decimal | None = None
     open_circuits: int | None = None
     contracts: list[Contract] = field(default_factory=list)
+    failing: list[FailingPartition] | None = None
+    unaccounted: int | None = None
+    missing_in_raw: int | None = None
+    empty_ranges: int | None = None
 
 
 def stages(stores: Stores, topic: str = "raw-tweets") -> list[dict[str, Any]]:
@@ -127,10 +154,10 @@ def look(stores: Stores, topic: str = "raw-tweets") -> Health:
         for stage in health.stages:
             stage.answers = False
             stage.last_error = f"PostgreSQL does not answer: {str(error).strip().splitlines()[0]}"
-    except psycopg.errors.UndefinedTable as error:
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
         for stage in health.stages:
             stage.answers = False
-            stage.last_error = f"PostgreSQL has not all tables: {str(error).strip().splitlines()[0]}"
+            stage.last_error = f"PostgreSQL lacks a table or column (run `twitter-pipeline migrate`): {str(error).strip().splitlines()[0]}"
     health.unlandable = _or_say(landing, lambda: _ask_mongo(stores, extract, landing))
     return health
 
@@ -160,10 +187,24 @@ def _ask_postgres(
     if stopped:
         extract.last_error = str(stopped[0])
     health.contracts = [Contract(*row) for row in connection.execute(NEWEST_OF_EACH_CONTRACT).fetchall()]
-    if quarantined or gaps or lost:
-        warehouse.last_error = (
-            f"{quarantined} dead letters, {gaps} gaps, {lost} lost pages: see schema pipeline"
-        )
+    health.failing = [FailingPartition(*row) for row in connection.execute(FAILING).fetchall()]
+    for stage in (landing, transform):
+        failing = [partition for partition in health.failing if partition.stage == stage.stage]
+        if failing:
+            more = f" (and {len(failing) - 1} more partitions)" if len(failing) > 1 else ""
+            stage.last_error = (
+                f"partition {failing[0].partition} of {failing[0].topic}: {failing[0].error}{more}"
+            )
+    health.unaccounted, health.missing_in_raw, health.empty_ranges = _row(connection, ACCOUNTING)
+    trouble = {
+        "dead letters": quarantined,
+        "gaps": gaps,
+        "lost pages": lost,
+        "unaccounted offsets": health.unaccounted,
+    }
+    if any(trouble.values()):
+        told = ", ".join(f"{count} {what}" for what, count in trouble.items() if count)
+        warehouse.last_error = f"{told}: see schema pipeline"
 
 
 def _row(connection: psycopg.Connection, query: str) -> tuple[Any, ...]:
@@ -188,23 +229,24 @@ def _unread(bootstrap: str, connection: psycopg.Connection, topic: str) -> int:
 
 
 def _ask_mongo(stores: Stores, extract: Stage, landing: Stage) -> int:
-    """Dead letters of landing belong to it, those of imports to extract, where a rule's error goes first.
+    """Open dead letters: of landing they belong to it, of extract and imports to extract, after a rule's error.
 
     Returns how many could not be landed.
     """
     with MongoClient[dict[str, Any]](stores.mongo_uri, serverSelectionTimeoutMS=3000) as client:
         letters = client[stores.mongo_database].dead_letters
         unlandable, newest = _letters(letters, "landing")
-        landing.last_error = newest or landing.last_error
-        extract.last_error = extract.last_error or _letters(letters, "import")[1]
+        landing.last_error = landing.last_error or newest
+        for stage in ("extract", "import"):
+            extract.last_error = extract.last_error or _letters(letters, stage)[1]
     return unlandable
 
 
 def _letters(letters: Collection[dict[str, Any]], stage: str) -> tuple[int, str | None]:
-    newest = letters.find_one({"stage": stage}, sort=[("failed_at", -1)])
+    newest = letters.find_one({"stage": stage, "resolved_at": None}, {"payload": 0}, sort=[("failed_at", -1)])
     if newest is None:
         return 0, None
-    count = letters.count_documents({"stage": stage})
+    count = letters.count_documents({"stage": stage, "resolved_at": None})
     return (
         count,
         f"{count} dead letters of stage {stage}, the newest: {newest['reason']}: {newest['detail']}",

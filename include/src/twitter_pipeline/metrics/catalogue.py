@@ -76,9 +76,39 @@ CATALOGUE = (
         "gauge",
         "records",
         (),
-        "Messages that could not be landed, ever (MongoDB dead_letters).",
+        "Messages that could not be landed and are not resolved yet (MongoDB dead_letters).",
     ),
-    Metric("warehouse_gaps", "gauge", "rows", (), "What is known to be missing (pipeline.gaps)."),
+    Metric(
+        "warehouse_gaps", "gauge", "rows", (), "What is known to be missing and not settled (pipeline.gaps)."
+    ),
+    Metric(
+        "accounting_unaccounted",
+        "gauge",
+        "offsets",
+        (),
+        "Offsets that transform passed and that nothing explains: no document, dead letter, gap or row. 0 when all is well.",
+    ),
+    Metric(
+        "raw_missing",
+        "gauge",
+        "offsets",
+        (),
+        "Documents that were missing in raw, that Kafka no longer had, and that nobody has settled.",
+    ),
+    Metric(
+        "landing_empty_ranges",
+        "gauge",
+        "ranges",
+        (),
+        "Ranges of offsets in which the log had no record though it had not been cut. Our topic has none of them.",
+    ),
+    Metric(
+        "stage_failing_partitions",
+        "gauge",
+        "partitions",
+        ("stage",),
+        "Partitions that landing or transform cannot go on with; pipeline.cursors says why.",
+    ),
     Metric(
         "extract_lost_pages",
         "gauge",

@@ -33,12 +33,19 @@ def publish(metrics: Metrics, health: Health, now: datetime) -> None:
         ("transform_dead_letters", health.quarantined),
         ("landing_dead_letters", health.unlandable),
         ("warehouse_gaps", health.gaps),
+        ("accounting_unaccounted", health.unaccounted),
+        ("raw_missing", health.missing_in_raw),
+        ("landing_empty_ranges", health.empty_ranges),
         ("extract_lost_pages", health.lost_pages),
         ("extract_spend_usd", health.spent_usd),
         ("extract_circuit_open", health.open_circuits),
     ):
         if value is not None:
             metrics.gauge(name, float(value))
+    if health.failing is not None:
+        for drained in ("landing", "transform"):
+            count = sum(failing.stage == drained for failing in health.failing)
+            metrics.gauge("stage_failing_partitions", count, stage=drained)
     for contract in health.contracts:
         metrics.gauge("quality_failed_checks", contract.failed, contract=contract.contract)
     metrics.gauge("health_looked_timestamp_seconds", now.timestamp())
