@@ -73,7 +73,8 @@ def test_the_broker_is_chosen_by_what_the_machine_has(
 ) -> None:
     """Apache Kafka where it can run, else Tansu, and the reason is told."""
     monkeypatch.setattr(apache_kafka, "missing", lambda: missing)
-    choice = broker_choice.choose(settings.load({"PIPELINE_BROKER": asked}, launched=False, root=tmp_path))
+    given = settings.load({"PIPELINE_BROKER": asked}, launched=False, root=tmp_path)
+    choice = broker_choice.choose(given, Credentials(tmp_path / "secrets"))
     assert choice.kind == chosen
     assert missing is None or missing in choice.why
 
@@ -85,5 +86,6 @@ def test_a_broker_that_cannot_run_is_refused_when_asked_for(
     monkeypatch.setattr(apache_kafka, "missing", lambda: "no java on the PATH")
     with pytest.raises(StackError, match="no java on the PATH"):
         broker_choice.choose(
-            settings.load({"PIPELINE_BROKER": "apache-kafka"}, launched=False, root=tmp_path)
+            settings.load({"PIPELINE_BROKER": "apache-kafka"}, launched=False, root=tmp_path),
+            Credentials(tmp_path / "secrets"),
         )

@@ -49,7 +49,7 @@ def import_(files: tuple[str, ...], observed_at: str | None, rule: str | None, a
     _check(files)
     given = settings.load()
     summaries: list[FileImported] = []
-    kafka = {"bootstrap.servers": given.need("kafka_bootstrap")}
+    kafka = given.kafka()
     try:
         with (
             psycopg.connect(
