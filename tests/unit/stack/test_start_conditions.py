@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,20 @@ def test_one_port_for_two_parts_is_refused() -> None:
 def test_free_ports_pass() -> None:
     """Nothing is said about free ports."""
     preflight.check_ports({"mongo": free_port()})
+
+
+def test_a_port_of_a_process_that_is_just_dying_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed process holds its ports for a moment after it can no longer be found."""
+    monkeypatch.setattr(preflight, "_owner", lambda _: None)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        threading.Timer(0.5, listener.close).start()
+        preflight.check_ports({"mongo": port})
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        pytest.raises(StackError, match="another process"),
+    ):
+        preflight.check_ports({"mongo": listener.getsockname()[1]}, dying_seconds=0)
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ class _Launch:
                     if running and time.monotonic() - reminded > REMINDER_SECONDS:
                         reminded = time.monotonic()
                         for name in running.values():
-                            does = self._does.get(name, "works")
+                            does = self._does.get(name, "at work")
                             self._say(f"  waiting for {name} ({reminded - began[name]:.0f} s): {does}")
             finally:
                 self._abandoned.set()
@@ -224,6 +224,7 @@ class _Launch:
             return
         settings = self._stack.settings
         if self._state(node.name)["statename"] not in {"RUNNING", "STARTING"}:
+            self._does[node.name] = "its data is being prepared"
             node.server.prepare()
             starts_file(settings, node.name).unlink(missing_ok=True)
             self._started.append(node.name)

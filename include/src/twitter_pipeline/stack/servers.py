@@ -108,11 +108,11 @@ class Movement:
         self._look()
 
     def still_seconds(self) -> float:
-        """For how long nothing has moved. Looks every few seconds, however often it is asked."""
+        """For how long nothing had moved at the last look, of which there is one every few seconds."""
         now = self._clock()
         if now - self._looked_at >= MOVEMENT_LOOK_SECONDS and self._look(now - self._looked_at):
             self._moved_at = now
-        return now - self._moved_at
+        return self._looked_at - self._moved_at
 
     def __str__(self) -> str:
         """What it does, for people: its CPU time, and the last line of its log."""
@@ -197,7 +197,7 @@ class RunningServer:
                 raise StackError(f"{self.server.name} ended before it was ready")
             if movement.still_seconds() > self._stalled_seconds:
                 raise StackError(
-                    f"{self.server.name} neither answers nor moves for {self._stalled_seconds:.0f} s"
+                    f"{self.server.name} has neither answered nor moved for {self._stalled_seconds:.0f} s"
                 )
             time.sleep(0.05)
 
