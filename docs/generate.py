@@ -141,9 +141,10 @@ def _schedule(dag: Any) -> str:
 
 
 def _purpose(task: Any) -> str:
-    function = task.partial_kwargs.get("python_callable") if task.is_mapped else None
-    of_class = getattr(task.operator_class, "__doc__", None) if task.is_mapped else type(task).__doc__
-    return str(task.doc_md or getattr(function, "__doc__", None) or of_class or "").strip().splitlines()[0]
+    """The first line of our own docstring: of the task's function where it has one, else of its operator."""
+    of_class = task.operator_class if task.is_mapped else type(task)
+    documented = getattr(task, "python_callable", None) or of_class
+    return str(task.doc_md or documented.__doc__ or "").strip().splitlines()[0]
 
 
 def _span(span: timedelta) -> str:

@@ -14,7 +14,7 @@ import yaml
 
 from twitter_pipeline import settings
 from twitter_pipeline.settings import PORTED
-from twitter_pipeline.stack import monitoring, postgresql
+from twitter_pipeline.stack import apache_kafka, monitoring, postgresql
 from twitter_pipeline.stack.apache_kafka import ApacheKafka
 from twitter_pipeline.stack.services import Stack, assemble
 
@@ -45,7 +45,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
     home = tmp_path_factory.mktemp("home")
     patch = pytest.MonkeyPatch()
     patch.setattr(monitoring, "program", lambda name: f"/bin/{name}")
-    environment = {"PIPELINE_HOME": str(home), "PIPELINE_BROKER": "tansu"}
+    patch.setattr(apache_kafka, "missing", lambda: None)
+    environment = {"PIPELINE_HOME": str(home), "PIPELINE_BROKER": "apache-kafka"}
     made = assemble(settings.load(environment, launched=False, root=CLONE))
     patch.undo()
     return made
@@ -112,17 +113,21 @@ def test_the_pipelines_commands_get_the_same_settings(compose: dict[str, Any], s
 
 def test_the_broker_has_the_same_properties(compose: dict[str, Any], tmp_path: Path) -> None:
     """server.properties of the embedded Apache Kafka, as the image takes them."""
-    lines = ApacheKafka(tmp_path, 1, 2)._properties().splitlines()
+    lines = ApacheKafka(tmp_path, 1, 2, "secret")._properties().splitlines()
     embedded = dict(line.split("=", 1) for line in lines)
     contained = compose["services"]["broker"]["environment"]
-    places = {"listeners", "advertised.listeners", "log.dirs"}
+    # the containers have a listener more, for clients of the host
+    places = {"listeners", "advertised.listeners", "listener.security.protocol.map", "log.dirs"}
+    entries = contained["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(",")
+    assert set(embedded["listener.security.protocol.map"].split(",")) <= set(entries)
+    assert {entry.partition(":")[2] for entry in entries} == {"SASL_PLAINTEXT"}
     del embedded["controller.quorum.bootstrap.servers"]  # the image formats its folder for static voters only
     assert contained["KAFKA_CONTROLLER_QUORUM_VOTERS"] == f"{embedded['node.id']}@broker:9093"
     for key, value in embedded.items():
-        name = f"KAFKA_{key.replace('.', '_').upper()}"
+        name = f"KAFKA_{key.replace('.', '_').replace('-', '___').upper()}"
         assert name in contained, name
         if key not in places:
-            assert contained[name] == value, name
+            assert re.sub(r"\$\{[^}]*\}", "secret", contained[name]) == value, name
 
 
 def test_the_cluster_of_postgresql_is_made_alike(compose: dict[str, Any]) -> None:

@@ -149,7 +149,7 @@ def look(stores: Stores, topic: str = "raw-tweets") -> Health:
     try:
         with psycopg.connect(stores.postgres_reader_dsn, connect_timeout=5, autocommit=True) as connection:
             _ask_postgres(connection, health, extract, landing, transform, warehouse)
-            landing.lag = _or_say(landing, lambda: _unread(stores.kafka_bootstrap, connection, topic))
+            landing.lag = _or_say(landing, lambda: _unread(stores.kafka(), connection, topic))
     except psycopg.OperationalError as error:
         for stage in health.stages:
             stage.answers = False
@@ -214,13 +214,13 @@ def _row(connection: psycopg.Connection, query: str) -> tuple[Any, ...]:
     return tuple(int(v) if isinstance(v, int) or hasattr(v, "as_tuple") else v for v in row)
 
 
-def _unread(bootstrap: str, connection: psycopg.Connection, topic: str) -> int:
+def _unread(kafka: dict[str, Any], connection: psycopg.Connection, topic: str) -> int:
     rows = connection.execute(
         "select distinct on (partition) partition, next_offset from pipeline.cursors"
         " where stage = 'landing' and topic = %s order by partition, updated_at desc",
         (topic,),
     ).fetchall()
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "health", "log_level": 0})
+    consumer = Consumer({**kafka, "group.id": "health", "log_level": 0})
     try:
         ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=3)[1] for p, _ in rows}
     finally:

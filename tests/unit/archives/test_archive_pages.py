@@ -94,7 +94,7 @@ def test_lone_surrogate_survives() -> None:
         (b'{"id":"5","text":"a",}', "not_json"),
         (b'{"id":"5"} {"id":"6"}', "not_json"),
         (b'{"id":"5","text":"\xff"}', "not_utf8"),
-        (b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}", "nesting"),
+        (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nesting"),
         (b'{"id":5,"id_str":"5","text":"a","user":{}}', "version"),
         (b'{"id":5,"full_text":"a"}', "version"),
         (b'{"statuses":[],"search_metadata":{}}', "version"),

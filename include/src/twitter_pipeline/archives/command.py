@@ -60,7 +60,7 @@ def import_(files: tuple[str, ...], observed_at: str | None, rule: str | None, a
         raise click.UsageError(why)
     given = settings.load()
     outcome = _Outcome()
-    kafka = {"bootstrap.servers": given.need("kafka_bootstrap")}
+    kafka = given.kafka()
     try:
         with (
             psycopg.connect(

@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-from twitter_pipeline.stack.servers import LOOPBACK
+from twitter_pipeline.stack.private_files import private_folder
+from twitter_pipeline.stack.servers import ASK_SECONDS, LOOPBACK
 
 PROGRAMS: Mapping[str, Sequence[str]] = {
     "statsd_exporter": ("statsd_exporter", "prometheus-statsd-exporter"),
@@ -70,7 +71,7 @@ class Monitor:
     secret_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def prepare(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self.folder)
         for name in self.files:
             text = localized((self.source / name).read_text("utf-8"), self.ports)
             (self.folder / name).write_text(reachable(text) if name == "prometheus.yml" else text)
@@ -87,7 +88,7 @@ class Monitor:
 
     def ready(self) -> bool:
         try:
-            with urllib.request.urlopen(self.url + self.health, timeout=3) as answer:  # noqa: S310
+            with urllib.request.urlopen(self.url + self.health, timeout=ASK_SECONDS) as answer:  # noqa: S310
                 return bool(answer.status == 200)
         except OSError:
             return False

@@ -15,18 +15,30 @@ from pathlib import Path
 import click
 import psycopg
 
-from twitter_pipeline.settings import Settings
-from twitter_pipeline.stack import airflow, broker_choice, monitoring, moto_sns, postgresql, topics, x_source
+from twitter_pipeline.settings import KafkaOption, Settings
+from twitter_pipeline.stack import (
+    airflow,
+    broker_choice,
+    kafka_access,
+    monitoring,
+    moto_sns,
+    postgresql,
+    topics,
+    x_source,
+)
 from twitter_pipeline.stack.broker_choice import BrokerChoice
+from twitter_pipeline.stack.code_fingerprint import code_fingerprint
 from twitter_pipeline.stack.credentials import Credentials
 from twitter_pipeline.stack.postgresql import PostgreSQL
+from twitter_pipeline.stack.private_files import private_folder
 from twitter_pipeline.stack.secantusdb import SecantusDB
-from twitter_pipeline.stack.servers import LOOPBACK, Server
+from twitter_pipeline.stack.servers import ASK_SECONDS, LOOPBACK, Server
 from twitter_pipeline.stack.x_simulator import XApiSimulator
 from twitter_pipeline.stack.x_source import XSource
 
 METADATA_DATABASE = "airflow"
 TWEETS_DATABASE = "tweets"
+SERVERS_OF_OTHERS = frozenset({"postgres", "broker", "mongo", "sns", *monitoring.PROGRAMS})
 ALERT_TOPIC_ARN = f"arn:aws:sns:{moto_sns.REGION}:123456789012:{topics.ALERT_TOPIC}"
 
 
@@ -40,10 +52,10 @@ class Service:
     url: str | None = None
     login: str | None = None
     log: Path = field(default=Path())
-    stop_seconds: int = 20
+    stop_seconds: int = 60
     stop_signal: str = "TERM"
     stops_alone: bool = False  # the signal goes to the process only, which ends its children in its own order
-    start_seconds: int = 120
+    code: str = ""  # a fingerprint of the code of ours that its process keeps; "" for the servers of others
 
     @property
     def name(self) -> str:
@@ -93,8 +105,8 @@ class Stack:
 def assemble(settings: Settings) -> Stack:
     """Decide what runs here and how; starts nothing. Raises StackError when a decision cannot be made."""
     x = x_source.choose(settings)
-    broker = broker_choice.choose(settings)
     secrets = Credentials(settings.home / "secrets")
+    broker = broker_choice.choose(settings, secrets)
     postgres = PostgreSQL(settings.home / "postgres" / "data", settings.port("postgres"), secrets["postgres"])
     mongo = SecantusDB(settings.home / "mongo", settings.port("mongo"), "pipeline", secrets["mongo"])
     sns = moto_sns.MotoSns(settings.port("sns"))
@@ -116,6 +128,7 @@ def assemble(settings: Settings) -> Stack:
         "PIPELINE_MONGO_URI": mongo.uri,
         "PIPELINE_MONGO_DATABASE": settings.mongo_database,
         "PIPELINE_KAFKA_BOOTSTRAP": broker.server.bootstrap,
+        "PIPELINE_KAFKA_OPTIONS": json.dumps(broker.server.options),
         "PIPELINE_TOPIC_PARTITIONS": str(settings.topic_partitions),
         "PIPELINE_ALERT_TOPIC_ARN": ALERT_TOPIC_ARN,
         "PIPELINE_SNS_URL": sns.url,
@@ -152,7 +165,10 @@ def assemble(settings: Settings) -> Stack:
             }
         ),
         "pipeline_kafka": json.dumps(
-            {"conn_type": "kafka", "extra": {"bootstrap.servers": broker.server.bootstrap}},
+            {
+                "conn_type": "kafka",
+                "extra": {"bootstrap.servers": broker.server.bootstrap} | broker.server.options,
+            },
         ),
         "aws_default": json.dumps(
             {
@@ -168,7 +184,8 @@ def assemble(settings: Settings) -> Stack:
     database = ("airflow database",)
 
     def process(name: str, job: str, words: tuple[str, ...]) -> airflow.AirflowProcess:
-        return airflow.AirflowProcess(name, job, words, metadata_dsn, variables)
+        fresh, starts = settings.process_heartbeat_seconds, starts_file(settings, name)
+        return airflow.AirflowProcess(name, job, words, metadata_dsn, variables, fresh, starts)
 
     logs = settings.logs
     services = [
@@ -180,7 +197,14 @@ def assemble(settings: Settings) -> Stack:
             stop_signal="INT",
             stops_alone=True,
         ),
-        Service(broker.server, f"Kafka protocol: {broker.kind} ({broker.why})", url=broker.server.bootstrap),
+        Service(
+            broker.server,
+            f"Kafka protocol: {broker.kind} ({broker.why})",
+            url=broker.server.bootstrap,
+            login=f"SCRAM user {kafka_access.USER}, password in {secrets.path('kafka')}"
+            if broker.server.options
+            else None,
+        ),
         Service(
             mongo,
             "MongoDB protocol: SecantusDB",
@@ -190,7 +214,11 @@ def assemble(settings: Settings) -> Stack:
         Service(sns, "SNS: moto (in memory)", url=sns.url),
         *([Service(simulator, "X API simulator", url=simulator.url)] if x.is_simulator else []),
         Service(
-            TopicKeeperProcess(settings, environment | {topics.METADATA_DSN: metadata_dsn}),
+            TopicKeeperProcess(
+                settings,
+                environment | {topics.METADATA_DSN: metadata_dsn},
+                {"bootstrap.servers": broker.server.bootstrap} | broker.server.options,
+            ),
             "keeps topics, log sizes and the executor",
             ("broker", "sns"),
         ),
@@ -220,7 +248,15 @@ def assemble(settings: Settings) -> Stack:
         ),
     ]
     services += _monitoring(settings, environment)
-    with_logs = tuple(replace(service, log=logs / f"{service.name}.log") for service in services)
+    code = code_fingerprint(settings.clone)
+    complete = tuple(
+        replace(
+            service,
+            log=logs / f"{service.name}.log",
+            code="" if service.name in SERVERS_OF_OTHERS else code,
+        )
+        for service in services
+    )
     steps = (
         Step("databases", "roles and databases", ("postgres",), lambda: _create_databases(postgres, secrets)),
         Step(
@@ -233,16 +269,16 @@ def assemble(settings: Settings) -> Stack:
             "airflow database",
             "Airflow's own tables",
             ("databases",),
-            lambda: airflow.migrate_database(settings, variables),
+            lambda: airflow.migrate_database(settings, metadata_dsn, variables),
         ),
         Step(
             "airflow admin",
             "the user admin",
             ("airflow database",),
-            lambda: airflow.create_admin(settings, secrets, variables),
+            lambda: airflow.create_admin(settings, secrets, metadata_dsn, variables),
         ),
     )
-    return Stack(settings, with_logs, steps, x, broker, environment, monitoring.missing())
+    return Stack(settings, complete, steps, x, broker, environment, monitoring.missing())
 
 
 def _monitoring(settings: Settings, environment: Mapping[str, str]) -> list[Service]:
@@ -284,6 +320,7 @@ class TopicKeeperProcess:
 
     settings: Settings
     client_environment: Mapping[str, str] = field(repr=False)
+    kafka: Mapping[str, KafkaOption] = field(repr=False)
     name: str = "topics"
     port: int = 0
 
@@ -297,7 +334,7 @@ class TopicKeeperProcess:
         return dict(self.client_environment)
 
     def ready(self) -> bool:
-        return topics.topics_exist(self.client_environment["PIPELINE_KAFKA_BOOTSTRAP"])
+        return topics.topics_exist(self.kafka)
 
 
 @dataclass(frozen=True)
@@ -321,16 +358,21 @@ class MetricsPublisherProcess:
     def ready(self) -> bool:
         url = f"http://{LOOPBACK}:{self.settings.port('statsd_exporter')}/metrics"
         try:
-            with urllib.request.urlopen(url, timeout=3) as answer:
+            with urllib.request.urlopen(url, timeout=ASK_SECONDS) as answer:
                 return b"twitter_pipeline_health_looked_timestamp_seconds" in answer.read()
         except OSError:
             return False
 
 
+def starts_file(settings: Settings, name: str) -> Path:
+    """Where it is written down when a service was started, a line for each start since the launcher's own."""
+    return settings.run / f"{name}.starts"
+
+
 def _epoch(path: Path) -> datetime:
     """When the simulator's world began: an hour before the first launch, the same ever after."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
         path.write_text((datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)).isoformat())
     return datetime.fromisoformat(path.read_text())
 
