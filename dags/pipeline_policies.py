@@ -34,7 +34,7 @@ HOUSE_DEFAULTS: dict[str, Any] = {
 
 def woken_by(asset: Asset) -> Any:
     """A schedule by an asset's doorbell, with a slow sweep behind it (PIPELINE_SWEEP_CRON; empty: no sweep)."""
-    sweep = os.environ.get("PIPELINE_SWEEP_CRON", "*/5 * * * *")
+    sweep = os.environ.get("PIPELINE_SWEEP_CRON", "*/20 * * * *")
     if not sweep:
         return [asset]
     return AssetOrTimeSchedule(timetable=CronTriggerTimetable(sweep, timezone="UTC"), assets=[asset])

@@ -25,6 +25,18 @@ from twitter_pipeline.stack.credentials import Credentials
 from twitter_pipeline.stack.servers import LOOPBACK, StackError, tail
 
 ADMIN = "admin"
+# what each of them says of every run, task and request would be hundreds of lines a minute; warnings are still told
+QUIET_LOGGERS = (
+    "airflow.api_fastapi.execution_api",
+    "airflow.dag_processing",
+    "airflow.jobs.scheduler_job_runner",
+    "airflow.jobs.triggerer_job_runner",
+    "airflow.models.dag",
+    "airflow.serialization.definitions",
+    "http.access",
+    "supervisor",
+    "task",
+)
 HEARTBEAT_FRESH_SECONDS = 15
 
 
@@ -95,7 +107,11 @@ def environment(
             "triggerer_health_check_threshold": 5,  # the doorbells of a killed triggerer move within seconds
         },
         "dag_processor": {"refresh_interval": 30, "min_file_process_interval": 30},  # revives a watcher's Dag
-        "logging": {"base_log_folder": settings.logs / "airflow"},
+        "logging": {
+            "base_log_folder": settings.logs / "airflow",
+            # below task is what tasks print
+            "namespace_levels": " ".join(f"{name}=WARNING" for name in QUIET_LOGGERS) + " task.stdout=INFO",
+        },
         "usage_data_collection": {"enabled": False},
         "metrics": {
             "statsd_on": statsd_port is not None,

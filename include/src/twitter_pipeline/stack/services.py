@@ -138,7 +138,12 @@ def assemble(settings: Settings) -> Stack:
         environment["X_BUDGET_USD"] = str(settings.x_budget_usd)
     connections = {
         "twitter_default": x.connection(),
-        "pipeline_postgres": _postgres_connection(settings, "pipeline_loader", secrets),
+        "pipeline_postgres": _postgres_connection(
+            settings, TWEETS_DATABASE, "pipeline_loader", secrets["pipeline_loader"]
+        ),
+        "airflow_metadata": _postgres_connection(
+            settings, METADATA_DATABASE, "airflow", secrets["airflow_database"]
+        ),
         "pipeline_mongo": json.dumps(
             {
                 "conn_type": "mongo",
@@ -264,15 +269,15 @@ def _monitoring(settings: Settings, environment: Mapping[str, str]) -> list[Serv
     return services
 
 
-def _postgres_connection(settings: Settings, role: str, secrets: Credentials) -> str:
+def _postgres_connection(settings: Settings, database: str, role: str, password: str) -> str:
     return json.dumps(
         {
             "conn_type": "postgres",
             "host": LOOPBACK,
             "port": settings.port("postgres"),
-            "schema": TWEETS_DATABASE,
+            "schema": database,
             "login": role,
-            "password": secrets[role],
+            "password": password,
         }
     )
 
