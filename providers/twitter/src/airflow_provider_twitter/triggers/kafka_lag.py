@@ -1,8 +1,8 @@
 """The doorbell: rings when somebody has messages to read and nobody reads them, and reads none itself.
 
 Each ring becomes a run of Airflow, and a ring while a run is under way becomes one more run that finds nothing. So
-the bell rings once and waits for the position to move, is silent while a reader keeps moving it, and rings again when
-that reader has stopped with messages left. It never waits longer than ten seconds while messages wait.
+the bell rings once and waits for somebody to answer by moving the position. It is held back while the position moves,
+for ten seconds at most, and rings again when the reader has stopped with messages left.
 
 Two positions are compared without consuming or committing anything:
 
@@ -35,7 +35,8 @@ LOOK_SECONDS = 1.0
 HELD_LOOK_SECONDS = 0.25
 QUIET_PROBE_SECONDS = 0.25
 LIVE_SECONDS = 7.0  # a drain of ours stays for five quiet seconds, and its run takes a moment to end
-STALLED_SECONDS = 2.0
+STALLED_SECONDS = 4.0
+LONGEST_HOLD_SECONDS = 10.0
 REDISCOVER_SECONDS = 30.0
 LONGEST_OUTAGE_WAIT_SECONDS = 30.0
 
@@ -77,9 +78,9 @@ class Probe(Protocol):
 class KafkaLagTrigger(BaseEventTrigger):
     """Fires when a consumer group lags behind its topic, or one group behind another, and nobody catches up.
 
-    Never ends, never raises. Once it has fired it waits until the group's position moves. While that moves it is
-    silent, since somebody reads; it fires again two seconds after the last move if messages are left. With messages
-    waiting it is never silent for longer than `interval_seconds`.
+    Never ends, never raises. Once it has fired it waits until the group's position moves, or `interval_seconds` have
+    passed. While the position moves somebody reads, and it is held back, for ten seconds at most; it fires as soon as
+    that reader has stopped for four seconds with messages left.
 
     An event's payload is {"topic", "group_id", "partitions": {partition: first unread offset}}: a reference, no
     message. During outages of Kafka or of Airflow's API the trigger backs off inside, up to 30 seconds.
@@ -89,7 +90,7 @@ class KafkaLagTrigger(BaseEventTrigger):
     :param group_id: the group whose committed offsets are its position; without `behind_group_id` it is the one
         that lags, with it the one in front
     :param behind_group_id: the group that lags behind `group_id`
-    :param interval_seconds: longest silence while a lag lasts, whoever reads
+    :param interval_seconds: pause before firing again when nobody answers
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class KafkaLagTrigger(BaseEventTrigger):
         topic: str,
         group_id: str,
         behind_group_id: str | None = None,
-        interval_seconds: float = 10.0,
+        interval_seconds: float = 30.0,
     ) -> None:
         super().__init__()
         if interval_seconds <= 0:
@@ -170,38 +171,44 @@ class KafkaLagTrigger(BaseEventTrigger):
 
 
 class Patience:
-    """Decides when to ring: not while a reader that was rung for is on its way or at work, unless that takes too long.
+    """Decides when to ring: not while a reader that was rung for is on its way or at work.
 
-    A reader counts as at work for seven seconds after the position last moved; messages that it leaves for two
-    seconds without a move have no reader.
+    A reader counts as at work for seven seconds after the position last moved; one that leaves messages for four
+    seconds without a move has stopped, and after ten seconds of moves without an end another ring does no harm.
     """
 
     def __init__(self, interval_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval, self._clock = interval_seconds, clock
         self._positions: dict[int, int] = {}
-        self._moved_at = self._rung_at = -float("inf")
+        self._moved_at = self._rung_at = self._answered_at = -float("inf")
         self._waiting_since: float | None = None
 
     def is_over(self, seen: Look) -> bool:
         """Whether to ring now; counts as rung."""
         now = self._clock()
-        known = {p: offset for p, offset in seen.positions.items() if p in self._positions}
-        if any(offset != self._positions[partition] for partition, offset in known.items()):
-            self._moved_at = now
-        self._positions.update(seen.positions)
+        self._note_moves(seen.positions, now)
         if not seen.unread:
             self._waiting_since = None
             return False
         if self._waiting_since is None:
             self._waiting_since = now
-        is_answered = self._rung_at <= self._moved_at
-        is_live = now - self._moved_at < LIVE_SECONDS
-        is_stalled = now - max(self._waiting_since, self._moved_at) >= STALLED_SECONDS
-        has_waited_long = now - max(self._waiting_since, self._rung_at) >= self._interval
-        if has_waited_long or (is_answered and (is_stalled or not is_live)):
+        if self._moved_at <= self._rung_at:
+            is_over = now - self._rung_at >= self._interval
+        else:
+            is_live = now - self._moved_at < LIVE_SECONDS
+            is_stalled = now - max(self._waiting_since, self._moved_at) >= STALLED_SECONDS
+            held_seconds = now - max(self._waiting_since, self._answered_at)
+            is_over = not is_live or is_stalled or held_seconds >= LONGEST_HOLD_SECONDS
+        if is_over:
             self._rung_at = now
-            return True
-        return False
+        return is_over
+
+    def _note_moves(self, positions: Mapping[int, int], now: float) -> None:
+        if any(self._positions.get(partition, offset) != offset for partition, offset in positions.items()):
+            if self._moved_at <= self._rung_at:
+                self._answered_at = now
+            self._moved_at = now
+        self._positions.update(positions)
 
 
 class UnreadProbe:

@@ -7,7 +7,7 @@ is something to do, instead of a run every few seconds that finds out that there
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -120,7 +120,7 @@ class News:
 
     def __init__(self, interval_seconds: float, clock: Clock) -> None:
         self._interval, self._clock = interval_seconds, clock
-        self._fired_at: dict[Hashable, float] = {}
+        self._fired_at: dict[str, float] = {}
 
     def are_in(self, rows: Sequence[Sequence[Any]]) -> bool:
         """Whether a row is new, or was fired for an interval ago; then all of them count as fired for."""
