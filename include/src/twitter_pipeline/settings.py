@@ -212,6 +212,8 @@ class Settings:
     mongo_database: str = _setting("PIPELINE_MONGO_DATABASE", _text, "tweets")
     kafka_bootstrap: str | None = _setting("PIPELINE_KAFKA_BOOTSTRAP", _text)
     alert_topic_arn: str | None = _setting("PIPELINE_ALERT_TOPIC_ARN", _text)
+    heartbeat_topic_arn: str | None = _setting("PIPELINE_HEARTBEAT_TOPIC_ARN", _text)
+    alertmanager_url: str | None = _setting("PIPELINE_ALERTMANAGER_URL", _url)
     sns_url: str | None = _setting("PIPELINE_SNS_URL", _url)
     airflow_url: str | None = _setting("PIPELINE_AIRFLOW_URL", _url)
     statsd: str | None = _setting("PIPELINE_STATSD", _host_and_port)

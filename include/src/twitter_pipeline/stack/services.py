@@ -27,6 +27,7 @@ from twitter_pipeline.stack.x_source import XSource
 METADATA_DATABASE = "airflow"
 TWEETS_DATABASE = "tweets"
 ALERT_TOPIC_ARN = f"arn:aws:sns:{moto_sns.REGION}:123456789012:{topics.ALERT_TOPIC}"
+HEARTBEAT_TOPIC_ARN = f"arn:aws:sns:{moto_sns.REGION}:123456789012:{topics.HEARTBEAT_TOPIC}"
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ def assemble(settings: Settings) -> Stack:
         "PIPELINE_KAFKA_BOOTSTRAP": broker.server.bootstrap,
         "PIPELINE_TOPIC_PARTITIONS": str(settings.topic_partitions),
         "PIPELINE_ALERT_TOPIC_ARN": ALERT_TOPIC_ARN,
+        "PIPELINE_HEARTBEAT_TOPIC_ARN": HEARTBEAT_TOPIC_ARN,
         "PIPELINE_SNS_URL": sns.url,
         "PIPELINE_AIRFLOW_URL": airflow_url,
         "PIPELINE_API_TOKEN": settings.api_token or secrets["api_token"],
@@ -134,6 +136,8 @@ def assemble(settings: Settings) -> Stack:
     has_statsd = monitoring.program("statsd_exporter") is not None
     if has_statsd:
         environment["PIPELINE_STATSD"] = f"{LOOPBACK}:{settings.port('statsd')}"
+        if monitoring.program("alertmanager") is not None:
+            environment["PIPELINE_ALERTMANAGER_URL"] = f"http://{LOOPBACK}:{settings.port('alertmanager')}"
     if settings.x_budget_usd is not None:
         environment["X_BUDGET_USD"] = str(settings.x_budget_usd)
     connections = {
