@@ -4,14 +4,15 @@ The ages are settings: PIPELINE_KEEP_EVENTS_DAYS, PIPELINE_KEEP_RUNS_DAYS, PIPEL
 PIPELINE_KEEP_RECORDS_DAYS. Tweets, gaps, dead letters and what is not settled yet are never touched.
 
 Red? `PruneFailed`: the log has the end of what `airflow db clean` said. No connection `airflow_metadata`: `make up` and
-compose make it of their own database; elsewhere declare it. Nothing is lost while this is red, histories only grow.
+compose make it of their own database; elsewhere declare it. `alert_path`: SNS does not take messages from Airflow, so
+failed tasks tell nobody; look at connection `aws_default`. Nothing is lost while this is red, histories only grow.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import CronTriggerTimetable, dag, task
 
-from pipeline_policies import HOUSE_DEFAULTS
+from pipeline_policies import HOUSE_DEFAULTS, send_heartbeat
 from pipeline_stores import SETTINGS, airflow_database, raw_store, warehouse
 
 
@@ -27,28 +28,17 @@ from pipeline_stores import SETTINGS, airflow_database, raw_store, warehouse
 def housekeeping():
     @task(multiple_outputs=False)
     def airflow_history() -> dict[str, int]:
-        """Remove old asset events, and old runs with all that belongs to them, from Airflow's database."""
-        from twitter_pipeline.housekeeping.airflow_history import EVENTS, RECORDS
-
-        database, now = airflow_database(), datetime.now(UTC)
-        return {
-            "events": database.prune(EVENTS, now - timedelta(days=SETTINGS.keep_events_days)),
-            "records": database.prune(RECORDS, now - timedelta(days=SETTINGS.keep_runs_days)),
-        }
+        """Remove old asset events, and old runs with what belongs to them, from Airflow's database."""
+        return airflow_database().prune_by_age(SETTINGS.keep_events_days, SETTINGS.keep_runs_days)
 
     @task(multiple_outputs=False)
     def log_files() -> dict[str, int]:
         """Remove old logs of tasks, and what was cut off the services' own."""
-        from pathlib import Path
-
         from airflow.configuration import conf
 
-        from twitter_pipeline.housekeeping.log_files import prune
+        from twitter_pipeline.housekeeping.log_files import prune_both
 
-        days = SETTINGS.keep_logs_days
-        tasks = prune(Path(conf.get("logging", "base_log_folder")), days)
-        services = prune(SETTINGS.logs, days, "*.log.1")
-        return {"files": tasks[0] + services[0], "bytes": tasks[1] + services[1]}
+        return prune_both(conf.get("logging", "base_log_folder"), SETTINGS.logs, SETTINGS.keep_logs_days)
 
     @task(multiple_outputs=False)
     def own_records() -> dict[str, int]:
@@ -58,9 +48,15 @@ def housekeeping():
         with warehouse() as records, raw_store() as raw:
             return prune(records, raw, SETTINGS.keep_records_days)
 
+    @task
+    def alert_path() -> None:
+        """Tell the heartbeat topic that all is well, in the way in which failed tasks are told."""
+        send_heartbeat(SETTINGS.heartbeat_topic_arn)
+
     airflow_history()
     log_files()
     own_records()
+    alert_path()
 
 
 housekeeping()

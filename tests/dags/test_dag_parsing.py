@@ -221,7 +221,12 @@ def test_quality_is_looked_at_after_new_tweets_and_each_night(dags: dict[str, An
 def test_housekeeping_runs_once_a_night(dags: dict[str, Any]) -> None:
     """Each history has a task of its own, so that one that fails does not keep the others."""
     assert dags["housekeeping"]["sweep"] is None
-    assert list(dags["housekeeping"]["tasks"]) == ["airflow_history", "log_files", "own_records"]
+    assert list(dags["housekeeping"]["tasks"]) == [
+        "airflow_history",
+        "log_files",
+        "own_records",
+        "alert_path",
+    ]
 
 
 def test_dag_file_fits_on_a_screen() -> None:

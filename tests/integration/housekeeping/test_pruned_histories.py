@@ -134,6 +134,16 @@ def test_log_files_go_by_their_age_with_the_folders_they_leave_empty(tmp_path: P
     assert just_made.exists(), "somebody is about to write there"
 
 
+def test_the_log_of_a_service_stays_whatever_its_age(tmp_path: Path) -> None:
+    """It may be quiet for weeks and is still written to; what was cut off it goes."""
+    old = time.time() - 15 * log_files.DAY_SECONDS
+    for name in ("metrics.log", "metrics.log.1"):
+        (tmp_path / name).write_text("four")
+        os.utime(tmp_path / name, (old, old))
+    assert log_files.prune_both(str(tmp_path / "airflow"), tmp_path, 14) == {"files": 1, "bytes": 4}
+    assert (tmp_path / "metrics.log").exists()
+
+
 def test_a_folder_that_is_not_there_is_no_fault(tmp_path: Path) -> None:
     """Logs may be kept elsewhere."""
     assert log_files.prune(tmp_path / "nowhere", 14) == (0, 0)

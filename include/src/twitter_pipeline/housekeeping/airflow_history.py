@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 DSN = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 EVENTS = ("asset_event",)
@@ -42,6 +42,14 @@ class AirflowDatabase:
 
     address: str = field(repr=False)
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+
+    def prune_by_age(self, events_days: int, runs_days: int) -> dict[str, int]:
+        """Remove events and everything else by their ages; returns how many rows of both. Raises PruneFailed."""
+        now = datetime.now(UTC)
+        return {
+            "events": self.prune(EVENTS, now - timedelta(days=events_days)),
+            "records": self.prune(RECORDS, now - timedelta(days=runs_days)),
+        }
 
     def prune(self, tables: tuple[str, ...], before: datetime) -> int:
         """Remove what is older than `before` (aware) from these tables; returns how many rows. Raises PruneFailed.

@@ -32,3 +32,12 @@ def prune(
         with contextlib.suppress(OSError):
             path.rmdir()
     return files, size
+
+
+def prune_both(tasks: str, services: Path, days: int) -> dict[str, int]:
+    """Prune the folder of Airflow's task logs, and of the services' logs what was cut off; returns files and bytes.
+
+    A service's own log stays whatever its age: it is still written to.
+    """
+    counts = (prune(Path(tasks), days), prune(services, days, "*.log.1"))
+    return {"files": sum(files for files, _ in counts), "bytes": sum(size for _, size in counts)}

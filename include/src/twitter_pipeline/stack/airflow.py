@@ -29,9 +29,11 @@ ADMIN = "admin"
 QUIET_LOGGERS = (
     "airflow.api_fastapi.execution_api",
     "airflow.dag_processing",
+    "airflow.executors.local_executor",
     "airflow.jobs.scheduler_job_runner",
     "airflow.jobs.triggerer_job_runner",
     "airflow.models.dag",
+    "airflow.sdk.api.client",
     "airflow.serialization.definitions",
     "http.access",
     "supervisor",
