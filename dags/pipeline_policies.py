@@ -33,9 +33,18 @@ HOUSE_DEFAULTS: dict[str, Any] = {
 }
 
 
+def send_heartbeat(topic_arn: str | None) -> None:
+    """Send a message over the connection that failed tasks are told by; skipped without a topic for it."""
+    from airflow.providers.amazon.aws.hooks.sns import SnsHook
+
+    if topic_arn is None:
+        raise AirflowSkipException("PIPELINE_HEARTBEAT_TOPIC_ARN is not set")
+    SnsHook().publish_to_target(topic_arn, "Failed tasks can be told.", "Airflow's alerts are delivered")
+
+
 def woken_by(asset: Asset) -> Any:
     """A schedule by an asset's doorbell, with a slow sweep behind it (PIPELINE_SWEEP_CRON; empty: no sweep)."""
-    sweep = os.environ.get("PIPELINE_SWEEP_CRON", "*/5 * * * *")
+    sweep = os.environ.get("PIPELINE_SWEEP_CRON", "*/20 * * * *")
     if not sweep:
         return [asset]
     return AssetOrTimeSchedule(timetable=CronTriggerTimetable(sweep, timezone="UTC"), assets=[asset])

@@ -14,7 +14,7 @@ import yaml
 
 from twitter_pipeline import settings
 from twitter_pipeline.settings import PORTED
-from twitter_pipeline.stack import apache_kafka, monitoring, postgresql
+from twitter_pipeline.stack import apache_kafka, monitoring, postgresql, services
 from twitter_pipeline.stack.apache_kafka import ApacheKafka
 from twitter_pipeline.stack.services import Stack, assemble
 
@@ -300,9 +300,33 @@ def test_every_alert_has_its_page_and_its_test() -> None:
     tested = (CLONE / "deploy" / "monitoring" / "alerts_test.yml").read_text()
     for name, rule in alerts.items():
         assert f"\n### {name}\n" in page, f"docs/operations.md has no section {name}"
-        assert rule["annotations"]["runbook_url"] == f"docs/operations.md#{name.lower()}"
+        assert rule["annotations"]["runbook_url"] == f"{{{{ $externalLabels.runbooks }}}}#{name.lower()}"
+        assert rule["labels"]["severity"] in {"critical", "warning", "none"}
+        assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
         assert name in tested
     assert set(re.findall(r"^### ([A-Z][A-Za-z]+)$", page, re.MULTILINE)) >= alerts.keys()
+
+
+def test_links_in_alerts_are_absolute_and_lead_to_the_plugin() -> None:
+    """One label has their beginning: the address that compose publishes, or that of this stack."""
+    text = (CLONE / "deploy/monitoring/prometheus.yml").read_text()
+    published = yaml.safe_load(text)["global"]["external_labels"]["runbooks"]
+    assert published == "http://127.0.0.1:18080/tweet-pipeline/operations"
+    ours = yaml.safe_load(monitoring.localized(text, {"airflow": 38080}))
+    assert ours["global"]["external_labels"]["runbooks"] == "http://127.0.0.1:38080/tweet-pipeline/operations"
+    assert 'PREFIX = "/tweet-pipeline"' in (CLONE / "plugins/tweet_pipeline_plugin.py").read_text()
+
+
+def test_the_watchdog_goes_to_a_topic_of_its_own_and_a_parked_rule_is_told_once() -> None:
+    """Each five minutes, and never to the people; a parked rule is not repeated every four hours."""
+    text = (CLONE / "deploy/monitoring/alertmanager.yml").read_text()
+    configuration = yaml.safe_load(text)
+    routes = {tuple(route["matchers"]): route for route in configuration["route"]["routes"]}
+    heartbeat = routes[('alertname="Watchdog"',)]
+    assert (heartbeat["receiver"], heartbeat["repeat_interval"]) == ("heartbeat", "5m")
+    assert routes[('alertname="RuleParked"',)]["group_by"] == ["alertname", "rule"]
+    topics = {r["name"]: r["sns_configs"][0]["topic_arn"] for r in configuration["receivers"]}
+    assert topics == {"sns": services.ALERT_TOPIC_ARN, "heartbeat": services.HEARTBEAT_TOPIC_ARN}
 
 
 def test_secrets_are_written_once_and_for_the_owner_alone(tmp_path: Path) -> None:

@@ -224,6 +224,11 @@ class Settings:
     rules: Path | None = _setting("PIPELINE_RULES", _path)  # noqa: RUF009 - is a field
     contracts: Path | None = _setting("PIPELINE_CONTRACTS", _path)  # noqa: RUF009 - is a field
     quality_minutes: int = _setting("PIPELINE_QUALITY_MINUTES", _whole(1, 10_080), 30)
+    keep_events_days: int = _setting("PIPELINE_KEEP_EVENTS_DAYS", _whole(1, 3650), 3)
+    keep_runs_days: int = _setting("PIPELINE_KEEP_RUNS_DAYS", _whole(1, 3650), 14)
+    keep_logs_days: int = _setting("PIPELINE_KEEP_LOGS_DAYS", _whole(1, 3650), 14)
+    # two months and more: the month's budget, and settling by X's figures, look back that far
+    keep_records_days: int = _setting("PIPELINE_KEEP_RECORDS_DAYS", _whole(62, 3650), 90)
     simulator_seed: int = _setting("PIPELINE_SIMULATOR_SEED", _whole(0, 2**31), 7)
     simulator_rate: str = _setting("PIPELINE_SIMULATOR_RATE", _text, "2.0")
     stalled_seconds: int = _setting("PIPELINE_STALLED_SECONDS", _whole(10, 86400), 600)
@@ -240,6 +245,8 @@ class Settings:
         "PIPELINE_KAFKA_OPTIONS", _options, secret=True
     )
     alert_topic_arn: str | None = _setting("PIPELINE_ALERT_TOPIC_ARN", _text)
+    heartbeat_topic_arn: str | None = _setting("PIPELINE_HEARTBEAT_TOPIC_ARN", _text)
+    alertmanager_url: str | None = _setting("PIPELINE_ALERTMANAGER_URL", _url)
     sns_url: str | None = _setting("PIPELINE_SNS_URL", _url)
     airflow_url: str | None = _setting("PIPELINE_AIRFLOW_URL", _url)
     statsd: str | None = _setting("PIPELINE_STATSD", _host_and_port)

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from twitter_pipeline.api import problems, queries
+from twitter_pipeline.api import problems, queries, runbook
 from twitter_pipeline.api.answers import EXAMPLES, PROBLEM_RESPONSES
 from twitter_pipeline.api.bounded import Bounded
 from twitter_pipeline.api.database import Database
@@ -77,6 +77,7 @@ def create_app(
     app.add_middleware(Measured, metrics=metrics or Metrics(settings.statsd))
     app.include_router(_reading(database), prefix=PREFIX, responses=PROBLEM_RESPONSES)
     app.include_router(_about(app, state, airflow_url))
+    app.include_router(runbook.router(settings.clone))
     app.state.database = database
     return app
 

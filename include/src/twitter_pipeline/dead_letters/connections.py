@@ -41,8 +41,7 @@ def opened() -> Iterator[Opened]:
             ) as warehouse,
             MongoClient[dict[str, Any]](given.need("mongo_uri"), serverSelectionTimeoutMS=10_000) as mongo,
         ):
-            kafka = {"bootstrap.servers": given.need("kafka_bootstrap")}
-            yield Opened(mongo[given.mongo_database], warehouse, kafka, _user())
+            yield Opened(mongo[given.mongo_database], warehouse, given.kafka(), _user())
     except psycopg.Error as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise click.ClickException(f"PostgreSQL: {first}. Is the stack up (`make up`)?") from error

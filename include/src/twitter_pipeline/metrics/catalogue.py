@@ -205,6 +205,41 @@ CATALOGUE = (
     Metric(
         "export_tweets_total", "counter", "tweets", ("format",), "Tweets written by the Dag tweet_export."
     ),
+    Metric(
+        "rules_parked",
+        "gauge",
+        "0 or 1",
+        ("rule",),
+        "1 for each enabled rule that X refused and that is not asked again; goes a minute after it is unparked.",
+    ),
+    Metric(
+        "budget_used_ratio",
+        "gauge",
+        "ratio",
+        ("rule",),
+        "Share of a rule's own budget that is spent or reserved this month (UTC), for rules that have one.",
+    ),
+    Metric(
+        "extract_failing_rules",
+        "gauge",
+        "rules",
+        ("error",),
+        "Enabled rules whose newest poll ended with this error, for errors that a person must act on.",
+    ),
+    Metric(
+        "stack_service_starts",
+        "gauge",
+        "starts",
+        ("service",),
+        "Starts of a service since the stack was started; only where `make up` runs it.",
+    ),
+    Metric(
+        "alerts_delivery_age_seconds",
+        "gauge",
+        "seconds",
+        (),
+        "Seconds since Alertmanager last got a message through to SNS; the heartbeat is sent every five minutes.",
+    ),
 )
 
 BY_NAME = {metric.name: metric for metric in CATALOGUE}

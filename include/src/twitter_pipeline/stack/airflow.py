@@ -27,6 +27,20 @@ from twitter_pipeline.stack.private_files import private_folder
 from twitter_pipeline.stack.servers import ASK_SECONDS, LOOPBACK, StackError, tail
 
 ADMIN = "admin"
+# what each of them says of every run, task and request would be hundreds of lines a minute; warnings are still told
+QUIET_LOGGERS = (
+    "airflow.api_fastapi.execution_api",
+    "airflow.dag_processing",
+    "airflow.executors.local_executor",
+    "airflow.jobs.scheduler_job_runner",
+    "airflow.jobs.triggerer_job_runner",
+    "airflow.models.dag",
+    "airflow.sdk.api.client",
+    "airflow.serialization.definitions",
+    "http.access",
+    "supervisor",
+    "task",
+)
 
 
 def command(*words: str) -> list[str]:
@@ -103,7 +117,11 @@ def environment(
             "min_file_process_interval": 30,
             "dag_file_processor_timeout": 180,  # above dagbag_import_timeout
         },
-        "logging": {"base_log_folder": settings.logs / "airflow"},
+        "logging": {
+            "base_log_folder": settings.logs / "airflow",
+            # below task is what tasks print
+            "namespace_levels": " ".join(f"{name}=WARNING" for name in QUIET_LOGGERS) + " task.stdout=INFO",
+        },
         "usage_data_collection": {"enabled": False},
         "metrics": {
             "statsd_on": statsd_port is not None,

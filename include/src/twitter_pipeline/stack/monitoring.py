@@ -38,6 +38,7 @@ CONTAINER_ADDRESSES = {
     "airflow": "airflow:8080",
     "sns": "sns:5000",
 }
+PUBLISHED_AIRFLOW = "127.0.0.1:18080"  # where compose publishes it: the links in alerts lead there
 
 
 def program(name: str) -> str | None:
@@ -99,6 +100,8 @@ def localized(text: str, ports: Mapping[str, int]) -> str:
     for name, address in CONTAINER_ADDRESSES.items():
         if name in ports:
             text = text.replace(address, f"{LOOPBACK}:{ports[name]}")
+    if "airflow" in ports:
+        text = text.replace(PUBLISHED_AIRFLOW, f"{LOOPBACK}:{ports['airflow']}")
     return text
 
 

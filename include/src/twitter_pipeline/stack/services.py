@@ -40,6 +40,7 @@ METADATA_DATABASE = "airflow"
 TWEETS_DATABASE = "tweets"
 SERVERS_OF_OTHERS = frozenset({"postgres", "broker", "mongo", "sns", *monitoring.PROGRAMS})
 ALERT_TOPIC_ARN = f"arn:aws:sns:{moto_sns.REGION}:123456789012:{topics.ALERT_TOPIC}"
+HEARTBEAT_TOPIC_ARN = f"arn:aws:sns:{moto_sns.REGION}:123456789012:{topics.HEARTBEAT_TOPIC}"
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ def assemble(settings: Settings) -> Stack:
         "PIPELINE_KAFKA_OPTIONS": json.dumps(broker.server.options),
         "PIPELINE_TOPIC_PARTITIONS": str(settings.topic_partitions),
         "PIPELINE_ALERT_TOPIC_ARN": ALERT_TOPIC_ARN,
+        "PIPELINE_HEARTBEAT_TOPIC_ARN": HEARTBEAT_TOPIC_ARN,
         "PIPELINE_SNS_URL": sns.url,
         "PIPELINE_AIRFLOW_URL": airflow_url,
         "PIPELINE_API_TOKEN": settings.api_token or secrets["api_token"],
@@ -148,11 +150,18 @@ def assemble(settings: Settings) -> Stack:
     has_statsd = monitoring.program("statsd_exporter") is not None
     if has_statsd:
         environment["PIPELINE_STATSD"] = f"{LOOPBACK}:{settings.port('statsd')}"
+        if monitoring.program("alertmanager") is not None:
+            environment["PIPELINE_ALERTMANAGER_URL"] = f"http://{LOOPBACK}:{settings.port('alertmanager')}"
     if settings.x_budget_usd is not None:
         environment["X_BUDGET_USD"] = str(settings.x_budget_usd)
     connections = {
         "twitter_default": x.connection(),
-        "pipeline_postgres": _postgres_connection(settings, "pipeline_loader", secrets),
+        "pipeline_postgres": _postgres_connection(
+            settings, TWEETS_DATABASE, "pipeline_loader", secrets["pipeline_loader"]
+        ),
+        "airflow_metadata": _postgres_connection(
+            settings, METADATA_DATABASE, "airflow", secrets["airflow_database"]
+        ),
         "pipeline_mongo": json.dumps(
             {
                 "conn_type": "mongo",
@@ -301,15 +310,15 @@ def _monitoring(settings: Settings, environment: Mapping[str, str]) -> list[Serv
     return services
 
 
-def _postgres_connection(settings: Settings, role: str, secrets: Credentials) -> str:
+def _postgres_connection(settings: Settings, database: str, role: str, password: str) -> str:
     return json.dumps(
         {
             "conn_type": "postgres",
             "host": LOOPBACK,
             "port": settings.port("postgres"),
-            "schema": TWEETS_DATABASE,
+            "schema": database,
             "login": role,
-            "password": secrets[role],
+            "password": password,
         }
     )
 

@@ -29,6 +29,7 @@ from twitter_pipeline.stack.servers import ASK_SECONDS
 log = logging.getLogger(__name__)
 
 ALERT_TOPIC = "pipeline-alerts"
+HEARTBEAT_TOPIC = "pipeline-heartbeat"
 METADATA_DSN = "PIPELINE_METADATA_DSN"  # of Airflow's database; only this process of ours gets it
 LOOK_SECONDS = 2.0
 TRIM_SECONDS = 60.0
@@ -132,7 +133,7 @@ def keep(settings: Settings, stopping: Callable[[], bool] = lambda: False) -> No
     looks: dict[str, Callable[[], object]] = {"broker": keeper.look}
     if settings.sns_url:
         url = settings.sns_url
-        looks["sns"] = lambda: create_topic(url, ALERT_TOPIC)
+        looks["sns"] = lambda: [create_topic(url, name) for name in (ALERT_TOPIC, HEARTBEAT_TOPIC)]
     if metadata_dsn := os.environ.get(METADATA_DSN):
         scheduler = functools.partial(marked_processes, str(settings.home), "scheduler")
         watch = ExecutorWatch(
