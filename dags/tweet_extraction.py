@@ -7,7 +7,7 @@ for X's rate limit is given back with the time it is due at, and its run ends.
 
 Red? `CredentialsRefused`: put a new X_BEARER_TOKEN into `.env` and run `make up`: connection `twitter_default` is made
 of it, so Airflow's pages do not show it. `BudgetExceeded`: raise X_BUDGET_USD there, or wait for the next month.
-`InvalidRequest`: the rule's query is wrong: `last_error` in pipeline.rules has X's reason, docs/operations.md the rest.
+`RuleParked`: X refuses the rule's query: `twitter-pipeline rules show NAME` has X's reason, docs/operations.md the rest.
 Anything else is retried by itself.
 """
 

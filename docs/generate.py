@@ -129,12 +129,15 @@ def _schedule(dag: Any) -> str:
         return "hand, or another Dag"
     if isinstance(dag.schedule, timedelta):
         return f"the clock, every {_span(dag.schedule)}"
+    condition = getattr(dag.timetable, "asset_condition", None)
+    if condition is None:
+        return f"the clock, `{dag.timetable.expression}` ({dag.timetable.timezone})"
     ways = [
         f"doorbell `{watcher.name}` ({type(watcher.trigger).__name__}) on asset `{asset.name}`"
-        for asset in dag.timetable.asset_condition.objects
+        for asset in condition.objects
         for watcher in asset.watchers
     ]
-    ways += [f"asset `{asset.name}`" for asset in dag.timetable.asset_condition.objects if not asset.watchers]
+    ways += [f"asset `{asset.name}`" for asset in condition.objects if not asset.watchers]
     if (sweep := getattr(dag.timetable, "timetable", None)) is not None:
         ways.append(f"the clock, `{sweep.expression}` ({sweep.timezone})")
     return "; ".join(ways)

@@ -38,6 +38,12 @@ select string_agg(told, '; ' order by rank, at desc) from (
         where last_error is not null and is_enabled and parked_at is null order by last_error_at desc limit 1)
 ) trouble
 """
+ACCOUNTS = """
+select username, user_id, state, state_since, coalesce(state_reason, last_failure), array_agg(rules.name order by rules.name)
+from pipeline.accounts join pipeline.rules on username = any(rules.accounts) and is_enabled
+where state is not null or last_failure is not null
+group by username order by state_since desc nulls last, username limit 100
+"""
 LANDING = """
 select coalesce(sum(next_offset - start_offset), 0), max(updated_at) from pipeline.cursors where stage = 'landing'
 """
@@ -119,6 +125,26 @@ class FailingPartition:
     error: str
 
 
+@dataclass(frozen=True)
+class AccountState:
+    """An account of a rule with which something is the matter.
+
+    `state`: renamed, taken over, protected, suspended, gone or disallowed, as X says, `since` when we know it (UTC);
+    None for one that could not be read for a reason that says nothing about it. `reason` is X's own words.
+    """
+
+    username: str
+    user_id: int | None
+    state: str | None
+    since: datetime | None
+    reason: str | None
+    rules: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """The same with the id as text."""
+        return asdict(self) | {"user_id": None if self.user_id is None else str(self.user_id)}
+
+
 @dataclass
 class Health:
     """The stages in the order of a tweet's way, and what stands beside them; None means unknown."""
@@ -131,6 +157,7 @@ class Health:
     spent_usd: Decimal | None = None
     open_circuits: int | None = None
     contracts: list[Contract] = field(default_factory=list)
+    accounts: list[AccountState] = field(default_factory=list)
     failing: list[FailingPartition] | None = None
     unaccounted: int | None = None
     missing_in_raw: int | None = None
@@ -186,6 +213,7 @@ def _ask_postgres(
     health.open_circuits = len(stopped)
     if stopped:
         extract.last_error = str(stopped[0])
+    health.accounts = [AccountState(*row) for row in connection.execute(ACCOUNTS).fetchall()]
     health.contracts = [Contract(*row) for row in connection.execute(NEWEST_OF_EACH_CONTRACT).fetchall()]
     health.failing = [FailingPartition(*row) for row in connection.execute(FAILING).fetchall()]
     for stage in (landing, transform):

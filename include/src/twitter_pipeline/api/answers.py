@@ -85,6 +85,16 @@ EXAMPLES: dict[str, Any] = {
         "contracts": [
             {"contract": "twitter.tweets", "failed": 0, "checked_at": "2026-11-23T11:05:00+00:00"},
         ],
+        "accounts": [
+            {
+                "username": "ada",
+                "user_id": "7",
+                "state": "protected",
+                "since": "2026-11-20T08:00:00+00:00",
+                "reason": "Authorization Error: Sorry, you are not authorized to see the user with id: [7].",
+                "rules": ["newsroom"],
+            }
+        ],
         "x_api_url": "https://api.x.com",
         "broker": "apache-kafka",
         "looked_at": "2026-11-23T11:06:51+00:00",

@@ -137,6 +137,7 @@ class PipelineState:
                 "budget_usd": None if given.x_budget_usd is None else str(given.x_budget_usd),
             },
             "contracts": [asdict(contract) for contract in health.contracts],
+            "accounts": [account.as_json() for account in health.accounts],
             "x_api_url": given.x_api_url,
             "broker": given.broker,
             "looked_at": now,

@@ -92,6 +92,11 @@ async function showState() {
   byId("spend-of").textContent = budget === null ? "spent this month" : `of $${budget} this month`;
   byId("source").textContent = state.x_api_url ? `${state.x_api_url} · ${state.broker}` : "";
   byId("looked").textContent = `looked ${new Date(state.looked_at).toLocaleTimeString()}`;
+  byId("accounts-section").hidden = !state.accounts.length;
+  byId("accounts").replaceChildren(...state.accounts.map((account) => {
+    const since = account.since ? `, since ${account.since.slice(0, 10)}` : "";
+    return element("li", `@${account.username}: ${account.state || "not read"}${since} — ${account.reason || ""}`, "bad");
+  }));
   const list = byId("contracts");
   list.replaceChildren(...state.contracts.map((contract) => element("li", contract.failed ? `${contract.contract}: ${contract.failed} failed` : contract.contract, contract.failed ? "bad" : "")));
   if (!state.contracts.length) list.append(element("li", "None has been run yet.", "none"));
