@@ -236,10 +236,10 @@ class XClient:
                         raise
                     raise failed from refused  # the books of one task: it ends with what really failed
                 except TryAgain as again:
-                    if tries_made == self._backoff.tries:
+                    floor_seconds = again.retry_after.total_seconds()
+                    if tries_made == self._backoff.tries or floor_seconds > self._backoff.patience_seconds:
                         raise
                     failed = again
-                    floor_seconds = again.retry_after.total_seconds()
                     self._pace.sleep(
                         self._backoff.wait_seconds(tries_made, self._pace.random(), floor_seconds)
                     )
