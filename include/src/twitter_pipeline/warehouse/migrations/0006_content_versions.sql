@@ -80,27 +80,30 @@ begin
     return null;
 end $$;
 
+-- Its query is planned at each call: one kept from a batch that changed nothing would compare all rows with all.
 create function twitter.on_tweets_changed() returns trigger
 language plpgsql as $$
 declare
-    of_before bigint[];
+    ids bigint[];
+    ids_of_before bigint[];  -- a set from before the versions has no hash: its positions belong to the text that was there
 begin
-    perform twitter.derive_entities(array(
-        select id from was join became using (id)
-        where became.entities_version is not null
-            and (was.entities_version is null
-                or was.entities is distinct from became.entities
-                or (was.entities_text_hash = md5(was.text)::uuid) is distinct from (became.entities_text_hash = md5(became.text)::uuid))
-    ));
-    -- a set of before the versions has no hash: its positions belong to the text that was there
-    of_before := array(
-        select id from was join became using (id)
-        where became.entities_version is null and was.text is distinct from became.text
-    );
-    if of_before <> '{}' then
-        update twitter.tweet_hashtags set start_index = null, end_index = null where tweet_id = any (of_before);
-        update twitter.tweet_mentions set start_index = null, end_index = null where tweet_id = any (of_before);
-        update twitter.tweet_urls set start_index = null, end_index = null where tweet_id = any (of_before);
+    execute $changed$
+        select array_agg(id) filter (where became.entities_version is not null), array_agg(id) filter (where became.entities_version is null)
+        from was join became using (id)
+        where was.entities is distinct from became.entities
+            or (was.entities_version is null) <> (became.entities_version is null)
+            or (was.text, was.entities_text_hash) is distinct from (became.text, became.entities_text_hash)
+                and (became.entities_version is null
+                    or (was.entities_text_hash = md5(was.text)::uuid)
+                        is distinct from (became.entities_text_hash = md5(became.text)::uuid))
+    $changed$ into ids, ids_of_before;
+    if ids is not null then
+        perform twitter.derive_entities(ids);
+    end if;
+    if ids_of_before is not null then
+        update twitter.tweet_hashtags set start_index = null, end_index = null where tweet_id = any (ids_of_before);
+        update twitter.tweet_mentions set start_index = null, end_index = null where tweet_id = any (ids_of_before);
+        update twitter.tweet_urls set start_index = null, end_index = null where tweet_id = any (ids_of_before);
     end if;
     return null;
 end $$;
