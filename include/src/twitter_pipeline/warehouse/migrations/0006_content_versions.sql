@@ -34,7 +34,10 @@ from (
 where placed.tweet_id = tweet_urls.tweet_id and placed.url = tweet_urls.url and placed.ordinal > 0;
 alter table twitter.tweet_urls add primary key (tweet_id, ordinal);
 comment on table twitter.tweet_urls is 'Links and media of a tweet as X shortened and resolved them, by their place (ordinal) in its set of entities: one link leads to several photos, and some media have no link.';
+comment on table twitter.tweet_mentions is 'Accounts mentioned, once each, username in lower case; X often leaves the id out. Indexes as in tweet_hashtags.';
 comment on table twitter.tweet_hashtags is 'Hashtags of a tweet, once each; indexes count Unicode code points of text, end exclusive, null when only the long text has it or the text has changed since.';
+
+comment on table pipeline.schema_drift is 'What the tables do not understand of X, kept in raw and counted here: fields that they do not know by name, and as "(unreadable name)" those whose value does not fit and is null.';
 
 -- The three tables are a function of the tweet's row, and the triggers below write them in the statement that writes
 -- the row: no reader sees a set and a version that do not belong together, and of two loaders the second sees what the
@@ -118,6 +121,10 @@ begin
     delete from twitter.tweet_urls where tweet_id = any (ids);
     return null;
 end $$;
+
+comment on function twitter.on_tweets_added is 'Trigger: derive the entities of tweets that came.';
+comment on function twitter.on_tweets_changed is 'Trigger: derive the entities of tweets whose set has changed, or whose text has, so that its positions show or do not.';
+comment on function twitter.on_tweets_removed is 'Trigger: take the entities of removed tweets away.';
 
 create trigger tweets_added after insert on twitter.tweets
     referencing new table as added for each statement execute function twitter.on_tweets_added();
