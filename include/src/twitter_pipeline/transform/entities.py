@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from twitter_pipeline.transform import objects as x
-from twitter_pipeline.transform.values import lenient_id, normal_tag, text_hash
+from twitter_pipeline.transform.values import LONGEST_KEY, lenient_id, normal_tag, text_hash
 
 _SIGNS = "#\uff03"  # X leaves the sign out, archives of others may not
 _OF_A_LINK = (
@@ -68,26 +68,33 @@ class EntitySet:
     def _add(self, entities: x.Entities, *, has_positions: bool) -> None:
         for hashtag in entities.hashtags or ():
             spelling = (hashtag.tag or "").lstrip(_SIGNS)
-            if tag := normal_tag(spelling):
-                self.spellings.setdefault(tag, spelling)
-                if tag not in self._hashtags:
-                    place = self._place(hashtag, "hashtags", tag) if has_positions else {}
-                    self._hashtags[tag] = {"tag": tag, **place}
+            tag = self._key(normal_tag(spelling), "hashtags")
+            if tag and tag not in self._hashtags:
+                place = self._place(hashtag, "hashtags", tag) if has_positions else {}
+                self._hashtags[tag] = {"tag": tag, **place}
+                self.spellings[tag] = spelling
         for mention in entities.mentions or ():
-            username = (mention.username or "").lower()
+            username = self._key((mention.username or "").lower(), "mentions")
             if username and username not in self._mentions:
                 place = self._place(mention, "mentions") if has_positions else {}
                 self._mentions[username] = {"username": username, **self._user_id(mention), **place}
         for url in entities.urls or ():
             link = {name: value for name in _OF_A_LINK if (value := getattr(url, name))}
-            if not link.keys().isdisjoint(("url", "expanded_url", "display_url", "unwound_url", "media_key")):
-                place = self._place(url, "urls") if has_positions else {}
-                if has_positions:
-                    self._urls.setdefault((*link.values(), *place.values()), link | place)
-                elif link not in (
-                    {k: v for k, v in known.items() if k in _OF_A_LINK} for known in self._urls.values()
-                ):
-                    self._urls[tuple(link.values())] = link
+            if link.keys() <= {"title", "description"}:
+                continue
+            said = tuple(link.items())
+            if has_positions:
+                place = self._place(url, "urls")
+                self._urls.setdefault((said, *place.values()), link | place)
+            elif not any(known == said for known, *_ in self._urls):
+                self._urls[(said,)] = link
+
+    def _key(self, value: str, name: str) -> str:
+        """A text that an index holds; nothing for one too long for that."""
+        if len(value) <= LONGEST_KEY:
+            return value
+        self.misfits[f"(unreadable {name})"] += 1
+        return ""
 
     def _user_id(self, mention: x.Mention) -> dict[str, int]:
         if mention.id is None or mention.id == "":
