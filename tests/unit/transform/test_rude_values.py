@@ -366,9 +366,9 @@ def test_a_set_of_entities_is_kept_as_x_gave_it() -> None:
     assert batch.drift == {("tweet", "(unreadable mentions)"): 1}
 
 
-@pytest.mark.parametrize("place", [(0, 4), (10, 16), (15, 11), (-1, 3), (11, None)])
+@pytest.mark.parametrize("place", [(0, 4), (10, 16), (12, 15), (15, 11), (-1, 3), (11, None)])
 def test_a_hashtag_stands_only_where_the_text_has_it(place: tuple[int, int | None]) -> None:
-    """Positions beside the hashtag, or beyond the text, are none; the hashtag stays."""
+    """Positions beside the hashtag, without its sign, or beyond the text, are none; the hashtag stays."""
     start, end = place
     batch = flattened(GOOD | {"entities": {"hashtags": [{"tag": "tag", "start": start, "end": end}]}})
     assert row_of(batch)["entities"] == {"hashtags": [{"tag": "tag"}]}

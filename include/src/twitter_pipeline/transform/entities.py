@@ -123,4 +123,4 @@ class EntitySet:
     def _holds(self, start: int, end: int, tag: str | None) -> bool:
         if tag is None or self._text is None:
             return True
-        return normal_tag(self._text[start:end].lstrip(_SIGNS)) == tag
+        return self._text[start] in _SIGNS and normal_tag(self._text[start:end].lstrip(_SIGNS)) == tag
