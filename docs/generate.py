@@ -180,8 +180,10 @@ def _tables(connection: psycopg.Connection) -> Iterator[str]:
     yield ""
     yield "- **fixed**: once known it stays"
     yield "- **grown**: the longer list wins"
-    yield "- **newest** (*version*): the newest observation that asked for it wins, for all columns of that version together"
+    yield "- **newest** (*version*): the newest observation that stated it wins, for all columns of that version together"
     yield "- **any**, **all**: true once one observation says so; true only while every observation does"
+    yield ""
+    yield f"{', '.join(f'`{name}`' for name in tables.DERIVED)} are derived from `tweets.entities` ([why](decisions/0016-a-set-of-entities-is-one-value.md))."
     merges = {table.name: _merges(table) for table in tables.IN_LOADING_ORDER}
     for schema, oid, name, comment in connection.execute(TABLES).fetchall():
         merge = merges.get(name, {}) if schema == "twitter" else {}

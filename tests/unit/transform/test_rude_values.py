@@ -277,3 +277,99 @@ def test_a_time_before_x_is_unknown(stated: str) -> None:
     batch = flattened(GOOD, observed_at=stated)
     assert list(batch.rows["tweet_metrics"]) == [(ID, datetime(1970, 1, 1, tzinfo=UTC))]
     assert batch.drift["envelope", "(unreadable observed_at)"] == 1
+
+
+def test_keys_have_bounded_lengths() -> None:
+    """What no index can hold is null and counted: one hashtag must not stop a partition, nor cost its tweet."""
+    long = "é" * 501
+    batch = flattened(
+        GOOD
+        | {
+            "entities": {
+                "hashtags": [{"tag": long}, {"tag": "ß" * 251}, {"tag": "tag", "start": 11, "end": 15}],
+                "mentions": [{"username": long}],
+            },
+            "referenced_tweets": [{"type": long, "id": "6"}, {"type": "quoted", "id": "5"}],
+        },
+        includes={"users": [{"id": "7", "username": long, "name": "Ann"}]},
+    )
+    assert unversioned(row_of(batch)) == EXPECTED
+    assert list(batch.rows["hashtags"]) == [("tag",)]
+    assert list(batch.rows["tweet_references"]) == [(ID, "quoted", 5)]
+    assert (batch.rows["users"][7,]["username"], batch.rows["users"][7,]["name"]) == (None, "Ann")
+    assert batch.drift == {
+        ("tweet", "(unreadable hashtags)"): 2,
+        ("tweet", "(unreadable mentions)"): 1,
+        ("tweet", "(unreadable referenced_tweets)"): 1,
+        ("user", "(unreadable username)"): 1,
+    }
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 5000, "1e400", "9" * 5000 + ".5"])
+def test_a_number_of_any_length_is_no_count_and_no_id(number: str) -> None:
+    """More digits than Python converts cost the field and not the tweet."""
+    tweet = json.dumps(
+        GOOD | {"conversation_id": 0.25, "public_metrics": {"like_count": 0.25, "retweet_count": 1}}
+    )
+    document = '{"envelope_version": 1, "kind": "tweet", "provenance": {"rule": "r", "observed_at": "2026-01-02T00:00:00Z"}, "tweet": '
+    batch = Batch()
+    batch.add_envelope(
+        (document + tweet.replace("0.25", number) + "}").encode(), Coordinates("topic", 0, 0), LANDED_AT
+    )
+    assert unversioned(row_of(batch)) == EXPECTED | {"conversation_id": None, "like_count": None}
+    assert set(batch.drift) == {
+        ("tweet", "(unreadable conversation_id)"),
+        ("tweet", "(unreadable like_count)"),
+    }
+
+
+def test_a_set_of_entities_is_kept_as_x_gave_it() -> None:
+    """Links in their order, each photo behind one link; the long text adds what only it has, without positions."""
+    url = {"url": "https://t.co/p", "display_url": "pic.x.com/p", "start": 0, "end": 4}
+    batch = flattened(
+        {
+            "id": str(ID),
+            "text": "true #Two @ann",
+            "entities": {
+                "hashtags": [{"tag": "two", "start": 5, "end": 9}, {"tag": "two", "start": 0, "end": 4}],
+                "mentions": [{"username": "Ann", "id": "x", "start": 10, "end": 14}],
+                "urls": [
+                    url | {"media_key": "3_2"},
+                    url | {"media_key": "3_1"},
+                    {"title": "no link"},
+                    {"media_key": "3_9", "url": ""},
+                ],
+            },
+            "note_tweet": {
+                "text": "true #Two @ann and #more",
+                "entities": {
+                    "hashtags": [
+                        {"tag": "Two", "start": 5, "end": 9},
+                        {"tag": "more", "start": 19, "end": 24},
+                    ],
+                    "urls": [{"media_key": "3_9"}, {"url": "https://t.co/more", "start": 1, "end": 2}],
+                },
+            },
+        }
+    )
+    kept = {name: value for name, value in url.items() if name not in ("start", "end")}
+    assert row_of(batch)["entities"] == {
+        "hashtags": [{"tag": "two", "start": 5, "end": 9}, {"tag": "more"}],
+        "mentions": [{"username": "ann", "start": 10, "end": 14}],
+        "urls": [
+            kept | {"media_key": "3_2", "start": 0, "end": 4},
+            kept | {"media_key": "3_1", "start": 0, "end": 4},
+            {"media_key": "3_9"},
+            {"url": "https://t.co/more"},
+        ],
+    }
+    assert batch.drift == {("tweet", "(unreadable mentions)"): 1}
+
+
+@pytest.mark.parametrize("place", [(0, 4), (10, 16), (12, 15), (15, 11), (-1, 3), (11, None)])
+def test_a_hashtag_stands_only_where_the_text_has_it(place: tuple[int, int | None]) -> None:
+    """Positions beside the hashtag, without its sign, or beyond the text, are none; the hashtag stays."""
+    start, end = place
+    batch = flattened(GOOD | {"entities": {"hashtags": [{"tag": "tag", "start": start, "end": end}]}})
+    assert row_of(batch)["entities"] == {"hashtags": [{"tag": "tag"}]}
+    assert batch.drift == {("tweet", "(misplaced hashtags)"): 1}

@@ -12,8 +12,9 @@ from uuid import UUID
 
 from twitter_pipeline.text import bare_tag, normal_tag
 from twitter_pipeline.transform import objects as x
-from twitter_pipeline.transform.values import lenient_id, text_hash
+from twitter_pipeline.transform.values import LONGEST_KEY, lenient_id, text_hash
 
+_SIGNS = "#\uff03"
 _OF_A_LINK = (
     "url",
     "expanded_url",
@@ -68,26 +69,33 @@ class EntitySet:
     def _add(self, entities: x.Entities, *, has_positions: bool) -> None:
         for hashtag in entities.hashtags or ():
             spelling = bare_tag(hashtag.tag or "")  # X leaves the sign out, archives of others may not
-            if tag := normal_tag(spelling):
-                self.spellings.setdefault(tag, spelling)
-                if tag not in self._hashtags:
-                    place = self._place(hashtag, "hashtags", tag) if has_positions else {}
-                    self._hashtags[tag] = {"tag": tag, **place}
+            tag = self._key(normal_tag(spelling), "hashtags")
+            if tag and tag not in self._hashtags:
+                place = self._place(hashtag, "hashtags", tag) if has_positions else {}
+                self._hashtags[tag] = {"tag": tag, **place}
+                self.spellings[tag] = spelling
         for mention in entities.mentions or ():
-            username = (mention.username or "").lower()
+            username = self._key((mention.username or "").lower(), "mentions")
             if username and username not in self._mentions:
                 place = self._place(mention, "mentions") if has_positions else {}
                 self._mentions[username] = {"username": username, **self._user_id(mention), **place}
         for url in entities.urls or ():
             link = {name: value for name in _OF_A_LINK if (value := getattr(url, name))}
-            if not link.keys().isdisjoint(("url", "expanded_url", "display_url", "unwound_url", "media_key")):
-                place = self._place(url, "urls") if has_positions else {}
-                if has_positions:
-                    self._urls.setdefault((*link.values(), *place.values()), link | place)
-                elif link not in (
-                    {k: v for k, v in known.items() if k in _OF_A_LINK} for known in self._urls.values()
-                ):
-                    self._urls[tuple(link.values())] = link
+            if link.keys() <= {"title", "description"}:
+                continue
+            said = tuple(link.items())
+            if has_positions:
+                place = self._place(url, "urls")
+                self._urls.setdefault((said, *place.values()), link | place)
+            elif not any(known == said for known, *_ in self._urls):
+                self._urls[(said,)] = link
+
+    def _key(self, value: str, name: str) -> str:
+        """A text that an index holds; nothing for one too long for that."""
+        if len(value) <= LONGEST_KEY:
+            return value
+        self.misfits[f"(unreadable {name})"] += 1
+        return ""
 
     def _user_id(self, mention: x.Mention) -> dict[str, int]:
         if mention.id is None or mention.id == "":
@@ -116,4 +124,4 @@ class EntitySet:
     def _holds(self, start: int, end: int, tag: str | None) -> bool:
         if tag is None or self._text is None:
             return True
-        return normal_tag(self._text[start:end]) == tag
+        return self._text[start] in _SIGNS and normal_tag(self._text[start:end]) == tag

@@ -21,6 +21,7 @@ from twitter_pipeline.transform import objects as x
 from twitter_pipeline.transform.careful import Misfits, is_absent, read_struct
 from twitter_pipeline.transform.entities import EntitySet
 from twitter_pipeline.transform.values import (
+    LONGEST_KEY,
     MAX_ID,
     UNKNOWN_TIME,
     BadValue,
@@ -102,6 +103,13 @@ class Observed:
             self.misfit(field)
             return None
 
+    def key(self, value: str | None, field: str) -> str | None:
+        """A text that an index holds; one too long for that is null, never cut."""
+        if value is not None and len(value) > LONGEST_KEY:
+            self.misfit(field)
+            return None
+        return value
+
     def time(self, value: str | None, field: str) -> datetime | None:
         """An instant that can be true; any other is null."""
         instant = read_plausible_time(value, self.landed_at)
@@ -134,7 +142,7 @@ class Batch:
             table.merge(known, row)
 
     def add_envelope(self, payload: bytes, at: Coordinates, landed_at: datetime | None = None) -> None:
-        """Flatten one envelope. Raises Unreadable, then nothing was added.
+        """Flatten one envelope. Raises Unreadable, then no row was added.
 
         `landed_at` is the raw document's (default: now, for an envelope that has none): no observation is later.
         """
@@ -211,14 +219,13 @@ class Batch:
         self.add(tables.TWEETS, row)
         if author_id is not None:
             self.add(tables.USERS, tables.USERS.blank(author_id))
-        if rule is not None:
+        if (rule := seen.key(rule, "rule")) is not None:
             self.add(tables.TWEET_RULES, tables.TWEET_RULES.blank(tweet_id, rule))
         for reference in t.references:
             target = seen.id(reference.id, "referenced_tweets")
-            if target is not None and reference.type:
-                self.add(
-                    tables.TWEET_REFERENCES, tables.TWEET_REFERENCES.blank(tweet_id, reference.type, target)
-                )
+            kind = seen.key(reference.type, "referenced_tweets")
+            if target is not None and kind:
+                self.add(tables.TWEET_REFERENCES, tables.TWEET_REFERENCES.blank(tweet_id, kind, target))
         return tweet_id
 
     def _add_parts(self, seen: Observed, row: dict[str, Any]) -> None:
@@ -307,8 +314,9 @@ class Batch:
             if seen.states(value, name, name.replace("tweet", "post")):
                 row[column] = value
                 row[f"{column}_version"] = seen.version
-        if u.username is not None or u.name is not None:
-            row.update(username=u.username, name=u.name, name_version=seen.version)
+        username = seen.key(u.username, "username")
+        if username is not None or u.name is not None:
+            row.update(username=username, name=u.name, name_version=seen.version)
         if u.public_metrics and any(n is not None for n in u.public_metrics.counts):
             columns = tables.USERS.groups["metrics_version"]
             row.update(seen.counts(columns, u.public_metrics.counts), metrics_version=seen.version)

@@ -13,6 +13,7 @@ FIRST_SNOWFLAKE = 29_700_859_247  # smaller ids were counted up and hold no time
 UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST_TIME = datetime(2006, 1, 1, tzinfo=UTC)  # the service opened in March 2006
 LONGEST_AHEAD = timedelta(days=1)
+LONGEST_KEY = 500  # characters: of four bytes each they fit into an entry of an index, 2,704 bytes
 _ID = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 
 
@@ -135,7 +136,8 @@ def parse_carefully(payload: bytes) -> tuple[Any, bool]:
     Takes a byte order mark, lone surrogates and NULs; raises NotJson for NaN and for anything that is not JSON.
     """
     try:
-        return clean(json.loads(payload.decode().removeprefix("\ufeff"), parse_constant=_refuse_constant))
+        text = payload.decode().removeprefix("\ufeff")
+        return clean(json.loads(text, parse_constant=_refuse_constant, parse_int=_whole_number))
     except RecursionError:
         raise NotJson("nesting", "nested too deep to be an answer of X") from None
     except ValueError as error:
@@ -144,3 +146,8 @@ def parse_carefully(payload: bytes) -> tuple[Any, bool]:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _whole_number(digits: str) -> int | float:
+    """A number as it is; one of more digits than anything here holds as a float, which is no id and no count."""
+    return int(digits) if len(digits) <= 40 else float(digits)

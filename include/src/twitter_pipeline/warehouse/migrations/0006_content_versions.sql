@@ -34,7 +34,10 @@ from (
 where placed.tweet_id = tweet_urls.tweet_id and placed.url = tweet_urls.url and placed.ordinal > 0;
 alter table twitter.tweet_urls add primary key (tweet_id, ordinal);
 comment on table twitter.tweet_urls is 'Links and media of a tweet as X shortened and resolved them, by their place (ordinal) in its set of entities: one link leads to several photos, and some media have no link.';
+comment on table twitter.tweet_mentions is 'Accounts mentioned, once each, username in lower case; X often leaves the id out. Indexes as in tweet_hashtags.';
 comment on table twitter.tweet_hashtags is 'Hashtags of a tweet, once each; indexes count Unicode code points of text, end exclusive, null when only the long text has it or the text has changed since.';
+
+comment on table pipeline.schema_drift is 'What the tables do not understand of X, kept in raw and counted here: fields that they do not know by name, and as "(unreadable name)" those whose value does not fit and is null.';
 
 -- The three tables are a function of the tweet's row, and the triggers below write them in the statement that writes
 -- the row: no reader sees a set and a version that do not belong together, and of two loaders the second sees what the
@@ -80,27 +83,30 @@ begin
     return null;
 end $$;
 
+-- Its query is planned at each call: one kept from a batch that changed nothing would compare all rows with all.
 create function twitter.on_tweets_changed() returns trigger
 language plpgsql as $$
 declare
-    of_before bigint[];
+    ids bigint[];
+    ids_of_before bigint[];  -- a set from before the versions has no hash: its positions belong to the text that was there
 begin
-    perform twitter.derive_entities(array(
-        select id from was join became using (id)
-        where became.entities_version is not null
-            and (was.entities_version is null
-                or was.entities is distinct from became.entities
-                or (was.entities_text_hash = md5(was.text)::uuid) is distinct from (became.entities_text_hash = md5(became.text)::uuid))
-    ));
-    -- a set of before the versions has no hash: its positions belong to the text that was there
-    of_before := array(
-        select id from was join became using (id)
-        where became.entities_version is null and was.text is distinct from became.text
-    );
-    if of_before <> '{}' then
-        update twitter.tweet_hashtags set start_index = null, end_index = null where tweet_id = any (of_before);
-        update twitter.tweet_mentions set start_index = null, end_index = null where tweet_id = any (of_before);
-        update twitter.tweet_urls set start_index = null, end_index = null where tweet_id = any (of_before);
+    execute $changed$
+        select array_agg(id) filter (where became.entities_version is not null), array_agg(id) filter (where became.entities_version is null)
+        from was join became using (id)
+        where was.entities is distinct from became.entities
+            or (was.entities_version is null) <> (became.entities_version is null)
+            or (was.text, was.entities_text_hash) is distinct from (became.text, became.entities_text_hash)
+                and (became.entities_version is null
+                    or (was.entities_text_hash = md5(was.text)::uuid)
+                        is distinct from (became.entities_text_hash = md5(became.text)::uuid))
+    $changed$ into ids, ids_of_before;
+    if ids is not null then
+        perform twitter.derive_entities(ids);
+    end if;
+    if ids_of_before is not null then
+        update twitter.tweet_hashtags set start_index = null, end_index = null where tweet_id = any (ids_of_before);
+        update twitter.tweet_mentions set start_index = null, end_index = null where tweet_id = any (ids_of_before);
+        update twitter.tweet_urls set start_index = null, end_index = null where tweet_id = any (ids_of_before);
     end if;
     return null;
 end $$;
@@ -115,6 +121,10 @@ begin
     delete from twitter.tweet_urls where tweet_id = any (ids);
     return null;
 end $$;
+
+comment on function twitter.on_tweets_added is 'Trigger: derive the entities of tweets that came.';
+comment on function twitter.on_tweets_changed is 'Trigger: derive the entities of tweets whose set has changed, or whose text has, so that its positions show or do not.';
+comment on function twitter.on_tweets_removed is 'Trigger: take the entities of removed tweets away.';
 
 create trigger tweets_added after insert on twitter.tweets
     referencing new table as added for each statement execute function twitter.on_tweets_added();
