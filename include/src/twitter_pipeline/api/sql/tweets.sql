@@ -1,11 +1,11 @@
 -- A page of collected tweets, newest id first, as JSON. Ids are text: they do not fit into a double.
 -- Runnable by hand: the conditions go where the comment `filters` is, the number of tweets where :limit is.
 with page as materialized (
-    select tweet.id from twitter.tweets tweet
+    select tweet.id from twitter.tweets tweet /* tweets */
     where tweet.is_collected
-        and not exists (select from pipeline.tombstones removed where removed.tweet_id = tweet.id)
+        and not exists (select from pipeline.tombstones removed where removed.tweet_id = tweet.id offset 0)
         /* filters */
-    order by tweet.id desc
+    order by tweet.id /* key */ desc
     limit :limit::bigint + 1
 ),
 shown as (
