@@ -153,7 +153,9 @@ def test_hashtags_are_found_as_they_are_typed(
 
 def test_the_newest_observation_of_a_text_is_what_is_found(postgres: Any, tmp_path: Path) -> None:
     """In either order of arrival, and again."""
-    older = envelope({"id": str(tweet_id(1)), "text": "temporarily unavailable"}, observed_at="2026-01-01T00:00:00Z")
+    older = envelope(
+        {"id": str(tweet_id(1)), "text": "temporarily unavailable"}, observed_at="2026-01-01T00:00:00Z"
+    )
     newer = envelope({"id": str(tweet_id(1)), "text": "the true words"}, observed_at="2026-01-02T00:00:00Z")
     with served(tmp_path, postgres) as api:
         for order in ([newer, older], [older], [newer]):
@@ -186,9 +188,16 @@ def stored(numbers: Sequence[int]) -> Iterator[tuple[int, str]]:
     """Texts of twenty words of a vocabulary of some thousands, a few of them with something rare."""
     chance = random.Random(7)
     vocabulary = ["".join(chance.choices(SYLLABLES, k=chance.randint(1, 3))) for _ in range(4_000)]
-    rare = {100: "zyzzyva", 200: "\U0001f989", 300: "\u73c8\u7432", 400: "3 &lt; 4", 500: "q\u00f8", 600: "lanterans"}
+    rare = {
+        100: "zyzzyva",
+        200: "\U0001f989",
+        300: "\u73c8\u7432",
+        400: "3 &lt; 4",
+        500: "q\u00f8",
+        600: "lanterans",
+    }
     for number in numbers:
-        words = chance.choices(vocabulary, k=19) + ["everywhere", rare.get(number, "")]
+        words = [*chance.choices(vocabulary, k=19), "everywhere", rare.get(number, "")]
         yield tweet_id(number), " ".join(words)
 
 
@@ -197,7 +206,10 @@ def many(request: pytest.FixtureRequest, module_postgres: Any) -> Any:
     """Fifty thousand tweets, half of them with one hashtag and each with a rule."""
     with psycopg.connect(module_postgres.superuser_dsn, autocommit=True) as owner:
         owner.execute("alter table twitter.tweets set (autovacuum_enabled = off)")
-        owner.execute("truncate twitter.tweets, twitter.tweet_texts, twitter.tweet_hashtags, twitter.tweet_rules")
+        owner.execute("update pipeline.backfills set below_id = null")
+        owner.execute(
+            "truncate twitter.tweets, twitter.tweet_texts, twitter.tweet_hashtags, twitter.tweet_rules"
+        )
         rows = list(stored(range(MANY)))
         with owner.cursor() as cursor:
             with cursor.copy("copy twitter.tweets (id, author_id, text, is_collected) from stdin") as copy:
@@ -262,8 +274,7 @@ def test_no_search_scans_or_walks_all_ids(
         if words:
             found = search.find(reader, search.Words.of(words.split()), asked, 50).ids
         else:
-            statement = search.for_psycopg(asked.newest_first(SEARCH))
-            found = [row[0] for row in reader.execute(statement, asked.values() | {"limit": 50}).fetchall()]
+            found = [row[0] for row in search.listed(reader, SEARCH, asked, {"limit": 50})]
         reads = reader.execute(READS).fetchall()
     assert len(found) == count
     assert found == sorted(found, reverse=True)
@@ -275,7 +286,7 @@ def test_no_search_scans_or_walks_all_ids(
 
 def test_pages_of_a_search_follow_each_other(many: Any) -> None:
     """Through the newest and into the index, each tweet once, newest first."""
-    words, seen, below = search.Words.of(["zyz"]), [], None
+    seen: list[int] = []
     with psycopg.connect(many.reader_dsn) as reader:
         expected = [i for i, text in stored(range(MANY)) if "q\u00f8" in text or "bana" in text]
         for word in (["bana"], ["q\u00f8"]):

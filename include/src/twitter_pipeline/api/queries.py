@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from pydantic import BaseModel
 
 from twitter_pipeline.api.database import Database, statement
 from twitter_pipeline.api.parameters import (
@@ -29,9 +28,8 @@ async def tweets(database: Database, asked: TweetFilters) -> bytes:
     """A page of tweets."""
     conditions = await _conditions(database, asked, below=below(asked.cursor, asked))
     if asked.words is None:
-        return await _page(
-            database, conditions.newest_first(statement("tweets")), conditions.values(), asked, asked.limit
-        )
+        text, values = conditions.newest_first(statement("tweets")), conditions.values()
+        return await _page(database, text, values, asked, in_order=conditions.are_in_order)
     page = await _found(database, search.Words.of(asked.words.split()), conditions, asked.limit)
     chosen = search.Conditions(ids=page.ids)
     row = await database.one(
@@ -46,12 +44,14 @@ async def _found(
 ) -> search.Page:
     """The ids of a page of a search by words: exactly what the command `search` finds."""
     values = conditions.values() | words.values(limit)
-    row = await database.one(conditions.newest_first(search.statement("search")), values)
+    in_order = conditions.are_in_order
+    text = conditions.newest_first(search.statement("search"))
+    row = await database.one(text, values, in_order=in_order)
     unfilled = []
     if row["unfilled_below"] is not None:
         values["unfilled_below"] = row["unfilled_below"]
         rest = conditions.newest_first(search.statement("unfilled"))
-        unfilled = [tuple(row) for row in await database.rows(rest, values)]
+        unfilled = [tuple(row) for row in await database.rows(rest, values, in_order=in_order)]
     return search.page(row["ids"], unfilled, words, limit)
 
 
@@ -80,7 +80,7 @@ async def users(database: Database, asked: UserFilters) -> bytes:
     """A page of users."""
     values = {"username": asked.username, "below": below(asked.cursor, asked)}
     filters = "\n        ".join(text for name, text in USER_CONDITIONS.items() if values[name] is not None)
-    return await _page(database, _filtered("users", filters), values, asked, asked.limit)
+    return await _page(database, _filtered("users", filters), values, asked)
 
 
 async def user(database: Database, user_id: int) -> bytes:
@@ -108,10 +108,15 @@ async def counts(database: Database, asked: CountFilters, now: datetime) -> byte
 
 
 async def _page(
-    database: Database, text: str, values: Mapping[str, Any], asked: BaseModel, limit: int
+    database: Database,
+    text: str,
+    values: Mapping[str, Any],
+    asked: TweetFilters | UserFilters,
+    *,
+    in_order: bool = False,
 ) -> bytes:
-    row = await database.one(text, {**values, "limit": limit})
-    next_cursor = cursor_of(row["last_id"], asked) if row["found_count"] > limit else None
+    row = await database.one(text, {**values, "limit": asked.limit}, in_order=in_order)
+    next_cursor = cursor_of(row["last_id"], asked) if row["found_count"] > asked.limit else None
     return _body(row["body"], count=row["shown_count"], next_cursor=next_cursor)
 
 

@@ -88,11 +88,7 @@ def search_tweets(connection: psycopg.Connection, wanted: Search) -> Found:
 
 
 def _tweets(connection: psycopg.Connection, conditions: search.Conditions, limit: int) -> list[Tweet]:
-    statement = search.for_psycopg(conditions.newest_first(SEARCH))
-    return [
-        Tweet(*row)
-        for row in connection.execute(statement, conditions.values() | {"limit": limit}).fetchall()
-    ]
+    return [Tweet(*row) for row in search.listed(connection, SEARCH, conditions, {"limit": limit})]
 
 
 def table(tweets: Sequence[Tweet], width: int | None) -> Iterator[str]:

@@ -12,8 +12,10 @@ from twitter_pipeline.stack import postgresql, x_source
 from twitter_pipeline.stack.servers import StackError
 from twitter_pipeline.stack.topics import METADATA_DSN
 from twitter_pipeline.warehouse.migrations import MigrationRefused, migrate
+from twitter_pipeline.warehouse.search import fill_for
 
 SUPERUSER_DSN = "PIPELINE_POSTGRES_SUPERUSER_DSN"
+FILL_SECONDS = 30.0
 ROLES = {
     "pipeline_migrator": "postgres_migrator_dsn",
     "pipeline_loader": "postgres_dsn",
@@ -38,9 +40,15 @@ def prepare(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]
 
 
 def bring_schema(migrator_dsn: str, loader_dsn: str, rules: Path) -> tuple[list[str], int]:
-    """Migrate and seed; returns the names of what was applied and how many rules were new or changed."""
+    """Migrate, seed, and make tweets of an older version searchable, for half a minute at most.
+
+    Returns the names of what was applied and how many rules were new or changed. What is left to fill is found more
+    slowly until the next start or `twitter-pipeline search-index fill`.
+    """
     try:
-        return migrate(migrator_dsn), seed(loader_dsn, rules)
+        brought = migrate(migrator_dsn), seed(loader_dsn, rules)
+        fill_for(loader_dsn, FILL_SECONDS)
+        return brought
     except (BadRules, MigrationRefused) as error:
         raise StackError(str(error)) from None
     except psycopg.OperationalError as error:

@@ -6,7 +6,8 @@ then some thousands of them are compared one by one, and the answer says where t
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -38,6 +39,16 @@ TWEETS, KEY = "twitter.tweets tweet /* tweets */", "tweet.id /* key */"
 LISTED = """(select {} order by tweet_id desc) listed
     cross join lateral (select * from twitter.tweets where id = listed.tweet_id offset 0) tweet"""
 
+IN_ORDER = """
+set local enable_sort = off; set local enable_seqscan = off; set local enable_bitmapscan = off;
+set local enable_hashjoin = off; set local enable_mergejoin = off
+"""
+"""For a statement whose index gives its order: it is walked from its end on, whatever the statistics say.
+
+A planner that expects fewer rows than the limit reads and sorts them all, and before the first `analyze`, or with
+stale statistics, all may be millions.
+"""
+
 _PLACE = re.compile(r"(?<![:\w]):([a-z_]+)")
 _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 
@@ -58,6 +69,13 @@ class Conditions:
     until: datetime | None = None
     below: int | None = None
     ids: Sequence[int] | None = None
+
+    @property
+    def are_in_order(self) -> bool:
+        """Whether one index gives the tweets by descending id, so that IN_ORDER is right."""
+        is_open = self.since is None and self.until is None and self.ids is None
+        one_author = self.author_ids is None or len(self.author_ids) == 1
+        return is_open and one_author and (self.tags is None or len(self.tags) == 1)
 
     def values(self) -> dict[str, Any]:
         """What the conditions are asked with."""
@@ -207,16 +225,24 @@ def resolve(connection: psycopg.Connection, author: str | None, hashtag: str | N
     )
 
 
+def listed(
+    connection: psycopg.Connection, text: str, conditions: Conditions, more: Mapping[str, Any]
+) -> list[Any]:
+    """The rows of a statement that lists tweets, by descending id. Never writes."""
+    with connection.transaction():
+        if conditions.are_in_order:
+            connection.execute(IN_ORDER)
+        statement = for_psycopg(conditions.newest_first(text))
+        return connection.execute(statement, {**conditions.values(), **more}).fetchall()
+
+
 def find(connection: psycopg.Connection, words: Words, conditions: Conditions, limit: int) -> Page:
     """A page of the tweets that have all of the words and fulfil the conditions. Never writes."""
-    asked = {**conditions.values(), **words.values(limit)}
-    search = for_psycopg(conditions.newest_first(statement("search")))
-    ((indexed, below),) = connection.execute(search, asked).fetchall()
+    asked = words.values(limit)
+    ((indexed, below),) = listed(connection, statement("search"), conditions, asked)
     unfilled: list[Any] = []
     if below is not None:
-        asked["unfilled_below"] = below
-        rest = for_psycopg(conditions.newest_first(statement("unfilled")))
-        unfilled = connection.execute(rest, asked).fetchall()
+        unfilled = listed(connection, statement("unfilled"), conditions, asked | {"unfilled_below": below})
     return page(indexed, unfilled, words, limit)
 
 
@@ -275,3 +301,16 @@ def fill_search_tags(connection: psycopg.Connection, batch: int = FILL_BATCH) ->
             cursor.executemany(SET_SEARCH_TAG, odd)
         changed, last = changed + len(odd), tags[-1]
     return changed
+
+
+def fill_for(dsn: str, seconds: float) -> bool:
+    """Fill what can be filled in about that time; whether nothing is left. `dsn` is of pipeline_loader."""
+    deadline = time.monotonic() + seconds
+    with psycopg.connect(dsn, autocommit=True, application_name="search-index") as connection:
+        if unfilled_below(connection) is None:
+            return True
+        fill_search_tags(connection)
+        while fill_search_columns(connection) is not None:
+            if time.monotonic() > deadline:
+                return False
+    return True
