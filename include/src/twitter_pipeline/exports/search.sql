@@ -10,6 +10,6 @@ with page as materialized (
 select tweet.id, tweet.created_at, tweet.author_id, author.username, coalesce(tweet.note_text, tweet.text),
     tweet.retweet_count, tweet.reply_count, tweet.like_count, tweet.quote_count
 from page
-join twitter.tweets tweet using (id)
-left join twitter.users author on author.id = tweet.author_id
-order by tweet.id desc
+cross join lateral (select * from twitter.tweets where id = page.id offset 0) tweet
+left join lateral (select * from twitter.users where id = tweet.author_id offset 0) author on true
+order by page.id desc

@@ -10,8 +10,8 @@ with page as materialized (
 ),
 shown as (
     select tweet.*, author.username, author.name from (select id from page order by id desc limit :limit::bigint) chosen
-    join twitter.tweets tweet using (id)
-    left join twitter.users author on author.id = tweet.author_id
+    cross join lateral (select * from twitter.tweets where id = chosen.id offset 0) tweet
+    left join lateral (select * from twitter.users where id = tweet.author_id offset 0) author on true
 )
 select coalesce(json_agg(json_build_object(
     'id', id::text,
