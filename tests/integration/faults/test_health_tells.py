@@ -149,3 +149,17 @@ def test_unaccounted_and_missing_offsets_are_figures(way: Way, postgres: Any):
     now = looked(way, postgres)
     assert (now.unaccounted, now.missing_in_raw) == (2, 3)
     assert now.stages[3].last_error == "1 gaps, 2 unaccounted offsets: see schema pipeline"
+
+
+@ON_TANSU
+def test_what_stopped_a_topic_that_is_gone_is_over_once_its_successor_is_landed(way: Way, postgres: Any):
+    """Its cursors never move again: the note beside them goes with the next good step."""
+    way.warehouse.execute(
+        "insert into pipeline.cursors (stage, topic, topic_id, partition, failed_at, last_error)"
+        " values ('landing', %s, 'retired', 0, now(), 'TopicChanged: the batch was dropped')",
+        (way.topic,),
+    )
+    assert [each.topic_id for each in looked(way, postgres).failing or ()] == ["retired"]
+    with anew(way) as run:
+        run.land()
+    assert looked(way, postgres).failing == []

@@ -147,6 +147,12 @@ FORGED = {
         "a gap of offsets has an extent": "insert into pipeline.gaps (kind, from_offset, to_offset, reason)"
         " values ('offsets', 5, 5, 'forged')"
     },
+    "accounted": {
+        "every offset that transform passed is accounted for": "insert into pipeline.accounted"
+        " (topic_id, partition, accounted_to, unaccounted_count, unaccounted) values ('t', 0, 0, 1, '{7}')",
+        "nothing is accounted for that transform has not passed": "insert into pipeline.accounted"
+        " (topic_id, partition, accounted_to) select topic_id, partition, 99 from pipeline.cursors where stage = 'transform'",
+    },
 }
 
 
