@@ -85,6 +85,7 @@ def test_rules_are_counted_by_what_a_person_must_do(
         "extract_failing_rules,error=CredentialsRefused": 2,
         "extract_failing_rules,error=BudgetExceeded": 1,
         "extract_failing_rules,error=InvalidRequest": 0,
+        "extract_failing_rules,error=RuleOvershot": 0,
         "extract_failing_rules,error=SpendingStopped": 0,
     }
 
