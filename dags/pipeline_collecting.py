@@ -237,7 +237,14 @@ class Collection:
 
 def _look_up(client: XClient) -> Callable[[list[str]], LookedUp]:
     def users(usernames: list[str]) -> LookedUp:
-        page = client.users_by(usernames)
+        try:
+            page = client.users_by(usernames)
+        except InvalidRequest as refused:
+            # one name that X takes for none spoils the request for all of them: it is found by halves
+            if len(usernames) == 1:
+                return LookedUp({}, {usernames[0]: ("disallowed", str(refused))})
+            one, other = users(usernames[: len(usernames) // 2]), users(usernames[len(usernames) // 2 :])
+            return LookedUp({**one.found, **other.found}, {**one.refused, **other.refused})
         found = {
             str(user.value["username"]).lower(): user.id
             for user in page.data
