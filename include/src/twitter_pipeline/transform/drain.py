@@ -153,7 +153,7 @@ class _Drain:
     def _load(self, documents: list[dict[str, Any]], key: tuple[str, int], end: int) -> None:
         """Load documents and move the cursor to `end`; halve what PostgreSQL refuses until it stands alone."""
         batch, quarantined, removed = Batch(), [], 0
-        sources, bad = [document.get("source") for document in documents], []
+        sources = {offset_of(document["_id"]): document.get("source") for document in documents}
         for document in documents:
             at = Coordinates(*key, offset_of(document["_id"]))
             if document.get("removed_at") is not None:
@@ -163,13 +163,12 @@ class _Drain:
                 batch.add_envelope(document["envelope"], at)
             except Unreadable as why:
                 quarantined.append(Quarantined(at, why.reason, str(why), document["envelope"]))
-                bad.append(document.get("source"))
-        self._flood.check_live(sources, bad)
+        self._flood.check_live(sources.values(), [sources[letter.at.offset] for letter in quarantined])
         try:
             self._commit(batch, quarantined, key, end)
         except (psycopg.DataError, psycopg.IntegrityError) as refused:
             if len(documents) == 1:
-                self._flood.check_live([], sources)
+                self._flood.check_live([], sources.values())
                 at = Coordinates(*key, offset_of(documents[0]["_id"]))
                 alone = Quarantined(at, "refused", str(refused), documents[0]["envelope"])
                 self._commit(Batch(), [alone], key, end)
