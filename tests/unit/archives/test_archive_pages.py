@@ -127,6 +127,7 @@ def test_lone_surrogate_survives() -> None:
         (b'{"item_id":"5","source_platform":"twitter.com","data":{"rest_id":"5"}}', "vocabulary"),
         (b'{"id":"tag:search.twitter.com,2005:5","objectType":"activity","verb":"post"}', "vocabulary"),
         (b'{"user_id":"1","status_id":"5","created_at":"2020","screen_name":"x","text":"a"}', "vocabulary"),
+        (b'{"id":"5","text":"a","from_user_name":"x","created_at":"2015-01-01 00:00:00"}', "vocabulary"),
         (b'{"id":"5","fullText":"a","createdAt":"2020","author":{}}', "vocabulary"),
         (b'{"id":"5","uri":"https://...","account":{"id":"1"},"content":"a"}', "vocabulary"),
         (

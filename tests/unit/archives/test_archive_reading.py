@@ -199,6 +199,14 @@ def test_string_without_end() -> None:
     ]
 
 
+def test_brackets_without_end() -> None:
+    """A line of nothing but opening brackets costs itself, whatever its length."""
+    for hostile in (b"[" * 30_000, b'{"a":' * 30_000):
+        found = read(ONE + b"\n" + hostile + b"\n" + TWO)
+        assert [r.refused and r.refused.reason for r in found] == [None, "nesting", None]
+        assert json.loads(found[-1].body) == B
+
+
 def test_what_follows_a_killed_writer() -> None:
     """A value that was cut off is refused once; what begins behind it is read, pretty or not."""
     for cut in (

@@ -144,7 +144,7 @@ class _Outcome:
 
     def closed(self, file: str, why: str) -> None:
         """A file that could not be opened."""
-        self._files.append(FileImported(file, stopped=why))
+        self._files.append(FileImported(Path(file).name, stopped=why))
         click.echo(why, err=True)
         self._at_least(2)
 

@@ -37,6 +37,8 @@ RANGE_BYTES = 8_000_000
 RANGE_RECORDS = 5_000
 DURABLE = WriteConcern(w="majority", j=True)
 DUPLICATE_KEY = 11000
+NAMED_MEMBERS = 1_000
+"""How many members a summary names: an archive may have an id for a name."""
 RECORD_RANGE = resources.files(__package__).joinpath("record_range.sql").read_text()
 
 
@@ -220,7 +222,8 @@ class Importer:
         summary.refused += len(part.refused)
         for counts, more in ((summary.unknown, part.unknown), (summary.unreadable, part.unreadable)):
             for member, times in more.items():
-                counts[member] = counts.get(member, 0) + times
+                name = member if member in counts or len(counts) < NAMED_MEMBERS else "(others)"
+                counts[name] = counts.get(name, 0) + times
 
     def _produce(self, part: _Range, request_id: str, file: str) -> None:
         for line, page in part.pages:

@@ -26,6 +26,7 @@ KEPT_BYTES = 1_000_000
 """How much of a record beyond the maximum is kept for its dead letter."""
 PIECE_BYTES = 1_000_000
 """Longer lines are read in pieces."""
+MAX_DEPTH = 10_000
 
 STANDARD_INPUT = "-"
 BOM = b"\xef\xbb\xbf"
@@ -217,6 +218,11 @@ class _Splitter:
                         continue
                     self._from_line = piece.line
                 self._open += bracket
+                if len(self._open) > MAX_DEPTH:
+                    self._keep(text[begins:position], piece)
+                    nesting = Unimportable("nesting", f"more than {MAX_DEPTH:,} brackets inside each other")
+                    yield self._refused_with_its_line(nesting)
+                    return
             elif self._open:
                 self._open.pop()
                 if not self._open:
@@ -238,17 +244,22 @@ class _Splitter:
         else:
             yield from self._between(text[begins:])
         if len(self._unfinished) > self._max_bytes:
-            yield self._pass_over(piece)
+            self._from_line = self._from_line if self._open else piece.line
+            self._keep(self._unfinished, piece)
+            self._unfinished = b""
+            yield self._refused_with_its_line(_too_large(self._max_bytes))
         elif unfinished < len(text) and self._open and self._from_line == piece.line:
             # a string that does not end on its line: a line that was cut off, not the first of many
             yield self._record()
 
-    def _pass_over(self, piece: _Piece) -> Record:
-        """Refuse a string without end, and the rest of its line."""
-        self._from_line = self._from_line if self._open else piece.line
-        self._keep(self._unfinished, piece)
-        self._unfinished, self._passes_over = b"", True
-        return self._record()
+    def _refused_with_its_line(self, why: Unimportable) -> Record:
+        """What was kept as a refusal, and nothing of the rest of its line."""
+        body = b"".join(part.text for part in self._parts)[:KEPT_BYTES]
+        self._forget()
+        self._passes_over = True
+        if self._array == self._line:
+            self._array = None  # its end is on this line too, if anywhere
+        return Record(body, self._from_line, self._line, why)
 
     def _keep(self, text: bytes, piece: _Piece) -> None:
         if self._size <= self._max_bytes:

@@ -69,6 +69,7 @@ _NAMES = (
     ),
     (frozenset(["objectType", "verb"]), "vocabulary", f"activity streams, as Gnip gave them; {_ONLY_V2}"),
     (frozenset(["actor", "postedTime"]), "vocabulary", f"activity streams, as Gnip gave them; {_ONLY_V2}"),
+    (frozenset(["from_user_name"]), "vocabulary", f"from DMI-TCAT, out of version 1.1; {_ONLY_V2}"),
     (frozenset(["status_id", "screen_name"]), "vocabulary", f"from rtweet, out of version 1.1; {_ONLY_V2}"),
     (frozenset(["createdAt"]), "vocabulary", f"from a scraper with names such as createdAt; {_ONLY_V2}"),
     (frozenset(["account", "uri", "content"]), "vocabulary", f"posts of Mastodon; {_ONLY_V2}"),

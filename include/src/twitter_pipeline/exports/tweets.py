@@ -5,7 +5,7 @@ CSV is RFC 4180 (CRLF, quotes doubled), UTF-8 without a byte order mark, null is
 of them, or with an apostrophe, gets an apostrophe in front. Undo: take one leading apostrophe away from every
 text cell that has one. JSON Lines need no such guard and have none. Lists are separated by spaces in CSV.
 
-`text` is as X sends it, with `&amp;`, `&lt;` and `&gt;` in it; `text_unescaped` is what people read.
+`text` is as X sends it, with `&amp;`, `&lt;` and `&gt;` in it; `text_unescaped` is what people read, in NFC.
 """
 
 from collections.abc import Callable, Iterator
