@@ -22,17 +22,11 @@ _BEFORE_NAME = re.compile(r"[@\uff20\s]+")
 _MOST_TRIGRAMS_ASKED = 16
 
 
-def unescaped(text: str) -> str:
-    """The text without X's HTML entities, undone once: `&amp;lt;` is the author's `&lt;`.
-
-    X escapes `&`, `<` and `>` and nothing else; what looks like another entity was typed and stays.
-    """
-    return _ENTITY.sub(lambda entity: _CHARACTER[entity[1]], text) if "&" in text else text
-
-
 def readable(text: str) -> str:
-    """The text as X's apps show it: unescaped, in NFC."""
-    return unicodedata.normalize("NFC", unescaped(text))
+    """The text as X's apps show it: `&amp;`, `&lt;` and `&gt;` as characters, undone once; NFC."""
+    if "&" in text:
+        text = _ENTITY.sub(lambda entity: _CHARACTER[entity[1]], text)
+    return unicodedata.normalize("NFC", text)
 
 
 def searchable(text: str) -> str:

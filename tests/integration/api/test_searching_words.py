@@ -181,6 +181,24 @@ def test_long_text_is_searched_instead_of_its_beginning(postgres: Any, tmp_path:
         assert api.ids(words="word") == [3]
 
 
+def test_zero_is_an_id(postgres: Any, tmp_path: Path) -> None:
+    """Emulators of X count from 0: its tweet and its user are read, listed, and passed by a cursor."""
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        connection.execute("insert into twitter.users (id, username) values (0, 'Zero'), (1, 'one')")
+        connection.execute(
+            "insert into twitter.tweets (id, author_id, text, is_collected) values (0, 0, 'a', true), (1, 1, 'b', true)"
+        )
+    with served(tmp_path, postgres) as api:
+        assert api.data("/api/v1/tweets/0")["author"] == {"id": "0", "username": "Zero", "name": None}
+        assert api.data("/api/v1/users/0")["collected_tweet_count"] == 1
+        for path in ("tweets", "users"):
+            first = api.data(f"/api/v1/{path}", limit=1)
+            rest = api.data(f"/api/v1/{path}", limit=1, cursor=first["meta"]["next_cursor"])
+            assert [found["id"] for found in first["data"] + rest["data"]] == ["1", "0"]
+            assert rest["meta"]["next_cursor"] is None
+        assert [tweet["id"] for tweet in api.data("/api/v1/tweets", author="zero")["data"]] == ["0"]
+
+
 MANY = 50_000
 SYLLABLES = [a + b for a in "bdfgklmnprst" for b in ("a", "e", "i", "o", "u", "an", "er", "st")]
 

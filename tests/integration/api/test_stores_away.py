@@ -147,8 +147,9 @@ def test_the_pipelines_state_during_a_long_lock_is_the_last_one_with_its_age(
         stale = own_api.data(PIPELINE)
         assert time.monotonic() - started < PROMISED_SECONDS
         assert stale["stages"][0]["stage"] == "extract"
-        monkeypatch.setattr(state_of, "STALE_SECONDS", 1.0)
-        assert refused(own_api, PIPELINE) == [503]
+        with monkeypatch.context() as patch:
+            patch.setattr(state_of, "STALE_SECONDS", 1.0)
+            assert refused(own_api, PIPELINE) == [503]
         rival.rollback()
     wait_until(lambda: own_api.get(PIPELINE).status_code == 200, 20, "a look after the lock")
 

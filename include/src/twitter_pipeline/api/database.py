@@ -103,8 +103,9 @@ class Database:
                     ) from None
                 try:
                     yield connection
-                except (asyncio.CancelledError, TimeoutError, OSError):
-                    connection.terminate()  # a server that hangs would not take leave either
+                except BaseException as error:
+                    if not isinstance(error, asyncpg.PostgresError):
+                        connection.terminate()  # a server that hangs would not take leave either
                     raise
                 finally:
                     await pool.release(connection)

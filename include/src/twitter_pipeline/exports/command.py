@@ -118,7 +118,7 @@ def export(
 @click.option("--author", callback=_username, metavar="USERNAME", help="Only tweets of this account.")
 @click.option("--hashtag", help="Only tweets with this hashtag.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
-@click.option("--before", type=click.IntRange(1, 2**63 - 1), metavar="ID", help="Go on below this id.")
+@click.option("--before", type=click.IntRange(0, 2**63 - 1), metavar="ID", help="Go on below this id.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; ids are strings.")
 def search(
     words: tuple[str, ...],

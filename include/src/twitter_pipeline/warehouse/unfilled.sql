@@ -1,6 +1,9 @@
 -- Texts of the newest collected tweets that may be of an older version and not in the index yet: these are compared one
 -- by one, a bounded number at a time. Runnable by hand like search.sql.
-select tweet.id, coalesce(nullif(tweet.note_text, ''), tweet.text) as text
+select tweet.id,
+    -- null for those in the index, which search.sql has judged
+    case when not exists (select from twitter.tweet_texts texts where texts.tweet_id = tweet.id offset 0)
+        then coalesce(nullif(tweet.note_text, ''), tweet.text) end as text
 from twitter.tweets tweet /* tweets */
 where tweet.is_collected
     and not exists (select from pipeline.tombstones removed where removed.tweet_id = tweet.id offset 0)
