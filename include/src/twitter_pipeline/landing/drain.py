@@ -152,6 +152,7 @@ class _Drain:
         self._dead.create_index(OPEN_LETTERS)
         self._hints.publish(self._positions)
         self._log.read_from(self._positions)
+        self._moved_at = time.monotonic()  # opening the store is no time in which nothing came
 
     def _open_store(self, starts: Mapping[int, int]) -> None:
         """Make sure that the raw store is the one that the cursors speak of, and find out where to go on.
