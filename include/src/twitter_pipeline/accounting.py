@@ -34,11 +34,11 @@ where landing.stage = 'landing' order by 1, 2
 """
 LOADED = """
 select distinct "offset" from pipeline.observations
-where topic_id = %(topic_id)s and partition = %(partition)s and "offset" between %(first)s and %(last)s
+where topic_id = %(topic_id)s and partition = %(partition)s and "offset" = any(%(offsets)s)
 """
 QUARANTINED = """
 select "offset" from pipeline.dead_letters where topic_id = %(topic_id)s and partition = %(partition)s
-    and stage = 'transform' and "offset" between %(first)s and %(last)s
+    and stage = 'transform' and "offset" = any(%(offsets)s)
 """
 EMPTY = """
 select coalesce(sum(least(to_offset, %(to)s) - greatest(from_offset, %(from)s)), 0)::bigint from pipeline.empty_ranges
@@ -236,7 +236,7 @@ def _look(
     documents = read_points(raw.raw_tweets, topic_id, partition, asked, {"removed_at": 1})
     absent = [offset for offset in asked if offset not in documents]
     letters = read_points(raw.dead_letters, topic_id, partition, absent, {"_id": 1})
-    bounds = {"topic_id": topic_id, "partition": partition, "first": min(asked), "last": max(asked)}
+    bounds = {"topic_id": topic_id, "partition": partition, "offsets": asked}
     return _Found(
         {offset: document.get("removed_at") is not None for offset, document in documents.items()},
         set(letters),

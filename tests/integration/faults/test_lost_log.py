@@ -16,9 +16,10 @@ from twitter_pipeline.accounting import accounts
 from twitter_pipeline.collection import pages
 from twitter_pipeline.collection.books import RefetchBooks
 from twitter_pipeline.landing.drain import land
+from twitter_pipeline.landing.raw_store import mark_key
 from twitter_pipeline.stack.servers import RunningServer, free_port, wait_until
 from twitter_pipeline.stack.tansu import Tansu
-from twitter_pipeline.streaming.log import Log, TopicChanged, TopicMissing, identify
+from twitter_pipeline.streaming.log import Log, TopicChanged, TopicMissing, Truncated, identify
 from twitter_pipeline.streaming.warmth import Warmth
 
 from ..path.conftest import BRIEF, Way, envelope
@@ -293,3 +294,24 @@ def test_a_log_that_ends_before_the_cursor_stops_the_drain(way: Way):
     way.warehouse.execute("update pipeline.cursors set next_offset = 100 where stage = 'landing'")
     with anew(way) as next_run, pytest.raises(RuntimeError, match="out of range"):
         replace(next_run, ends={}).land()
+
+
+@ON_APACHE_KAFKA
+def test_a_partition_whose_log_ends_before_the_cursor_does_not_stop_the_others(way: Way):
+    """Its error stands beside its cursor at once, the other partition lands, and the drain raises at its end."""
+    way.produce(*(envelope({"id": str(i)}) for i in range(1, 5)))
+    drain_anew(way)
+    topic_id = identify(way.kafka, way.topic)
+    way.warehouse.execute(
+        "update pipeline.cursors set next_offset = 100 where stage = 'landing' and partition = 0"
+    )
+    way.raw.pipeline_marks.update_one({"_id": mark_key(topic_id, 0)}, {"$set": {"landed_to": 100}})
+    way.produce(*(envelope({"id": str(i)}) for i in range(5, 9)))
+    with anew(way) as next_run, pytest.raises(Truncated, match="partition 0"):
+        land(way.kafka, way.raw, next_run.warehouse, topic=way.topic, warmth=Warmth(20, 3))
+    positions = way.rows(
+        "select partition, next_offset from pipeline.cursors where stage = 'landing' order by 1"
+    )
+    assert positions == [(0, 100), (1, 4)]
+    failing = way.rows("select partition from pipeline.cursors where last_error like %s", "Truncated: %")
+    assert failing == [(0,)]

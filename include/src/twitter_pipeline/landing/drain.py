@@ -137,7 +137,7 @@ class _Drain:
         # what is read next: the cursor, or the mark while the store is refilled
         self._positions: dict[int, int] = {}
         self._ended: dict[int, int] = {}  # where the log ended when it was last read to its end
-        self._failed: dict[int, Exception] = {}
+        self._failed: dict[int, Truncated] = {}
         self._noted = True  # whether a failure of an earlier drain may stand beside our cursors
         self._asked_at = self._moved_at = time.monotonic()
 
@@ -152,6 +152,7 @@ class _Drain:
         self._dead.create_index(OPEN_LETTERS)
         self._hints.publish(self._positions)
         self._log.read_from(self._positions)
+        self._moved_at = time.monotonic()  # opening the store is no time in which nothing came
 
     def _open_store(self, starts: Mapping[int, int]) -> None:
         """Make sure that the raw store is the one that the cursors speak of, and find out where to go on.
@@ -278,14 +279,19 @@ class _Drain:
                     f"the raw store has lost {_ranges(lost)}, and the log was cut before it was refilled. {WHAT_TO_DO}"
                 )
         if not self._skip_what_is_gone(starts):  # nothing is gone before our cursor: the log ends before it
-            failed = truncated.partition
-            if failed is None or failed not in self._positions or len(self._positions) == 1:
+            if truncated.partition is None or truncated.partition not in self._positions:
                 raise truncated
-            self._failed[failed] = truncated
-            del self._positions[failed]
-            cursors.note_failure(self._warehouse, STAGE, [(self._log.topic_id, failed)], truncated)
-            logger.error("partition=%d topic_id=%s failed: %s", failed, self._log.topic_id, truncated)
+            self._give_up(truncated.partition, truncated)
         self._log.read_from(self._positions)
+
+    def _give_up(self, partition: int, why: Truncated) -> None:
+        """Go on without a partition, which is told at once and raised when the others are quiet."""
+        self._failed[partition] = why
+        del self._positions[partition]
+        cursors.note_failure(self._warehouse, STAGE, [(self._log.topic_id, partition)], why)
+        logger.error("partition=%d topic_id=%s failed: %s", partition, self._log.topic_id, why)
+        if not self._positions:
+            self.finish()
 
     def idle_seconds(self) -> float:
         """How long ago the stage moved, or this drain refilled something; patient while Kafka has more to refill."""
