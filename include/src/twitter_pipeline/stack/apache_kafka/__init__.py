@@ -27,6 +27,7 @@ from confluent_kafka.admin import (
 
 from twitter_pipeline.settings import KafkaOption
 from twitter_pipeline.stack import kafka_access
+from twitter_pipeline.stack.orphans import marks
 from twitter_pipeline.stack.private_files import private_folder, write_private
 from twitter_pipeline.stack.servers import LOOPBACK, RunningServer, StackError, free_port
 
@@ -211,7 +212,8 @@ class ApacheKafka:
             ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 8192),
             (self.password or "").encode(),
         )
-        with RunningServer(opened, self.data / "create-user.log"):
+        found = marks(str(self.data.parent), self.name)  # when the launcher is killed meanwhile
+        with RunningServer(opened, self.data / "create-user.log", environment=found):
             admin = AdminClient({"bootstrap.servers": opened.bootstrap, "log_level": 0})
             for created in admin.alter_user_scram_credentials([wanted], request_timeout=120).values():
                 try:
