@@ -23,14 +23,20 @@ log = logging.getLogger(__name__)
 
 STILL_SECONDS = 30  # of CPU time not taken: a live worker gets some within a few seconds, at load 30 too
 GRACE_SECONDS = 60  # a scheduler that was just started first adopts what the last one left
+# Tasks that an earlier scheduler queued were never given to this one's executor: they wait for their adoption.
 STUCK = """
-select count(*) filter (where state = 'queued' and queued_dttm < now() - make_interval(secs => %(seconds)s)) > 0
-    and coalesce(max(start_date) < now() - make_interval(secs => %(seconds)s), true)
-    and count(*) filter (where state = 'running') < %(slots)s
-    and (select max(start_date) from job where job_type = 'SchedulerJob' and state = 'running')
-        < now() - make_interval(secs => %(grace)s)
-from task_instance
-where state in ('queued', 'running') or start_date > now() - interval '1 hour'
+with scheduler as (
+    select id, start_date from job where job_type = 'SchedulerJob' and state = 'running' order by start_date desc limit 1
+)
+select count(*) filter (
+        where task.state = 'queued' and queued_dttm < now() - make_interval(secs => %(seconds)s)
+        and queued_by_job_id = scheduler.id
+    ) > 0
+    and coalesce(max(task.start_date) < now() - make_interval(secs => %(seconds)s), true)
+    and count(*) filter (where task.state = 'running') < %(slots)s
+from task_instance task, scheduler
+where (task.state in ('queued', 'running') or task.start_date > now() - interval '1 hour')
+    and scheduler.start_date < now() - make_interval(secs => %(grace)s)
 """
 
 
