@@ -127,6 +127,28 @@ def test_a_scheduler_that_was_just_started_is_left_alone(watched: Watched) -> No
     assert not watched.looks()
 
 
+def test_a_worker_that_waits_for_the_api_is_not_stuck(watched: Watched) -> None:
+    """It has begun the task's process, takes no CPU time, and Airflow does not call the task running yet."""
+    watched.connection.execute(TABLES)
+    watched.task("queued", 400)
+    wait = "import time; time.sleep(600)"
+    worker = psutil.Popen(
+        [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {wait!r}])"]
+    )
+    try:
+        wait_until(lambda: bool(worker.children()), 120, "the task's process")
+        (task,) = worker.children()
+        watched.workers += [worker, task]
+        for _ in range(5):
+            assert not watched.looks()
+        watched.task("running", 300, 290)  # the process is that of a task that runs: none is being started
+        assert watched.looks() or watched.looks()
+    finally:
+        for process in (*worker.children(), worker):
+            process.kill()
+        worker.wait()
+
+
 def test_tasks_that_an_earlier_scheduler_queued_are_not_held_against_this_one(watched: Watched) -> None:
     """They were never given to its executor; a slow scheduler adopts them when it gets to it."""
     watched.connection.execute(TABLES)
