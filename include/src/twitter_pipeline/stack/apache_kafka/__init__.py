@@ -39,12 +39,12 @@ def missing() -> str | None:
     """What keeps Apache Kafka from running on this machine, or None."""
     java = _output(["java", "-version"])
     if java is None:
-        return "no java on the PATH (needs 17 or newer)"
+        return "no java on the PATH; it needs 17 or newer (Debian: apt-get install openjdk-17-jre-headless)"
     version = re.search(r'version "(\d+)', java)
     if version is None or int(version[1]) < 17:
         return f"java is too old: {java.splitlines()[0]} (needs 17 or newer)"
     if not _libraries_complete(libraries()) and shutil.which("mvn") is None:
-        return "no Maven (mvn) on the PATH to fetch Kafka's jars with"
+        return "no Maven (mvn) on the PATH to fetch Kafka's jars with (Debian: apt-get install maven)"
     return None
 
 
