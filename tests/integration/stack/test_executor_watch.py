@@ -12,9 +12,9 @@ from twitter_pipeline.stack.executor_watch import GRACE_SECONDS, STILL_SECONDS, 
 from twitter_pipeline.stack.servers import wait_until
 
 TABLES = """
-create table task_instance (state text, queued_dttm timestamptz, start_date timestamptz);
-create table job (job_type text, state text, start_date timestamptz);
-insert into job values ('SchedulerJob', 'running', now() - interval '1 hour');
+create table task_instance (state text, queued_dttm timestamptz, start_date timestamptz, queued_by_job_id int);
+create table job (id serial, job_type text, state text, start_date timestamptz);
+insert into job (job_type, state, start_date) values ('SchedulerJob', 'running', now() - interval '1 hour');
 """
 
 
@@ -43,10 +43,13 @@ class Watched:
     def _restart(self) -> None:
         self.restarts += 1
 
-    def task(self, state: str, queued_seconds: int, started_seconds: int | None = None) -> None:
+    def task(
+        self, state: str, queued_seconds: int, started_seconds: int | None = None, scheduler: int = 1
+    ) -> None:
         self.connection.execute(
-            "insert into task_instance values (%s, now() - make_interval(secs => %s), now() - make_interval(secs => %s))",
-            (state, queued_seconds, started_seconds),
+            "insert into task_instance"
+            " values (%s, now() - make_interval(secs => %s), now() - make_interval(secs => %s), %s)",
+            (state, queued_seconds, started_seconds, scheduler),
         )
 
 
@@ -119,6 +122,37 @@ def test_a_scheduler_that_was_just_started_is_left_alone(watched: Watched) -> No
     watched.connection.execute(TABLES)
     watched.task("queued", 40)
     watched.connection.execute(
-        "insert into job values ('SchedulerJob', 'running', now() - interval '5 seconds')"
+        "insert into job (job_type, state, start_date) values ('SchedulerJob', 'running', now() - interval '5 seconds')"
     )
     assert not watched.looks()
+
+
+def test_a_worker_that_waits_for_the_api_is_not_stuck(watched: Watched) -> None:
+    """It has begun the task's process, takes no CPU time, and Airflow does not call the task running yet."""
+    watched.connection.execute(TABLES)
+    watched.task("queued", 400)
+    wait = "import time; time.sleep(600)"
+    worker = psutil.Popen(
+        [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {wait!r}])"]
+    )
+    try:
+        wait_until(lambda: bool(worker.children()), 120, "the task's process")
+        (task,) = worker.children()
+        watched.workers += [worker, task]
+        for _ in range(5):
+            assert not watched.looks()
+        watched.task("running", 300, 290)  # the process is that of a task that runs: none is being started
+        assert watched.looks() or watched.looks()
+    finally:
+        for process in (*worker.children(), worker):
+            process.kill()
+        worker.wait()
+
+
+def test_tasks_that_an_earlier_scheduler_queued_are_not_held_against_this_one(watched: Watched) -> None:
+    """They were never given to its executor; a slow scheduler adopts them when it gets to it."""
+    watched.connection.execute(TABLES)
+    watched.task("queued", 400, scheduler=0)
+    assert not watched.looks()
+    watched.task("queued", 40)
+    assert watched.looks()

@@ -18,6 +18,7 @@ from twitter_pipeline.stack import launcher, postgresql, services, status
 from twitter_pipeline.stack.credentials import Credentials
 from twitter_pipeline.stack.orphans import marked_processes
 from twitter_pipeline.stack.postgresql import PostgreSQL
+from twitter_pipeline.stack.secantusdb import SecantusDB
 from twitter_pipeline.stack.servers import RunningServer, StackError, free_port, wait_until
 from twitter_pipeline.stack.services import Stack, assemble
 from twitter_pipeline.stack.supervision import Supervisor
@@ -70,7 +71,7 @@ def test_a_killed_service_is_back_and_counted(small: Settings) -> None:
     stack = launcher.up(small, lambda _: None, _some("sns"))
     killed = _pid(small, "sns")
     os.kill(killed, signal.SIGKILL)
-    wait_until(lambda: _pid(small, "sns") not in {0, killed} and stack.services[0].server.ready(), 20, "sns")
+    wait_until(lambda: _pid(small, "sns") not in {0, killed} and stack.services[0].server.ready(), 120, "sns")
     assert status.picture(small)["broker"]["kind"] == "tansu"
     shown = status._service(small, stack.services[0], Supervisor(small.home).states()["sns"])
     assert (shown["state"], shown["restarts"]) == ("ready", 1)
@@ -82,7 +83,7 @@ def test_a_killed_supervisor_leaves_services_that_the_next_up_replaces(small: Se
     launcher.up(small, lambda _: None, parts)
     orphan = _pid(small, "broker")
     os.kill(int((small.run / "supervisord.pid").read_text()), signal.SIGKILL)
-    wait_until(lambda: not Supervisor(small.home).answers(), 10, "the end of the supervisor")
+    wait_until(lambda: not Supervisor(small.home).answers(), 120, "the end of the supervisor")
     assert status._unsupervised(small)["broker"]["pid"] == orphan
     launcher.up(small, lambda _: None, parts)
     assert _pid(small, "broker") != orphan
@@ -93,7 +94,7 @@ def test_down_ends_what_a_killed_supervisor_left(small: Settings) -> None:
     """`down` finds services by their marks when nobody supervises them any more."""
     launcher.up(small, lambda _: None, _some("postgres"))
     os.kill(int((small.run / "supervisord.pid").read_text()), signal.SIGKILL)
-    wait_until(lambda: not Supervisor(small.home).answers(), 10, "the end of the supervisor")
+    wait_until(lambda: not Supervisor(small.home).answers(), 120, "the end of the supervisor")
     assert launcher.down(small, lambda _: None)
     assert marked_processes(str(small.home)) == []
 
@@ -166,6 +167,21 @@ def test_up_right_after_everything_was_killed(small: Settings, kind: str) -> Non
         assert all(service.server.ready() for service in stack.services)
     with psycopg.connect(server.superuser_dsn()) as connection:
         assert connection.execute("select id from kept").fetchone() == (1,)
+
+
+def test_what_a_killed_launcher_was_preparing_is_ended(small: Settings) -> None:
+    """A launcher that is killed while it creates MongoDB's user leaves a server behind, open to all and holding the
+    data; the next `up` ends it and goes on."""
+    mongo = assemble(small).nodes["mongo"].server
+    assert isinstance(mongo, SecantusDB)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunningServer, "stop", lambda self: None)  # what a killed launcher does not do
+        mongo.prepare()
+    (mongo.data / "wiredtiger" / "user-created").unlink()
+    (left,) = marked_processes(str(small.home), "mongo")
+    stack = launcher.up(small, lambda _: None, _some("mongo"))
+    assert not left.is_running() or left.status() == psutil.STATUS_ZOMBIE
+    assert stack.services[0].server.ready()
 
 
 def test_postgresql_starts_though_its_killed_servers_id_is_another_programs(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def open_to_others(folder: Path) -> list[str]:
 def test_a_home_from_before_is_closed(tmp_path: Path, careless: None) -> None:
     """Folders that an earlier version, or somebody's umask, left open are closed before anything starts."""
     home = tmp_path / "home"
-    for name in ("secrets", "logs/airflow", "postgres", "kafka", "mongo", "run", "exports", "prometheus"):
+    for name in ("secrets", "logs/airflow", "postgres", "kafka", "mongo", "run", "exports", "monitoring"):
         (home / name).mkdir(parents=True)
     preflight.check_home(home, needed_megabytes=0)
     assert open_to_others(home) == []

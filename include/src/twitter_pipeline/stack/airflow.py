@@ -106,7 +106,8 @@ def environment(
         "workers": {
             "min_heartbeat_interval": 2,
             "execution_api_retries": 8,  # outlive a restart of the api-server
-            "execution_api_timeout": 20,  # 5 s by default: less than one answer may take on a busy machine
+            # 5 s by default: at load 40 an answer takes longer, and each repetition makes the server slower
+            "execution_api_timeout": 60,
         },
         "triggerer": {
             "job_heartbeat_sec": 1,

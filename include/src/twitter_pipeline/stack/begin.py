@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from twitter_pipeline.stack.log_files import write_to
-from twitter_pipeline.stack.orphans import HOME_MARK, SERVICE_MARK, end_processes, marked_processes
+from twitter_pipeline.stack.orphans import end_processes, marked_processes, marks
 
 
 def begin(launch_file: Path, name: str) -> None:
@@ -26,8 +26,8 @@ def begin(launch_file: Path, name: str) -> None:
     service = launch["services"][name]
     write_to(Path(service["log"]))
     os.chdir(home)
-    marks = {HOME_MARK: home, SERVICE_MARK: name}
-    os.execvpe(service["command"][0], service["command"], os.environ | service["environment"] | marks)  # noqa: S606
+    environment = os.environ | service["environment"] | marks(home, name)
+    os.execvpe(service["command"][0], service["command"], environment)  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
 LocalExecutor's idle workers wait on one queue, and whichever waits holds the queue's lock. Killed there (by the
 kernel's memory killer, by an operator), it takes the lock along: the executor starts fresh workers, none of which
 ever gets a task, and the scheduler's heartbeat stays healthy all the while. What can be seen is its effect: tasks
-are queued, slots are free, nothing starts, and no worker takes CPU time. On a busy machine nothing starts for minutes
-either, but then the workers are at it.
+are queued, slots are free, nothing starts, and no worker is at it. On a busy machine nothing starts for minutes either,
+but then workers take CPU time, or have begun a task's process and wait for the API's answer.
 """
 
+import contextlib
 import logging
 import os
 import time
@@ -23,14 +24,21 @@ log = logging.getLogger(__name__)
 
 STILL_SECONDS = 30  # of CPU time not taken: a live worker gets some within a few seconds, at load 30 too
 GRACE_SECONDS = 60  # a scheduler that was just started first adopts what the last one left
+# Tasks that an earlier scheduler queued were never given to this one's executor: they wait for their adoption.
 STUCK = """
-select count(*) filter (where state = 'queued' and queued_dttm < now() - make_interval(secs => %(seconds)s)) > 0
-    and coalesce(max(start_date) < now() - make_interval(secs => %(seconds)s), true)
-    and count(*) filter (where state = 'running') < %(slots)s
-    and (select max(start_date) from job where job_type = 'SchedulerJob' and state = 'running')
-        < now() - make_interval(secs => %(grace)s)
-from task_instance
-where state in ('queued', 'running') or start_date > now() - interval '1 hour'
+with scheduler as (
+    select id, start_date from job where job_type = 'SchedulerJob' and state = 'running' order by start_date desc limit 1
+)
+select count(*) filter (
+        where task.state = 'queued' and queued_dttm < now() - make_interval(secs => %(seconds)s)
+        and queued_by_job_id = scheduler.id
+    ) > 0
+    and coalesce(max(task.start_date) < now() - make_interval(secs => %(seconds)s), true)
+    and count(*) filter (where task.state = 'running') < %(slots)s,
+    count(*) filter (where task.state = 'running')
+from task_instance task, scheduler
+where (task.state in ('queued', 'running') or task.start_date > now() - interval '1 hour')
+    and scheduler.start_date < now() - make_interval(secs => %(grace)s)
 """
 
 
@@ -69,7 +77,7 @@ class ExecutorWatch:
             return False
         if self._suspected is None:
             self._suspected = Movement(self.workers, Path(os.devnull), self.clock)
-        if self._suspected.still_seconds() < STILL_SECONDS:
+        if self._suspected.still_seconds() < STILL_SECONDS or self._busy_workers() > row[1]:
             return False
         log.error(
             "executor stuck: tasks queued for over %d s, slots free, none started, workers idle; restarting",
@@ -78,3 +86,12 @@ class ExecutorWatch:
         self.restart()
         self._restarted_at, self._suspected = self.clock(), None
         return True
+
+    def _busy_workers(self) -> int:
+        """How many workers have begun the process of a task, whether Airflow counts it as running yet or not."""
+        parents = {}
+        for process in self.workers():
+            with contextlib.suppress(psutil.Error):
+                parents[process.pid] = process.ppid()
+        workers = {pid for pid, parent in parents.items() if parent not in parents}
+        return len(workers & set(parents.values()))

@@ -225,6 +225,7 @@ class _Launch:
         settings = self._stack.settings
         if self._state(node.name)["statename"] not in {"RUNNING", "STARTING"}:
             self._does[node.name] = "its data is being prepared"
+            end_processes(marked_processes(str(settings.home), node.name), seconds=0)  # of a killed launcher
             node.server.prepare()
             starts_file(settings, node.name).unlink(missing_ok=True)
             self._started.append(node.name)

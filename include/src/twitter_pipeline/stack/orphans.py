@@ -12,6 +12,11 @@ SERVICE_MARK = "PIPELINE_STACK_SERVICE"
 DYING_SECONDS = 30  # a killed process gives back its memory before it is gone; a busy machine takes its time
 
 
+def marks(home: str, service: str) -> dict[str, str]:
+    """The environment by which a process of a service is found."""
+    return {HOME_MARK: home, SERVICE_MARK: service}
+
+
 def marked_processes(home: str, service: str | None = None) -> list[psutil.Process]:
     """The living processes of the stack in `home`, or those of one of its services."""
     found = []

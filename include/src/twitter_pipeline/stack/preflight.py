@@ -12,15 +12,23 @@ from pathlib import Path
 
 import psutil
 
-from twitter_pipeline.stack import monitoring
 from twitter_pipeline.stack.orphans import DYING_SECONDS
 from twitter_pipeline.stack.private_files import private_folder
 from twitter_pipeline.stack.servers import LOOPBACK, StackError
 
 # what the stack makes in its home
-OWN = {"airflow", "exports", "kafka", "logs", "mongo", "postgres", "run", "secrets", "simulator"} | set(
-    monitoring.PROGRAMS
-)
+OWN = {
+    "airflow",
+    "exports",
+    "kafka",
+    "logs",
+    "mongo",
+    "monitoring",
+    "postgres",
+    "run",
+    "secrets",
+    "simulator",
+}
 NEEDED_MEGABYTES = 2000  # PostgreSQL 150, Kafka 100, Airflow's logs, and a day of tweets
 
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
+from twitter_pipeline.stack.orphans import marks
 from twitter_pipeline.stack.private_files import private_folder, private_tree
 from twitter_pipeline.stack.servers import ASK_SECONDS, LOOPBACK, RunningServer, StackError, free_port
 
@@ -36,7 +37,11 @@ class SecantusDB:
         self._configuration.touch(mode=0o600)
         opened = _Unauthenticated(self, free_port())
         with (
-            RunningServer(opened, self.data / "create-user.log"),
+            RunningServer(
+                opened,
+                self.data / "create-user.log",
+                environment=marks(str(self.data.parent), self.name),  # found when the launcher is killed
+            ),
             MongoClient[dict](opened.uri, serverSelectionTimeoutMS=5000) as client,
         ):
             roles = [{"role": "root", "db": "admin"}]

@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -157,8 +157,15 @@ class RunningServer:
     It may start as slowly as the machine makes it, as long as something moves within `stalled_seconds`.
     """
 
-    def __init__(self, server: Server, log: Path, stalled_seconds: float = 120) -> None:
+    def __init__(
+        self,
+        server: Server,
+        log: Path,
+        stalled_seconds: float = 120,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.server = server
+        self._environment = environment or {}
         self.log = log
         self._stalled_seconds = stalled_seconds
         self._process: subprocess.Popen[bytes] | None = None
@@ -175,7 +182,7 @@ class RunningServer:
         with self.log.open("ab") as log:
             self._process = process = subprocess.Popen(
                 self.server.command(),
-                env=os.environ | self.server.environment(),
+                env={**os.environ, **self.server.environment(), **self._environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -20,7 +20,7 @@ from typing import Any
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from twitter_pipeline.stack.orphans import HOME_MARK, SERVICE_MARK
-from twitter_pipeline.stack.private_files import write_private
+from twitter_pipeline.stack.private_files import private_folder, write_private
 from twitter_pipeline.stack.servers import ASK_SECONDS, StackError, tail, wait_until
 from twitter_pipeline.stack.services import Service
 
@@ -57,6 +57,7 @@ class Supervisor:
         self.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.socket.parent.stat().st_uid != os.geteuid():
             raise StackError(f"{self.socket.parent} belongs to another user; set a shorter PIPELINE_HOME")
+        private_folder(self.socket.parent)
         configuration = self._run / "supervisord.conf"
         write_private(configuration, self._configuration(services))
         result = subprocess.run(

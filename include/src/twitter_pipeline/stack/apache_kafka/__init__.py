@@ -27,6 +27,7 @@ from confluent_kafka.admin import (
 
 from twitter_pipeline.settings import KafkaOption
 from twitter_pipeline.stack import kafka_access
+from twitter_pipeline.stack.orphans import marks
 from twitter_pipeline.stack.private_files import private_folder, write_private
 from twitter_pipeline.stack.servers import LOOPBACK, RunningServer, StackError, free_port
 
@@ -38,12 +39,12 @@ def missing() -> str | None:
     """What keeps Apache Kafka from running on this machine, or None."""
     java = _output(["java", "-version"])
     if java is None:
-        return "no java on the PATH (needs 17 or newer)"
+        return "no java on the PATH; it needs 17 or newer (Debian: apt-get install openjdk-17-jre-headless)"
     version = re.search(r'version "(\d+)', java)
     if version is None or int(version[1]) < 17:
         return f"java is too old: {java.splitlines()[0]} (needs 17 or newer)"
     if not _libraries_complete(libraries()) and shutil.which("mvn") is None:
-        return "no Maven (mvn) on the PATH to fetch Kafka's jars with"
+        return "no Maven (mvn) on the PATH to fetch Kafka's jars with (Debian: apt-get install maven)"
     return None
 
 
@@ -211,7 +212,8 @@ class ApacheKafka:
             ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 8192),
             (self.password or "").encode(),
         )
-        with RunningServer(opened, self.data / "create-user.log"):
+        found = marks(str(self.data.parent), self.name)  # when the launcher is killed meanwhile
+        with RunningServer(opened, self.data / "create-user.log", environment=found):
             admin = AdminClient({"bootstrap.servers": opened.bootstrap, "log_level": 0})
             for created in admin.alter_user_scram_credentials([wanted], request_timeout=120).values():
                 try:
