@@ -2,7 +2,7 @@
 
 Woken by its doorbell, which looks every PIPELINE_EXTRACTION_SECONDS whether a rule is due; a slow sweep stands behind.
 A run settles the pages that landing has passed, lists the rules that are due, and polls each in a task of its own,
-which first fetches again what the log lost. Runs may overlap, a rule is leased by one at a time. A rule that must wait
+which first fetches again what the log lost. Runs may overlap: a rule is leased to one task at a time. A rule that must wait
 for X's rate limit is given back with the time it is due at, and its run ends.
 
 Red? `CredentialsRefused`: put a new X_BEARER_TOKEN into `.env` and run `make up`: connection `twitter_default` is made
@@ -33,14 +33,14 @@ from twitter_pipeline.settings import TOPIC
 )
 def tweet_extraction():
     @task
-    def due_rules() -> list[str]:
-        """Settle the pages that landing has passed, mark the lost ones, and name the rules that are due."""
-        from twitter_pipeline.collection import pages, rules
+    def due_rules(run_id=None) -> list[str]:
+        """Settle the pages that landing has passed, mark the lost ones, and hand out the rules that are due."""
+        from twitter_pipeline.collection import doorbell, pages
         from twitter_pipeline.streaming.log import identify
 
         with warehouse() as books:
             pages.settle(books, TOPIC, identify(kafka(), TOPIC))
-            return rules.due(books)
+            return doorbell.hand_out(books, run_id)
 
     CollectRule.partial(
         task_id="collect",

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from twitter_pipeline.collection import rules
-from twitter_pipeline.collection.doorbell import DUE_RULES
+from twitter_pipeline.collection.doorbell import DUE_RULES, hand_out
 
 
 @pytest.fixture
@@ -65,3 +65,47 @@ def test_more_due_rules_than_a_task_maps_over_ring_in_turns(books: psycopg.Conne
     names = ringing(books)
     assert len(names) == 1000
     assert (names[0], names[-1]) == ("r1", "r1000")
+
+
+def test_a_rule_is_handed_out_to_one_task_of_one_run(books: psycopg.Connection) -> None:
+    """A run that comes before that task has begun finds nothing, so nothing is asked and paid twice."""
+    for name in ("b", "a"):
+        rule(books, name)
+    rule(books, "first", next_due_at="1960-01-01Z")
+    assert hand_out(books, "run") == ["first", "a", "b"]
+    assert ringing(books) == []
+    assert hand_out(books, "another") == []
+    with pytest.raises(rules.LeaseHeld), rules.lease(books, "a", "another/0"):
+        pass
+    with rules.lease(books, "a", "run/1"):
+        assert books.execute("select leased_by from pipeline.rules where name = 'a'").fetchone() == ("run/1",)
+
+
+def test_a_rule_whose_task_never_begins_is_handed_out_again(books: psycopg.Connection) -> None:
+    """A run that died keeps nothing for long."""
+    rule(books, "a")
+    assert hand_out(books, "dead", seconds=0) == ["a"]
+    assert ringing(books) == ["a"]
+    assert hand_out(books, "next") == ["a"]
+
+
+def test_two_runs_that_ask_at_once_share_the_rules(books: psycopg.Connection, postgres: Any) -> None:
+    """What one is about to take, the other neither waits for nor takes."""
+    for name in ("a", "b"):
+        rule(books, name)
+    with psycopg.connect(postgres.dsn) as slow:
+        assert hand_out(slow, "slow") == ["a", "b"]
+        rule(books, "c")
+        assert hand_out(books, "quick") == ["c"]
+    held = books.execute("select name, leased_by from pipeline.rules order by 1").fetchall()
+    assert held == [("a", "slow/0"), ("b", "slow/1"), ("c", "quick/0")]
+
+
+def test_more_rules_than_a_task_maps_over_are_handed_out_in_turns(books: psycopg.Connection) -> None:
+    """Nobody is left out."""
+    books.execute(
+        "insert into pipeline.rules (name, query) select 'r' || n, 'q' from generate_series(1, 1500) n"
+    )
+    turns = [hand_out(books, "one"), hand_out(books, "two"), hand_out(books, "three")]
+    assert [len(turn) for turn in turns] == [1000, 500, 0]
+    assert len(set(turns[0] + turns[1])) == 1500

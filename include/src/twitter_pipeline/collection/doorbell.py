@@ -1,9 +1,31 @@
-"""The question behind the doorbell of `tweet_extraction`: which rules are due."""
+"""Which rules are due: the question behind the doorbell of `tweet_extraction`, and how its run shares them out."""
 
+import psycopg
+
+MOST_RULES = 1000  # Airflow refuses to map a task over more than 1,024; the rest rings again
 # a row is a rule and the time it is due at, so that each time has a ring of its own; what is parked, disabled or
 # leased rings for nobody
-DUE_RULES = """
+DUE_RULES = f"""
 select name, next_due_at from pipeline.rules
 where is_enabled and parked_at is null and next_due_at <= now() and (leased_until is null or leased_until < now())
-order by next_due_at, name limit 1000
-"""
+order by next_due_at, name limit {MOST_RULES}
+"""  # noqa: S608 - a number of ours
+# until its task begins, another run would find the rule due as well and poll it once more
+HAND_OUT = f"""
+with due as ({DUE_RULES} for update skip locked),
+    numbered as (select name, row_number() over (order by next_due_at, name) - 1 as number from due)
+update pipeline.rules
+set leased_by = %(run_id)s || '/' || number, leased_until = now() + %(seconds)s * interval '1 second'
+from numbered where rules.name = numbered.name
+returning rules.name, number
+"""  # noqa: S608
+
+
+def hand_out(connection: psycopg.Connection, run_id: str, seconds: float = 120) -> list[str]:
+    """Lease the rules that are due to the tasks of a run, and name them: mapped task N holds rule N of the list.
+
+    A task that does not begin within `seconds` loses its rule to whoever asks next. No rule is handed out twice, also
+    when two runs ask at once.
+    """
+    rows = connection.execute(HAND_OUT.encode(), {"run_id": run_id, "seconds": seconds}).fetchall()
+    return [name for name, _ in sorted(rows, key=lambda row: row[1])]
