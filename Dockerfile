@@ -21,3 +21,4 @@ RUN cp -r include providers /tmp/ \
 COPY --chmod=755 dags ./dags
 COPY --chmod=755 plugins ./plugins
 COPY --chmod=755 soda ./soda
+COPY --chmod=755 docs/operations.md ./docs/operations.md

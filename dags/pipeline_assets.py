@@ -1,29 +1,68 @@
 """The assets of the pipeline and the doorbells that watch them.
 
-Every Dag imports the very objects from here: another `Asset` of the same name would take the watcher away.
-PIPELINE_DOORBELLS=false leaves the doorbells out, then only the sweeps wake the drains.
+A doorbell rings when there is something to do, so that no run is made only to find that there is nothing. Every Dag
+imports the very objects from here: another `Asset` of the same name would take the watcher away.
+PIPELINE_DOORBELLS=false leaves the doorbells out, then only the clock wakes the Dags.
 """
 
 import os
 
 from airflow.sdk import Asset, AssetWatcher
+from airflow.triggers.base import BaseEventTrigger
 
 from airflow_provider_twitter.triggers.kafka_lag import KafkaLagTrigger
+from airflow_provider_twitter.triggers.sql_condition import SqlConditionTrigger
+from twitter_pipeline import settings
+from twitter_pipeline.collection.doorbell import DUE_RULES as RULES_THAT_ARE_DUE
+from twitter_pipeline.quality import contracts
 from twitter_pipeline.settings import TOPIC
 from twitter_pipeline.streaming.log import LANDING_GROUP, PROCESSING_GROUP
 
 KAFKA = "pipeline_kafka"
+POSTGRES = "pipeline_postgres"
+SETTINGS = settings.load()
 
 
-def _doorbell(name: str, **positions: str) -> list[AssetWatcher]:
+def _watched(asset: str, doorbell: str, trigger: BaseEventTrigger) -> Asset:
     if os.environ.get("PIPELINE_DOORBELLS", "true").lower() == "false":
-        return []
-    return [AssetWatcher(name=name, trigger=KafkaLagTrigger(kafka_conn_id=KAFKA, topic=TOPIC, **positions))]
+        return Asset(asset)
+    return Asset(asset, watchers=[AssetWatcher(name=doorbell, trigger=trigger)])
 
 
-PRODUCED_TWEETS = Asset("produced_tweets", watchers=_doorbell("not_yet_landed", group_id=LANDING_GROUP))
-LANDED_TWEETS = Asset(
+DUE_RULES = _watched(
+    "due_rules",
+    "rules_are_due",
+    SqlConditionTrigger(
+        postgres_conn_id=POSTGRES,
+        sql=RULES_THAT_ARE_DUE,
+        poll_seconds=SETTINGS.extraction_seconds,
+        interval_seconds=120,
+    ),
+)
+PRODUCED_TWEETS = _watched(
+    "produced_tweets",
+    "not_yet_landed",
+    KafkaLagTrigger(kafka_conn_id=KAFKA, topic=TOPIC, group_id=LANDING_GROUP),
+)
+LANDED_TWEETS = _watched(
     "landed_tweets",
-    watchers=_doorbell("not_yet_processed", group_id=LANDING_GROUP, behind_group_id=PROCESSING_GROUP),
+    "not_yet_processed",
+    KafkaLagTrigger(
+        kafka_conn_id=KAFKA, topic=TOPIC, group_id=LANDING_GROUP, behind_group_id=PROCESSING_GROUP
+    ),
 )
 TWEETS = Asset("tweets")
+UNVERIFIED_TWEETS = _watched(
+    "unverified_tweets",
+    "contracts_are_due",
+    SqlConditionTrigger(
+        postgres_conn_id=POSTGRES,
+        sql=contracts.DUE_AFTER_NEW_TWEETS,
+        parameters={
+            "contracts": contracts.names(SETTINGS.contracts_folder),
+            "minutes": SETTINGS.quality_minutes,
+        },
+        poll_seconds=30,
+        interval_seconds=900,
+    ),
+)

@@ -10,6 +10,7 @@ from airflow.providers.amazon.aws.notifications.sns import SnsNotifier
 from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from twitter_pipeline.landing.lost import RawStoreLost
 from twitter_pipeline.streaming.cursors import Fenced
 from twitter_pipeline.streaming.flood import Flood
 
@@ -32,9 +33,18 @@ HOUSE_DEFAULTS: dict[str, Any] = {
 }
 
 
+def send_heartbeat(topic_arn: str | None) -> None:
+    """Send a message over the connection that failed tasks are told by; skipped without a topic for it."""
+    from airflow.providers.amazon.aws.hooks.sns import SnsHook
+
+    if topic_arn is None:
+        raise AirflowSkipException("PIPELINE_HEARTBEAT_TOPIC_ARN is not set")
+    SnsHook().publish_to_target(topic_arn, "Failed tasks can be told.", "Airflow's alerts are delivered")
+
+
 def woken_by(asset: Asset) -> Any:
     """A schedule by an asset's doorbell, with a slow sweep behind it (PIPELINE_SWEEP_CRON; empty: no sweep)."""
-    sweep = os.environ.get("PIPELINE_SWEEP_CRON", "*/5 * * * *")
+    sweep = os.environ.get("PIPELINE_SWEEP_CRON", "*/20 * * * *")
     if not sweep:
         return [asset]
     return AssetOrTimeSchedule(timetable=CronTriggerTimetable(sweep, timezone="UTC"), assets=[asset])
@@ -42,10 +52,10 @@ def woken_by(asset: Asset) -> Any:
 
 @contextmanager
 def overtaken_is_skipped() -> Iterator[None]:
-    """End a task skipped whose partitions another drain took over; end one that meets a flood without retries."""
+    """End a task skipped whose partitions another drain took over; end one that a person must look at without retries."""
     try:
         yield
     except Fenced as overtaken:
         raise AirflowSkipException(str(overtaken)) from overtaken
-    except Flood as flood:
-        raise AirflowFailException(str(flood)) from flood
+    except (Flood, RawStoreLost) as stopped:
+        raise AirflowFailException(str(stopped)) from stopped

@@ -9,19 +9,18 @@ from airflow.providers.mongo.hooks.mongo import MongoHook
 from airflow.sdk import BaseHook
 from psycopg.conninfo import make_conninfo
 from pymongo.database import Database
+from sqlalchemy import URL
 
 from airflow_provider_twitter.hooks.kafka_configuration import KafkaConfigurationHook
-from pipeline_assets import KAFKA
-from twitter_pipeline import settings
+from pipeline_assets import KAFKA, POSTGRES, SETTINGS
+from twitter_pipeline.housekeeping.airflow_history import AirflowDatabase
 from twitter_pipeline.metrics.statsd import Metrics
-
-SETTINGS = settings.load()
 
 
 @contextmanager
 def warehouse() -> Iterator[psycopg.Connection[Any]]:
     """PostgreSQL by connection pipeline_postgres, in autocommit mode; its extra goes to libpq."""
-    found = BaseHook.get_connection("pipeline_postgres")
+    found = BaseHook.get_connection(POSTGRES)
     conninfo = make_conninfo(
         host=found.host,
         port=found.port,
@@ -54,6 +53,21 @@ def reader() -> Iterator[psycopg.Connection[Any]]:
         options="-c statement_timeout=0",
     ) as connection:
         yield connection
+
+
+def airflow_database() -> AirflowDatabase:
+    """Airflow's own database by connection airflow_metadata; its extra goes to libpq."""
+    found = BaseHook.get_connection("airflow_metadata")
+    address = URL.create(
+        "postgresql+psycopg2",
+        found.login,
+        found.password,
+        found.host,
+        found.port,
+        found.schema,
+        found.extra_dejson,
+    )
+    return AirflowDatabase(address.render_as_string(hide_password=False))
 
 
 def metrics() -> Metrics:

@@ -1,10 +1,13 @@
 """Ask X for what is new, for every rule that is due, and put it into Kafka.
 
-Every few seconds: settle the pages that landing has passed, list the rules that are due, and poll each of them in
-a task of its own, which first fetches again what the log lost. Runs may overlap, a rule is leased by one at a time.
+Woken by its doorbell, which looks every PIPELINE_EXTRACTION_SECONDS whether a rule is due; a slow sweep stands behind.
+A run settles the pages that landing has passed, lists the rules that are due, and polls each in a task of its own,
+which first fetches again what the log lost. Runs may overlap, a rule is leased by one at a time. A rule that must wait
+for X's rate limit is given back with the time it is due at, and its run ends.
 
-Red? `CredentialsRefused`: put a new token into connection `twitter_default`. `BudgetExceeded`: raise
-X_BUDGET_USD or wait for the next month. `InvalidRequest`: the rule's query is wrong, see pipeline.rules.
+Red? `CredentialsRefused`: put a new X_BEARER_TOKEN into `.env` and run `make up`: connection `twitter_default` is made
+of it, so Airflow's pages do not show it. `BudgetExceeded`: raise X_BUDGET_USD there, or wait for the next month.
+`RuleParked`: X refuses the rule's query: `twitter-pipeline rules show NAME` has X's reason, docs/operations.md the rest.
 Anything else is retried by itself.
 """
 
@@ -12,15 +15,15 @@ from datetime import timedelta
 
 from airflow.sdk import dag, task
 
-from pipeline_assets import KAFKA
+from pipeline_assets import DUE_RULES, KAFKA
 from pipeline_collecting import CollectRule
-from pipeline_policies import HOUSE_DEFAULTS
+from pipeline_policies import HOUSE_DEFAULTS, woken_by
 from pipeline_stores import SETTINGS, kafka, warehouse
 from twitter_pipeline.settings import TOPIC
 
 
 @dag(
-    schedule=timedelta(seconds=SETTINGS.extraction_seconds),
+    schedule=woken_by(DUE_RULES) if DUE_RULES.watchers else timedelta(seconds=SETTINGS.extraction_seconds),
     catchup=False,
     max_active_runs=3,
     dagrun_timeout=timedelta(minutes=40),

@@ -129,21 +129,25 @@ def _schedule(dag: Any) -> str:
         return "hand, or another Dag"
     if isinstance(dag.schedule, timedelta):
         return f"the clock, every {_span(dag.schedule)}"
+    condition = getattr(dag.timetable, "asset_condition", None)
+    if condition is None:
+        return f"the clock, `{dag.timetable.expression}` ({dag.timetable.timezone})"
     ways = [
         f"doorbell `{watcher.name}` ({type(watcher.trigger).__name__}) on asset `{asset.name}`"
-        for asset in dag.timetable.asset_condition.objects
+        for asset in condition.objects
         for watcher in asset.watchers
     ]
-    ways += [f"asset `{asset.name}`" for asset in dag.timetable.asset_condition.objects if not asset.watchers]
+    ways += [f"asset `{asset.name}`" for asset in condition.objects if not asset.watchers]
     if (sweep := getattr(dag.timetable, "timetable", None)) is not None:
         ways.append(f"the clock, `{sweep.expression}` ({sweep.timezone})")
     return "; ".join(ways)
 
 
 def _purpose(task: Any) -> str:
-    function = task.partial_kwargs.get("python_callable") if task.is_mapped else None
-    of_class = getattr(task.operator_class, "__doc__", None) if task.is_mapped else type(task).__doc__
-    return str(task.doc_md or getattr(function, "__doc__", None) or of_class or "").strip().splitlines()[0]
+    """The first line of our own docstring: of the task's function where it has one, else of its operator."""
+    of_class = task.operator_class if task.is_mapped else type(task)
+    documented = getattr(task, "python_callable", None) or of_class
+    return str(task.doc_md or documented.__doc__ or "").strip().splitlines()[0]
 
 
 def _span(span: timedelta) -> str:

@@ -30,8 +30,19 @@ from twitter_pipeline.stack.secantusdb import SecantusDB
 from twitter_pipeline.stack.servers import RunningServer, free_port
 from twitter_pipeline.stack.tansu import Tansu
 
-RECORDINGS = Path(__file__).parents[2] / "shared" / "recordings"
-OPENAPI = Path(__file__).parents[2] / "shared" / "openapi"
+# X's terms forbid to publish them with this repository
+BESIDE = Path(__file__).parents[2] / "shared"
+RECORDINGS = Path(os.environ.get("X_RECORDINGS_FOLDER", BESIDE / "recordings"))
+OPENAPI = Path(os.environ.get("X_OPENAPI_FOLDER", BESIDE / "openapi"))
+WITHOUT_RECORDINGS = (
+    "answers recorded from X may not be published and are not in this repository: copy sns-sdks/python-twitter "
+    "(testdata), tweepy/tweepy (cassettes) or recordings of your own, as JSON, into a folder of that name each, and set "
+    "X_RECORDINGS_FOLDER to where these folders are"
+)
+WITHOUT_OPENAPI = (
+    "X's OpenAPI documents are not in this repository: save https://api.x.com/2/openapi.json under the names in "
+    "tests/agreement/test_simulator_openapi.py and set X_OPENAPI_FOLDER to their folder"
+)
 TEMPLATE = "tweets_template"
 
 
@@ -39,24 +50,22 @@ def _fresh(prefix: str) -> str:
     return f"{prefix}_{uuid.uuid4().hex[:12]}"
 
 
-def _existing(folder: Path) -> Path:
+def _existing(folder: Path, otherwise: str) -> Path:
     if not folder.is_dir():
-        pytest.skip(
-            f"{folder.name} live outside the repository, at ../shared/{folder.name}; the folder is missing"
-        )
+        pytest.skip(otherwise)
     return folder
 
 
 @pytest.fixture(scope="session")
 def recordings() -> Path:
     """The folder of answers recorded from X, or a skip that says so."""
-    return _existing(RECORDINGS)
+    return _existing(RECORDINGS, WITHOUT_RECORDINGS)
 
 
 @pytest.fixture(scope="session")
 def openapi() -> Path:
     """The folder of X's own OpenAPI documents, or a skip that says so."""
-    return _existing(OPENAPI)
+    return _existing(OPENAPI, WITHOUT_OPENAPI)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import yaml
 
 from twitter_pipeline import settings
 from twitter_pipeline.settings import PORTED
-from twitter_pipeline.stack import monitoring, postgresql
+from twitter_pipeline.stack import apache_kafka, monitoring, postgresql, services
 from twitter_pipeline.stack.apache_kafka import ApacheKafka
 from twitter_pipeline.stack.services import Stack, assemble
 
@@ -45,7 +45,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
     home = tmp_path_factory.mktemp("home")
     patch = pytest.MonkeyPatch()
     patch.setattr(monitoring, "program", lambda name: f"/bin/{name}")
-    environment = {"PIPELINE_HOME": str(home), "PIPELINE_BROKER": "tansu"}
+    patch.setattr(apache_kafka, "missing", lambda: None)
+    environment = {"PIPELINE_HOME": str(home), "PIPELINE_BROKER": "apache-kafka"}
     made = assemble(settings.load(environment, launched=False, root=CLONE))
     patch.undo()
     return made
@@ -112,17 +113,21 @@ def test_the_pipelines_commands_get_the_same_settings(compose: dict[str, Any], s
 
 def test_the_broker_has_the_same_properties(compose: dict[str, Any], tmp_path: Path) -> None:
     """server.properties of the embedded Apache Kafka, as the image takes them."""
-    lines = ApacheKafka(tmp_path, 1, 2)._properties().splitlines()
+    lines = ApacheKafka(tmp_path, 1, 2, "secret")._properties().splitlines()
     embedded = dict(line.split("=", 1) for line in lines)
     contained = compose["services"]["broker"]["environment"]
-    places = {"listeners", "advertised.listeners", "log.dirs"}
+    # the containers have a listener more, for clients of the host
+    places = {"listeners", "advertised.listeners", "listener.security.protocol.map", "log.dirs"}
+    entries = contained["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(",")
+    assert set(embedded["listener.security.protocol.map"].split(",")) <= set(entries)
+    assert {entry.partition(":")[2] for entry in entries} == {"SASL_PLAINTEXT"}
     del embedded["controller.quorum.bootstrap.servers"]  # the image formats its folder for static voters only
     assert contained["KAFKA_CONTROLLER_QUORUM_VOTERS"] == f"{embedded['node.id']}@broker:9093"
     for key, value in embedded.items():
-        name = f"KAFKA_{key.replace('.', '_').upper()}"
+        name = f"KAFKA_{key.replace('.', '_').replace('-', '___').upper()}"
         assert name in contained, name
         if key not in places:
-            assert contained[name] == value, name
+            assert re.sub(r"\$\{[^}]*\}", "secret", contained[name]) == value, name
 
 
 def test_the_cluster_of_postgresql_is_made_alike(compose: dict[str, Any]) -> None:
@@ -295,9 +300,33 @@ def test_every_alert_has_its_page_and_its_test() -> None:
     tested = (CLONE / "deploy" / "monitoring" / "alerts_test.yml").read_text()
     for name, rule in alerts.items():
         assert f"\n### {name}\n" in page, f"docs/operations.md has no section {name}"
-        assert rule["annotations"]["runbook_url"] == f"docs/operations.md#{name.lower()}"
+        assert rule["annotations"]["runbook_url"] == f"{{{{ $externalLabels.runbooks }}}}#{name.lower()}"
+        assert rule["labels"]["severity"] in {"critical", "warning", "none"}
+        assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
         assert name in tested
     assert set(re.findall(r"^### ([A-Z][A-Za-z]+)$", page, re.MULTILINE)) >= alerts.keys()
+
+
+def test_links_in_alerts_are_absolute_and_lead_to_the_plugin() -> None:
+    """One label has their beginning: the address that compose publishes, or that of this stack."""
+    text = (CLONE / "deploy/monitoring/prometheus.yml").read_text()
+    published = yaml.safe_load(text)["global"]["external_labels"]["runbooks"]
+    assert published == "http://127.0.0.1:18080/tweet-pipeline/operations"
+    ours = yaml.safe_load(monitoring.localized(text, {"airflow": 38080}))
+    assert ours["global"]["external_labels"]["runbooks"] == "http://127.0.0.1:38080/tweet-pipeline/operations"
+    assert 'PREFIX = "/tweet-pipeline"' in (CLONE / "plugins/tweet_pipeline_plugin.py").read_text()
+
+
+def test_the_watchdog_goes_to_a_topic_of_its_own_and_a_parked_rule_is_told_once() -> None:
+    """Each five minutes, and never to the people; a parked rule is not repeated every four hours."""
+    text = (CLONE / "deploy/monitoring/alertmanager.yml").read_text()
+    configuration = yaml.safe_load(text)
+    routes = {tuple(route["matchers"]): route for route in configuration["route"]["routes"]}
+    heartbeat = routes[('alertname="Watchdog"',)]
+    assert (heartbeat["receiver"], heartbeat["repeat_interval"]) == ("heartbeat", "5m")
+    assert routes[('alertname="RuleParked"',)]["group_by"] == ["alertname", "rule"]
+    topics = {r["name"]: r["sns_configs"][0]["topic_arn"] for r in configuration["receivers"]}
+    assert topics == {"sns": services.ALERT_TOPIC_ARN, "heartbeat": services.HEARTBEAT_TOPIC_ARN}
 
 
 def test_secrets_are_written_once_and_for_the_owner_alone(tmp_path: Path) -> None:

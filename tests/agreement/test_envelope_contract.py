@@ -96,6 +96,7 @@ ALLOWED: dict[str, Callable[[Envelope], None]] = {
     "unknown time": _with(None, "provenance", "observed_at"),
     "whole seconds": _with("2026-01-02T03:04:05Z", "provenance", "observed_at"),
     "bare tweet": _with({"id": "100"}, "tweet"),
+    "matching rules": _with([{"id": "7", "tag": "coffee rule"}], "matching_rules"),
 }
 for _source in ("timeline", "lookup", "import", "stream"):
     ALLOWED[f"source {_source}"] = _with(_source, "provenance", "source")

@@ -22,7 +22,7 @@ def test_generated_pages_are_up_to_date() -> None:
         text=True,
         check=False,
         env=os.environ,
-        timeout=120,
+        timeout=280,
     )
     assert run.returncode == 0, run.stderr[-2000:]
 

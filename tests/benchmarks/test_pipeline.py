@@ -60,9 +60,7 @@ def test_backlog(make_stack: Callable[..., Any], report: dict[str, list[str]], b
             str,
         )
         made = envelopes(stack)
-        producer = Producer(
-            {"bootstrap.servers": stack.settings.kafka_bootstrap, "compression.type": "lz4", "linger.ms": 20}
-        )
+        producer = Producer({**stack.settings.kafka(), "compression.type": "lz4", "linger.ms": 20})
         sizes = 0
         for value in islice(made, BACKLOG):
             sizes += len(value)
@@ -112,7 +110,7 @@ def test_latency(make_stack: Callable[..., Any], report: dict[str, list[str]]) -
         made, given = envelopes(stack), stack.settings
         time.sleep(10)
         appended: dict[int, float] = {}
-        with EnvelopeSink({"bootstrap.servers": given.kafka_bootstrap}, TOPIC) as sink:
+        with EnvelopeSink(given.kafka(), TOPIC) as sink:
             for number in range(SAMPLES):
                 value = next(made)
                 appended[FIRST_MADE_ID + number] = time.time()

@@ -34,9 +34,7 @@ pytestmark = [
 
 def filled(stack: Any) -> None:
     """Bring TWEETS tweets through Kafka and the Dags into PostgreSQL."""
-    producer = Producer(
-        {"bootstrap.servers": stack.settings.kafka_bootstrap, "compression.type": "lz4", "linger.ms": 20}
-    )
+    producer = Producer({**stack.settings.kafka(), "compression.type": "lz4", "linger.ms": 20})
     for number, value in enumerate(islice(envelopes(stack), TWEETS)):
         while True:
             try:

@@ -44,6 +44,11 @@ def _dag(dag: Any) -> dict[str, Any]:
             asset.name: [watcher.name for watcher in asset.watchers]
             for asset in (condition.objects if condition is not None else ())
         },
+        "doorbells": {
+            watcher.name: watcher.trigger.serialize()[1]
+            for asset in (condition.objects if condition is not None else ())
+            for watcher in asset.watchers
+        },
         "tasks": {
             task.task_id: {
                 "owner": task.owner,

@@ -21,6 +21,7 @@ SCREEN_LINES = 70
 
 DAGS_OF_FILES: dict[str, set[str]] = {
     "data_quality.py": {"data_quality"},
+    "housekeeping.py": {"housekeeping"},
     "pipeline_assets.py": set(),
     "pipeline_collecting.py": set(),
     "pipeline_policies.py": set(),
@@ -30,7 +31,10 @@ DAGS_OF_FILES: dict[str, set[str]] = {
     "tweet_landing.py": {"tweet_landing"},
     "tweet_processing.py": {"tweet_processing"},
 }
+DRAINS = ("tweet_landing", "tweet_processing")
 WATCHED = {
+    "data_quality": {"unverified_tweets": ["contracts_are_due"]},
+    "tweet_extraction": {"due_rules": ["rules_are_due"]},
     "tweet_landing": {"produced_tweets": ["not_yet_landed"]},
     "tweet_processing": {"landed_tweets": ["not_yet_processed"]},
 }
@@ -52,6 +56,7 @@ def variants() -> dict[str, Parsed]:
         for variable, default in (
             ("PIPELINE_EXTRACTION_SECONDS", Settings.extraction_seconds),
             ("PIPELINE_DRAINS", Settings.drains),
+            ("PIPELINE_QUALITY_MINUTES", Settings.quality_minutes),
         )
     }
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "PIPELINE_", "X_"))}
@@ -117,7 +122,7 @@ def test_runs_are_bounded(dags: dict[str, Any]) -> None:
         assert 1 <= dag["max_active_runs"] <= 3, dag_id
         assert dag["dagrun_seconds"], f"{dag_id} has no dagrun_timeout"
         assert dag["catchup"] is False, dag_id
-    assert [dags[dag_id]["max_active_runs"] for dag_id in WATCHED] == [1, 1]
+    assert [dags[dag_id]["max_active_runs"] for dag_id in DRAINS] == [1, 1]
 
 
 def test_every_task_has_an_owner_retries_a_timeout_and_an_alert(variants: dict[str, Parsed]) -> None:
@@ -143,7 +148,7 @@ def test_dags_are_not_paused_when_they_are_created(dags: dict[str, Any], tmp_pat
 
 
 def test_assets_carry_their_watchers(variants: dict[str, Parsed]) -> None:
-    """Drains are woken by their doorbells, with or without a sweep."""
+    """Whoever has something to do is woken by a doorbell, with or without a sweep."""
     for name in ("default", "no sweep", "three drains"):
         dags = variants[name]["dags"]
         assert {dag_id: dags[dag_id]["assets"] for dag_id in WATCHED} == WATCHED
@@ -152,28 +157,44 @@ def test_assets_carry_their_watchers(variants: dict[str, Parsed]) -> None:
 def test_sweep_stands_behind_the_doorbells(variants: dict[str, Parsed]) -> None:
     """PIPELINE_SWEEP_CRON sets the sweep; empty, only the doorbells wake."""
     swept = {
-        name: {parsed["dags"][dag_id]["sweep"] for dag_id in WATCHED} for name, parsed in variants.items()
+        name: {parsed["dags"][dag_id]["sweep"] for dag_id in DRAINS} for name, parsed in variants.items()
     }
-    assert swept["default"] == swept["no doorbells"] == {"*/5 * * * *"}
+    assert swept["default"] == swept["no doorbells"] == {"*/20 * * * *"}
     assert swept["other times"] == {"*/7 * * * *"}
     assert swept["no sweep"] == {None}
 
 
 def test_doorbells_can_be_left_out(variants: dict[str, Parsed]) -> None:
-    """PIPELINE_DOORBELLS=false leaves the assets without watchers."""
+    """PIPELINE_DOORBELLS=false leaves the assets without watchers; then extraction follows the clock."""
     dags = variants["no doorbells"]["dags"]
-    assert [dags[dag_id]["assets"] for dag_id in WATCHED] == [{"produced_tweets": []}, {"landed_tweets": []}]
+    assert [dags[dag_id]["assets"] for dag_id in DRAINS] == [{"produced_tweets": []}, {"landed_tweets": []}]
+    assert dags["tweet_extraction"]["interval_seconds"] == Settings.extraction_seconds
 
 
-def test_extraction_follows_the_clock(variants: dict[str, Parsed]) -> None:
-    """PIPELINE_EXTRACTION_SECONDS is how often rules are looked at."""
-    assert variants["default"]["dags"]["tweet_extraction"]["interval_seconds"] == Settings.extraction_seconds
-    assert variants["other times"]["dags"]["tweet_extraction"]["interval_seconds"] == 60
+def test_nothing_runs_by_the_clock_to_find_that_there_is_nothing(variants: dict[str, Parsed]) -> None:
+    """By the clock a Dag with a doorbell runs a few times an hour; extraction too, which once ran every 15 seconds."""
+    for dag_id in ("tweet_extraction", *DRAINS):
+        assert variants["default"]["dags"][dag_id]["sweep"] == "*/20 * * * *"
+        assert variants["default"]["dags"][dag_id]["interval_seconds"] is None
+
+
+def test_due_rules_are_looked_for_as_often_as_the_setting_says(variants: dict[str, Parsed]) -> None:
+    """PIPELINE_EXTRACTION_SECONDS is how often the doorbell looks, on the connection of the loader, for no secret."""
+    for name, seconds in (("default", Settings.extraction_seconds), ("other times", 60)):
+        bell = variants[name]["dags"]["tweet_extraction"]["doorbells"]["rules_are_due"]
+        assert (bell["postgres_conn_id"], bell["poll_seconds"]) == ("pipeline_postgres", seconds)
+
+
+def test_the_quality_doorbell_knows_every_contract(variants: dict[str, Parsed]) -> None:
+    """And the span within which none is verified twice."""
+    bell = variants["default"]["dags"]["data_quality"]["doorbells"]["contracts_are_due"]
+    contracts = sorted(path.stem for path in (CLONE / "soda").glob("*.yml"))
+    assert bell["parameters"] == {"contracts": contracts, "minutes": Settings.quality_minutes}
 
 
 def test_one_drain_needs_no_plan(variants: dict[str, Parsed]) -> None:
     """With one drain a stage is one task; with more a plan deals the partitions out."""
-    for dag_id in WATCHED:
+    for dag_id in DRAINS:
         assert list(variants["default"]["dags"][dag_id]["tasks"]) == ["drain"]
         several = variants["three drains"]["dags"][dag_id]["tasks"]
         assert {task_id: task["is_mapped"] for task_id, task in several.items()} == {
@@ -188,13 +209,24 @@ def test_processing_announces_new_tweets(dags: dict[str, Any]) -> None:
 
 
 def test_quality_is_looked_at_after_new_tweets_and_each_night(dags: dict[str, Any]) -> None:
-    """By the asset that processing announces, and by the clock; the contracts of a schema are a task."""
+    """By its doorbell, and by the clock; the contracts of a schema are a task."""
     quality = dags["data_quality"]
-    assert (quality["assets"], quality["sweep"]) == ({"tweets": []}, "30 3 * * *")
+    assert quality["sweep"] == "30 3 * * *"
     assert {task_id: task["is_mapped"] for task_id, task in quality["tasks"].items()} == {
         "due_contracts": False,
         "verify": True,
     }
+
+
+def test_housekeeping_runs_once_a_night(dags: dict[str, Any]) -> None:
+    """Each history has a task of its own, so that one that fails does not keep the others."""
+    assert dags["housekeeping"]["sweep"] is None
+    assert list(dags["housekeeping"]["tasks"]) == [
+        "airflow_history",
+        "log_files",
+        "own_records",
+        "alert_path",
+    ]
 
 
 def test_dag_file_fits_on_a_screen() -> None:

@@ -1,18 +1,27 @@
 """The accounting identity, per (topic id, partition), computed from the stores and never from counters.
 
-    consumed = landed + dead-lettered + in gaps (what landed before the log went is not in the gap)
+    consumed = landed + dead-lettered + in gaps + empty (what landed before the log went is not in the gap)
     landed   = loaded + quarantined + removed + pending
 
-Redelivered messages have the coordinates of the first delivery, so they are the same document and count once.
+Redelivered messages have the coordinates of the first delivery, so they are the same document and count once. A dead
+letter that was re-driven counts as loaded; one that was settled stays what it is.
+
+`accounts` looks at everything and is for tests and for a person's doubt. `verify` looks at each offset once, in slices
+of bounded size, and remembers in pipeline.accounted how far it came and which offsets it could not explain.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import psycopg
 from pymongo.database import Database
 
-from twitter_pipeline.landing.documents import Coordinate, offset_of
+from twitter_pipeline.landing.expected import expected_offsets
+from twitter_pipeline.landing.raw_store import read_points
+from twitter_pipeline.metrics.statsd import Metrics
+from twitter_pipeline.quality.contracts import Checked, record
 
 CURSORS = """
 select landing.topic_id, landing.partition, landing.start_offset, landing.next_offset,
@@ -25,21 +34,53 @@ where landing.stage = 'landing' order by 1, 2
 """
 LOADED = """
 select distinct "offset" from pipeline.observations
-where topic_id = %(topic_id)s and partition = %(partition)s
+where topic_id = %(topic_id)s and partition = %(partition)s and "offset" between %(first)s and %(last)s
 """
 QUARANTINED = """
 select "offset" from pipeline.dead_letters where topic_id = %(topic_id)s and partition = %(partition)s
-    and stage = 'transform'
+    and stage = 'transform' and "offset" between %(first)s and %(last)s
 """
-IN_GAPS = """
-select from_offset, to_offset from pipeline.gaps
-where kind = 'offsets' and topic_id = %(topic_id)s and partition = %(partition)s
+EMPTY = """
+select coalesce(sum(least(to_offset, %(to)s) - greatest(from_offset, %(from)s)), 0)::bigint from pipeline.empty_ranges
+where topic_id = %(topic_id)s and partition = %(partition)s and from_offset < %(to)s and to_offset > %(from)s
 """
+DONE = """
+select landing.topic_id, landing.partition, coalesce(accounted.accounted_to, landing.start_offset),
+    transform.next_offset, coalesce(accounted.unaccounted, '{}')
+from pipeline.cursors landing
+join pipeline.cursors transform using (topic_id, partition)
+left join pipeline.accounted using (topic_id, partition)
+where landing.stage = 'landing' and transform.stage = 'transform'
+    and (coalesce(accounted.accounted_to, landing.start_offset) < transform.next_offset
+        or accounted.unaccounted_count > 0)
+order by 1, 2
+"""
+REMEMBER = """
+insert into pipeline.accounted as known (topic_id, partition, accounted_to, unaccounted_count, unaccounted)
+values (%(topic_id)s, %(partition)s, %(accounted_to)s, %(count)s, %(unaccounted)s)
+on conflict (topic_id, partition) do update set accounted_to = greatest(known.accounted_to, excluded.accounted_to),
+    unaccounted_count = excluded.unaccounted_count, unaccounted = excluded.unaccounted, checked_at = now()
+"""
+UNACCOUNTED = "select coalesce(sum(unaccounted_count), 0)::bigint from pipeline.accounted"
+SLICE = 5_000
+LISTED = (
+    1_000  # unaccounted offsets that are remembered per partition; beyond them the accounting does not go on
+)
+CONTRACT = "pipeline.accounting"
+CHECK = "every offset that transform passed is accounted for"
+
+
+class AccountingFailed(RuntimeError):
+    """Offsets were passed and cannot be explained; the text names them. Nothing was changed; a person must look."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """What became of every offset of one partition; `missing` and `unaccounted` are empty when the books are right."""
+    """What became of every offset of one partition.
+
+    `missing` (neither document, dead letter nor known to have none) and `unaccounted` (documents that were passed and
+    not loaded) are empty when the books are right.
+    """
 
     topic_id: str
     partition: int
@@ -52,20 +93,156 @@ class Account:
     removed: int
     pending: int
     unaccounted: tuple[int, ...]
+    empty: int = 0
+    missing: tuple[int, ...] = ()
 
     @property
     def balances(self) -> bool:
         """Whether both identities hold."""
         return (
-            self.consumed == self.landed + self.dead_lettered + self.in_gaps
+            self.consumed == self.landed + self.dead_lettered + self.in_gaps + self.empty
             and self.landed == self.loaded + self.quarantined + self.removed + self.pending
             and not self.unaccounted
+            and not self.missing
         )
 
 
+@dataclass(frozen=True)
+class Verified:
+    """How far one partition is accounted for, and what could not be explained before that."""
+
+    topic_id: str
+    partition: int
+    accounted_to: int
+    unaccounted: tuple[int, ...]
+
+    def __str__(self) -> str:
+        shown = ", ".join(map(str, self.unaccounted[:10]))
+        more = f" and {len(self.unaccounted) - 10} more" if len(self.unaccounted) > 10 else ""
+        return f"topic {self.topic_id} partition {self.partition} offsets {shown}{more}"
+
+
+@dataclass
+class _Found:
+    """What the stores have of some offsets."""
+
+    documents: dict[int, bool] = field(default_factory=dict)  # whether it is a stub of a removed one
+    dead: set[int] = field(default_factory=set)
+    loaded: set[int] = field(default_factory=set)
+    quarantined: set[int] = field(default_factory=set)
+
+
 def accounts(raw: Database[Any], warehouse: psycopg.Connection) -> list[Account]:
-    """One account per partition of every topic that was ever drained. Never writes."""
+    """One account per partition of every topic that was ever drained. Never writes; reads every offset."""
     return [_account(raw, warehouse, *row) for row in warehouse.execute(CURSORS).fetchall()]
+
+
+def verify(raw: Database[Any], warehouse: psycopg.Connection, most: int = 200_000) -> list[Verified]:
+    """Account for what transform passed since the last time, about `most` offsets; `warehouse` in autocommit mode.
+
+    Returns the partitions with something new or still unexplained. Offsets that could not be explained are looked
+    at again each time. Killed anywhere, it goes on where it was.
+    """
+    rows = warehouse.execute(DONE).fetchall()
+    share = max(most // max(len(rows), 1), SLICE)
+    return [_verify(raw, warehouse, *row, share=share) for row in rows]
+
+
+def verify_and_record(
+    raw: Database[Any], warehouse: psycopg.Connection, run_id: str, metrics: Metrics, most: int = 200_000
+) -> int:
+    """`verify`, kept among the results of the contracts and sent as a gauge; returns the partitions looked at.
+
+    Raises AccountingFailed when an offset cannot be explained, after the result was kept.
+    """
+    verified = verify(raw, warehouse, most)
+    row = warehouse.execute(UNACCOUNTED).fetchone()
+    unaccounted = int(row[0]) if row else 0
+    outcome = "failed" if unaccounted else "passed"
+    record(warehouse, run_id, [Checked(CONTRACT, CHECK, None, outcome, float(unaccounted), "must be 0")])
+    metrics.gauge("accounting_unaccounted", unaccounted)
+    if bad := [partition for partition in verified if partition.unaccounted]:
+        raise AccountingFailed(
+            f"{unaccounted} offsets were passed and have no document, dead letter, gap or row: {'; '.join(map(str, bad))}."
+            " Compare raw_tweets, dead_letters and pipeline.observations at these offsets"
+        )
+    return len(verified)
+
+
+def _verify(
+    raw: Database[Any],
+    warehouse: psycopg.Connection,
+    topic_id: str,
+    partition: int,
+    accounted_to: int,
+    passed: int,
+    doubtful: Sequence[int],
+    *,
+    share: int,
+) -> Verified:
+    doubts = dict(_again(warehouse, topic_id, partition, doubtful))
+    unexplained = _unexplained(raw, warehouse, topic_id, partition, doubts)
+    offsets = expected_offsets(warehouse, topic_id, partition, accounted_to, passed)
+    stop_at = accounted_to + share
+    while True:
+        part = dict(islice(offsets, SLICE))
+        found = _unexplained(raw, warehouse, topic_id, partition, part)
+        count = len(unexplained) + len(found)
+        if fits := count <= LISTED:
+            unexplained += found
+            accounted_to = passed if len(part) < SLICE else max(part) + 1
+        warehouse.execute(
+            REMEMBER,
+            {
+                "topic_id": topic_id,
+                "partition": partition,
+                "accounted_to": accounted_to,
+                "count": count,
+                "unaccounted": unexplained,
+            },
+        )
+        if not fits or accounted_to >= min(passed, stop_at):
+            return Verified(topic_id, partition, accounted_to, tuple(unexplained) or tuple(found))
+
+
+def _again(
+    warehouse: psycopg.Connection, topic_id: str, partition: int, doubtful: Iterable[int]
+) -> Iterator[tuple[int, bool]]:
+    """The doubtful offsets that no gap explains by now."""
+    for offset in doubtful:
+        yield from expected_offsets(warehouse, topic_id, partition, offset, offset + 1)
+
+
+def _unexplained(
+    raw: Database[Any], warehouse: psycopg.Connection, topic_id: str, partition: int, part: dict[int, bool]
+) -> list[int]:
+    """The offsets, all of them passed by transform, that nothing explains; `part`: whether one must be explained."""
+    if not part:
+        return []
+    found = _look(raw, warehouse, topic_id, partition, part)
+    settled = found.loaded | found.quarantined
+    return [
+        offset
+        for offset, is_required in part.items()
+        if (offset in found.documents and not found.documents[offset] and offset not in settled)
+        or (is_required and offset not in found.documents and offset not in found.dead)
+    ]
+
+
+def _look(
+    raw: Database[Any], warehouse: psycopg.Connection, topic_id: str, partition: int, offsets: Iterable[int]
+) -> _Found:
+    asked = list(offsets)
+    documents = read_points(raw.raw_tweets, topic_id, partition, asked, {"removed_at": 1})
+    absent = [offset for offset in asked if offset not in documents]
+    letters = read_points(raw.dead_letters, topic_id, partition, absent, {"_id": 1})
+    bounds = {"topic_id": topic_id, "partition": partition, "first": min(asked), "last": max(asked)}
+    return _Found(
+        {offset: document.get("removed_at") is not None for offset, document in documents.items()},
+        set(letters),
+        {offset for (offset,) in warehouse.execute(LOADED, bounds).fetchall()},
+        {offset for (offset,) in warehouse.execute(QUARANTINED, bounds).fetchall()},
+    )
 
 
 def _account(
@@ -77,37 +254,39 @@ def _account(
     landed_to: int,
     loaded_to: int,
 ) -> Account:
-    bounds = {
-        "$gte": Coordinate(topic_id, partition, start).key,
-        "$lt": Coordinate(topic_id, partition, landed_to).key,
-    }
-    documents = {
-        offset_of(d["_id"]): d.get("removed_at") is not None
-        for d in raw.raw_tweets.find({"_id": bounds}, {"removed_at": 1})
-    }
-    dead = {
-        offset_of(d["_id"])
-        for d in raw.dead_letters.find({"_id": bounds, "reason": {"$ne": "coordinate_conflict"}}, {"_id": 1})
-    }
-    key = {"topic_id": topic_id, "partition": partition}
-    done = {offset for offset in documents if offset < loaded_to}
-    quarantined = {offset for (offset,) in warehouse.execute(QUARANTINED, key).fetchall()} & done
-    removed = {offset for offset in done if documents[offset]} - quarantined
-    loaded = (
-        ({offset for (offset,) in warehouse.execute(LOADED, key).fetchall()} & done) - quarantined - removed
-    )
-    gaps = warehouse.execute(IN_GAPS, key).fetchall()
-    held = documents.keys() | dead
+    landed, dead, loaded, quarantined, removed, done = 0, 0, 0, 0, 0, 0
+    required, held_in_gaps = 0, 0
+    missing: list[int] = []
+    unaccounted: list[int] = []
+    offsets = expected_offsets(warehouse, topic_id, partition, start, landed_to)
+    while part := dict(islice(offsets, SLICE)):
+        found = _look(raw, warehouse, topic_id, partition, part)
+        passed = {offset for offset in found.documents if offset < loaded_to}
+        gone = {offset for offset in passed if found.documents[offset]}
+        rows = (found.loaded & passed) - gone
+        letters = (found.quarantined & passed) - gone - rows
+        held = found.documents.keys() | found.dead
+        landed, dead, done = landed + len(found.documents), dead + len(found.dead), done + len(passed)
+        loaded, quarantined, removed = loaded + len(rows), quarantined + len(letters), removed + len(gone)
+        required += sum(part.values())
+        held_in_gaps += sum(not part[offset] for offset in held)
+        missing += [offset for offset, is_required in part.items() if is_required and offset not in held]
+        unaccounted += sorted(passed - gone - rows - letters)
+    span = {"topic_id": topic_id, "partition": partition, "from": start, "to": landed_to}
+    row = warehouse.execute(EMPTY, span).fetchone()
+    empty = int(row[0]) if row else 0
     return Account(
         topic_id=topic_id,
         partition=partition,
         consumed=landed_to - start,
-        landed=len(documents),
-        dead_lettered=len(dead),
-        in_gaps=sum(b - a - sum(a <= offset < b for offset in held) for a, b in gaps),
-        loaded=len(loaded),
-        quarantined=len(quarantined),
-        removed=len(removed),
-        pending=len(documents) - len(done),
-        unaccounted=tuple(sorted(done - quarantined - removed - loaded)),
+        landed=landed,
+        dead_lettered=dead,
+        in_gaps=landed_to - start - required - empty - held_in_gaps,
+        loaded=loaded,
+        quarantined=quarantined,
+        removed=removed,
+        pending=landed - done,
+        unaccounted=tuple(unaccounted),
+        empty=empty,
+        missing=tuple(missing),
     )

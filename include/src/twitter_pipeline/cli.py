@@ -11,10 +11,15 @@ COMMANDS = {
     "clean": "twitter_pipeline.stack.commands:clean",
     "migrate": "twitter_pipeline.stack.commands:migrate",
     "topics": "twitter_pipeline.stack.commands:topics",
+    "rules": "twitter_pipeline.collection.rules_command:rules",
     "metrics": "twitter_pipeline.metrics.command:metrics",
     "import": "twitter_pipeline.archives.command:import_",
+    "dead-letters": "twitter_pipeline.dead_letters.command:dead_letters",
+    "raw": "twitter_pipeline.dead_letters.raw_command:raw",
     "export": "twitter_pipeline.exports.command:export",
+    "spend": "twitter_pipeline.collection.command:spend",
     "search": "twitter_pipeline.exports.command:search",
+    "search-index": "twitter_pipeline.exports.command:search_index",
     "serve": "twitter_pipeline.api.command:serve",
 }
 

@@ -17,17 +17,32 @@ from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
 from twitter_pipeline.collection.budget import spent_this_month
+from twitter_pipeline.collection.circuits import open_circuits
 from twitter_pipeline.settings import Stores
 
 EXTRACT = """
 select coalesce(sum(cardinality(tweet_ids)), 0), max(observed_at) from pipeline.pages
 """
 OVERDUE = """
-select count(*) from pipeline.rules where is_enabled and next_due_at < now() - interval_seconds * interval '1 second'
+select count(*) from pipeline.rules where is_enabled and parked_at is null and next_due_at < now() - interval_seconds * interval '1 second'
     and (leased_until is null or leased_until < now())
 """
 RULE_ERROR = """
-select name || ': ' || last_error from pipeline.rules where last_error is not null order by last_error_at desc limit 1
+select string_agg(told, '; ' order by rank, at desc) from (
+    select 1 as rank, noticed_at as at, subject || ': ' || left(notice, 300) as told from pipeline.notices
+    union all
+    (select 2, parked_at, 'rule ' || name || ' is parked: ' || left(parked_reason, 200) from pipeline.rules
+        where parked_at is not null and is_enabled order by parked_at desc limit 3)
+    union all
+    (select 3, last_error_at, name || ': ' || last_error from pipeline.rules
+        where last_error is not null and is_enabled and parked_at is null order by last_error_at desc limit 1)
+) trouble
+"""
+ACCOUNTS = """
+select username, user_id, state, state_since, coalesce(state_reason, last_failure), array_agg(rules.name order by rules.name)
+from pipeline.accounts join pipeline.rules on username = any(rules.accounts) and is_enabled
+where state is not null or last_failure is not null
+group by username order by state_since desc nulls last, username limit 100
 """
 LANDING = """
 select coalesce(sum(next_offset - start_offset), 0), max(updated_at) from pipeline.cursors where stage = 'landing'
@@ -49,7 +64,18 @@ select reason || ': ' || detail from pipeline.dead_letters where resolved_at is 
 """
 TROUBLE = """
 select (select count(*) from pipeline.dead_letters where resolved_at is null),
-    (select count(*) from pipeline.gaps), (select count(*) from pipeline.pages where state = 'lost')
+    (select count(*) from pipeline.gaps where settled_at is null),
+    (select count(*) from pipeline.pages where state = 'lost')
+"""
+FAILING = """
+select stage, topic, topic_id, partition, failed_at, last_error from pipeline.cursors
+where last_error is not null order by failed_at desc
+"""
+ACCOUNTING = """
+select (select coalesce(sum(unaccounted_count), 0)::bigint from pipeline.accounted),
+    (select coalesce(sum(to_offset - from_offset), 0)::bigint from pipeline.gaps
+        where kind = 'offsets' and reason = 'missing in raw' and settled_at is null),
+    (select count(*) from pipeline.empty_ranges)
 """
 NEWEST_OF_EACH_CONTRACT = """
 select newest.contract, count(*) filter (where result.outcome <> 'passed'), newest.checked_at
@@ -87,6 +113,38 @@ class Contract:
     checked_at: datetime
 
 
+@dataclass(frozen=True)
+class FailingPartition:
+    """One partition that a stage cannot go on with, since when (UTC) and why."""
+
+    stage: str
+    topic: str
+    topic_id: str
+    partition: int
+    failed_at: datetime | None
+    error: str
+
+
+@dataclass(frozen=True)
+class AccountState:
+    """An account of a rule with which something is the matter.
+
+    `state`: renamed, taken over, protected, suspended, gone or disallowed, as X says, `since` when we know it (UTC);
+    None for one that could not be read for a reason that says nothing about it. `reason` is X's own words.
+    """
+
+    username: str
+    user_id: int | None
+    state: str | None
+    since: datetime | None
+    reason: str | None
+    rules: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """The same with the id as text."""
+        return asdict(self) | {"user_id": None if self.user_id is None else str(self.user_id)}
+
+
 @dataclass
 class Health:
     """The stages in the order of a tweet's way, and what stands beside them; None means unknown."""
@@ -97,7 +155,13 @@ class Health:
     gaps: int | None = None
     lost_pages: int | None = None
     spent_usd: Decimal | None = None
+    open_circuits: int | None = None
     contracts: list[Contract] = field(default_factory=list)
+    accounts: list[AccountState] = field(default_factory=list)
+    failing: list[FailingPartition] | None = None
+    unaccounted: int | None = None
+    missing_in_raw: int | None = None
+    empty_ranges: int | None = None
 
 
 def stages(stores: Stores, topic: str = "raw-tweets") -> list[dict[str, Any]]:
@@ -112,15 +176,15 @@ def look(stores: Stores, topic: str = "raw-tweets") -> Health:
     try:
         with psycopg.connect(stores.postgres_reader_dsn, connect_timeout=5, autocommit=True) as connection:
             _ask_postgres(connection, health, extract, landing, transform, warehouse)
-            landing.lag = _or_say(landing, lambda: _unread(stores.kafka_bootstrap, connection, topic))
+            landing.lag = _or_say(landing, lambda: _unread(stores.kafka(), connection, topic))
     except psycopg.OperationalError as error:
         for stage in health.stages:
             stage.answers = False
             stage.last_error = f"PostgreSQL does not answer: {str(error).strip().splitlines()[0]}"
-    except psycopg.errors.UndefinedTable as error:
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
         for stage in health.stages:
             stage.answers = False
-            stage.last_error = f"PostgreSQL has not all tables: {str(error).strip().splitlines()[0]}"
+            stage.last_error = f"PostgreSQL lacks a table or column (run `twitter-pipeline migrate`): {str(error).strip().splitlines()[0]}"
     health.unlandable = _or_say(landing, lambda: _ask_mongo(stores, extract, landing))
     return health
 
@@ -145,11 +209,30 @@ def _ask_postgres(
     quarantined, gaps, lost = _row(connection, TROUBLE)
     health.quarantined, health.gaps, health.lost_pages = quarantined, gaps, lost
     health.spent_usd = spent_this_month(connection)
+    stopped = open_circuits(connection)
+    health.open_circuits = len(stopped)
+    if stopped:
+        extract.last_error = str(stopped[0])
+    health.accounts = [AccountState(*row) for row in connection.execute(ACCOUNTS).fetchall()]
     health.contracts = [Contract(*row) for row in connection.execute(NEWEST_OF_EACH_CONTRACT).fetchall()]
-    if quarantined or gaps or lost:
-        warehouse.last_error = (
-            f"{quarantined} dead letters, {gaps} gaps, {lost} lost pages: see schema pipeline"
-        )
+    health.failing = [FailingPartition(*row) for row in connection.execute(FAILING).fetchall()]
+    for stage in (landing, transform):
+        failing = [partition for partition in health.failing if partition.stage == stage.stage]
+        if failing:
+            more = f" (and {len(failing) - 1} more partitions)" if len(failing) > 1 else ""
+            stage.last_error = (
+                f"partition {failing[0].partition} of {failing[0].topic}: {failing[0].error}{more}"
+            )
+    health.unaccounted, health.missing_in_raw, health.empty_ranges = _row(connection, ACCOUNTING)
+    trouble = {
+        "dead letters": quarantined,
+        "gaps": gaps,
+        "lost pages": lost,
+        "unaccounted offsets": health.unaccounted,
+    }
+    if any(trouble.values()):
+        told = ", ".join(f"{count} {what}" for what, count in trouble.items() if count)
+        warehouse.last_error = f"{told}: see schema pipeline"
 
 
 def _row(connection: psycopg.Connection, query: str) -> tuple[Any, ...]:
@@ -159,13 +242,13 @@ def _row(connection: psycopg.Connection, query: str) -> tuple[Any, ...]:
     return tuple(int(v) if isinstance(v, int) or hasattr(v, "as_tuple") else v for v in row)
 
 
-def _unread(bootstrap: str, connection: psycopg.Connection, topic: str) -> int:
+def _unread(kafka: dict[str, Any], connection: psycopg.Connection, topic: str) -> int:
     rows = connection.execute(
         "select distinct on (partition) partition, next_offset from pipeline.cursors"
         " where stage = 'landing' and topic = %s order by partition, updated_at desc",
         (topic,),
     ).fetchall()
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "health", "log_level": 0})
+    consumer = Consumer({**kafka, "group.id": "health", "log_level": 0})
     try:
         ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=3)[1] for p, _ in rows}
     finally:
@@ -174,23 +257,24 @@ def _unread(bootstrap: str, connection: psycopg.Connection, topic: str) -> int:
 
 
 def _ask_mongo(stores: Stores, extract: Stage, landing: Stage) -> int:
-    """Dead letters of landing belong to it, those of imports to extract, where a rule's error goes first.
+    """Open dead letters: of landing they belong to it, of extract and imports to extract, after a rule's error.
 
     Returns how many could not be landed.
     """
     with MongoClient[dict[str, Any]](stores.mongo_uri, serverSelectionTimeoutMS=3000) as client:
         letters = client[stores.mongo_database].dead_letters
         unlandable, newest = _letters(letters, "landing")
-        landing.last_error = newest or landing.last_error
-        extract.last_error = extract.last_error or _letters(letters, "import")[1]
+        landing.last_error = landing.last_error or newest
+        for stage in ("extract", "import"):
+            extract.last_error = extract.last_error or _letters(letters, stage)[1]
     return unlandable
 
 
 def _letters(letters: Collection[dict[str, Any]], stage: str) -> tuple[int, str | None]:
-    newest = letters.find_one({"stage": stage}, sort=[("failed_at", -1)])
+    newest = letters.find_one({"stage": stage, "resolved_at": None}, {"payload": 0}, sort=[("failed_at", -1)])
     if newest is None:
         return 0, None
-    count = letters.count_documents({"stage": stage})
+    count = letters.count_documents({"stage": stage, "resolved_at": None})
     return (
         count,
         f"{count} dead letters of stage {stage}, the newest: {newest['reason']}: {newest['detail']}",

@@ -36,6 +36,9 @@ PORTED = (
 )
 
 
+KafkaOption = str | int | float | bool
+
+
 class SettingsError(Exception):
     """A setting is missing or wrong; the message names the variable."""
 
@@ -152,6 +155,24 @@ def _host_and_port(name: str, value: str) -> str:
     return value
 
 
+def _options(name: str, value: str) -> Mapping[str, KafkaOption]:
+    """Options of librdkafka; errors never show a value, which may be a password."""
+    try:
+        options = json.loads(value)
+    except ValueError:
+        options = None
+    if not isinstance(options, dict):
+        raise SettingsError(f'{name} must be a JSON object, such as {{"security.protocol": "SASL_SSL"}}')
+    if "bootstrap.servers" in options:
+        raise SettingsError(
+            f"{name} must not hold bootstrap.servers: PIPELINE_KAFKA_BOOTSTRAP says where Kafka is"
+        )
+    for option, given in options.items():
+        if not isinstance(given, str | int | float):
+            raise SettingsError(f"{name}: the value of {option} must be a text, a number, true or false")
+    return options
+
+
 def _path(name: str, value: str) -> Path:
     return Path(value).expanduser().absolute()
 
@@ -176,6 +197,11 @@ class Stores:
     mongo_uri: str = field(repr=False)
     mongo_database: str
     kafka_bootstrap: str
+    kafka_options: Mapping[str, KafkaOption] = field(default_factory=dict, repr=False)
+
+    def kafka(self) -> dict[str, KafkaOption]:
+        """What a Kafka client is made with: where Kafka is, and the way in (it may hold a password)."""
+        return {"bootstrap.servers": self.kafka_bootstrap} | dict(self.kafka_options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,15 +224,29 @@ class Settings:
     rules: Path | None = _setting("PIPELINE_RULES", _path)  # noqa: RUF009 - is a field
     contracts: Path | None = _setting("PIPELINE_CONTRACTS", _path)  # noqa: RUF009 - is a field
     quality_minutes: int = _setting("PIPELINE_QUALITY_MINUTES", _whole(1, 10_080), 30)
+    keep_events_days: int = _setting("PIPELINE_KEEP_EVENTS_DAYS", _whole(1, 3650), 3)
+    keep_runs_days: int = _setting("PIPELINE_KEEP_RUNS_DAYS", _whole(1, 3650), 14)
+    keep_logs_days: int = _setting("PIPELINE_KEEP_LOGS_DAYS", _whole(1, 3650), 14)
+    # two months and more: the month's budget, and settling by X's figures, look back that far
+    keep_records_days: int = _setting("PIPELINE_KEEP_RECORDS_DAYS", _whole(62, 3650), 90)
     simulator_seed: int = _setting("PIPELINE_SIMULATOR_SEED", _whole(0, 2**31), 7)
     simulator_rate: str = _setting("PIPELINE_SIMULATOR_RATE", _text, "2.0")
+    stalled_seconds: int = _setting("PIPELINE_STALLED_SECONDS", _whole(10, 86400), 600)
+    task_heartbeat_seconds: int = _setting("PIPELINE_TASK_HEARTBEAT_SECONDS", _whole(10, 3600), 60)
+    process_heartbeat_seconds: int = _setting("PIPELINE_PROCESS_HEARTBEAT_SECONDS", _whole(10, 3600), 45)
+    executor_watch_seconds: int = _setting("PIPELINE_EXECUTOR_WATCH_SECONDS", _whole(10, 3600), 90)
     postgres_dsn: str | None = _setting("PIPELINE_POSTGRES_DSN", _text, secret=True)
     postgres_migrator_dsn: str | None = _setting("PIPELINE_POSTGRES_MIGRATOR_DSN", _text, secret=True)
     postgres_reader_dsn: str | None = _setting("PIPELINE_POSTGRES_READER_DSN", _text, secret=True)
     mongo_uri: str | None = _setting("PIPELINE_MONGO_URI", _text, secret=True)
     mongo_database: str = _setting("PIPELINE_MONGO_DATABASE", _text, "tweets")
     kafka_bootstrap: str | None = _setting("PIPELINE_KAFKA_BOOTSTRAP", _text)
+    kafka_options: Mapping[str, KafkaOption] | None = _setting(
+        "PIPELINE_KAFKA_OPTIONS", _options, secret=True
+    )
     alert_topic_arn: str | None = _setting("PIPELINE_ALERT_TOPIC_ARN", _text)
+    heartbeat_topic_arn: str | None = _setting("PIPELINE_HEARTBEAT_TOPIC_ARN", _text)
+    alertmanager_url: str | None = _setting("PIPELINE_ALERTMANAGER_URL", _url)
     sns_url: str | None = _setting("PIPELINE_SNS_URL", _url)
     airflow_url: str | None = _setting("PIPELINE_AIRFLOW_URL", _url)
     statsd: str | None = _setting("PIPELINE_STATSD", _host_and_port)
@@ -229,7 +269,15 @@ class Settings:
             mongo_uri=self.need("mongo_uri"),
             mongo_database=self.mongo_database,
             kafka_bootstrap=self.need("kafka_bootstrap"),
+            kafka_options=self.kafka_options or {},
         )
+
+    def kafka(self) -> dict[str, KafkaOption]:
+        """What each Kafka client is made with: PIPELINE_KAFKA_BOOTSTRAP and PIPELINE_KAFKA_OPTIONS.
+
+        It may hold a password. Raises SettingsError when it is not said where Kafka is.
+        """
+        return {"bootstrap.servers": self.need("kafka_bootstrap")} | dict(self.kafka_options or {})
 
     def flood(self, stage: str) -> FloodGate:
         """The gate that stops a stage when too many of its records are bad."""

@@ -1,65 +1,22 @@
 """Archives all the way: import, Kafka, landing, transform, rows; and what is refused, lost or done twice."""
 
 import gzip
-import io
 import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from twitter_pipeline.accounting import accounts
 from twitter_pipeline.archives import importing
-from twitter_pipeline.archives.importing import FileImported, Importer, ImportStopped, Refusal
-from twitter_pipeline.archives.producing import Batches
+from twitter_pipeline.archives.importing import ImportStopped
 from twitter_pipeline.collection import pages
-from twitter_pipeline.landing.drain import land
-from twitter_pipeline.streaming.warmth import Warmth
-from twitter_pipeline.transform.drain import transform
 
-BRIEF = Warmth(stay_seconds=15, quiet_seconds=0.3)
+from .conftest import Pipeline, number_of, tweet
+
 RETRIEVED = "2023-05-01T10:00:00+00:00"
-
-
-def tweet(number: int, **more: Any) -> dict[str, Any]:
-    return {"id": str(1_600_000_000_000_000_000 + number), "text": f"text {number}", "author_id": "7", **more}
-
-
-def number_of(tweet_id: int) -> int:
-    return tweet_id - 1_600_000_000_000_000_000
-
-
-class Pipeline:
-    """One topic, one raw store and one warehouse, and the steps between them."""
-
-    def __init__(self, kafka: Any, mongo: Any, warehouse: psycopg.Connection) -> None:
-        self.kafka = {"bootstrap.servers": kafka.bootstrap}
-        self.topic = kafka.create_topic(partitions=3)
-        self.raw, self.warehouse = mongo.database, warehouse
-        self.refusals: list[Refusal] = []
-        self.batches = Batches(self.kafka, self.topic)
-
-    def import_file(self, file: str, body: bytes, **more: Any) -> FileImported:
-        importer = Importer(self.batches, self.raw, self.warehouse, tell=self.refusals.append, **more)
-        return importer.import_file(file, io.BytesIO(body))
-
-    def run(self) -> None:
-        land(self.kafka, self.raw, self.warehouse, topic=self.topic, warmth=BRIEF)
-        transform(self.raw, self.warehouse, topic=self.topic, warmth=BRIEF)
-
-    def column(self, query: str) -> list[Any]:
-        return [row[0] for row in self.warehouse.execute(query.encode()).fetchall()]
-
-
-@pytest.fixture
-def pipeline(kafka: Any, mongo: Any, postgres: Any) -> Any:
-    with psycopg.connect(postgres.dsn, autocommit=True) as warehouse:
-        made = Pipeline(kafka, mongo, warehouse)
-        yield made
-        made.batches.close()
 
 
 def archive() -> bytes:
@@ -211,47 +168,30 @@ def test_no_archive_at_all(pipeline: Pipeline) -> None:
     assert pipeline.raw.dead_letters.count_documents({}) == 0
 
 
-def test_command(
-    pipeline: Pipeline, mongo: Any, postgres: Any, kafka: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_command(pipeline: Pipeline, command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command imports gzipped files, prints a summary, and exits 1 when something was refused, 2 on misuse."""
-    from click.testing import CliRunner
-
-    from twitter_pipeline import settings
-    from twitter_pipeline.archives.command import import_
-
-    for name, value in {
-        "PIPELINE_HOME": str(tmp_path / "home"),
-        "PIPELINE_KAFKA_BOOTSTRAP": kafka.bootstrap,
-        "PIPELINE_POSTGRES_DSN": postgres.dsn,
-        "PIPELINE_MONGO_URI": mongo.uri,
-        "PIPELINE_MONGO_DATABASE": mongo.name,
-    }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(settings, "TOPIC", pipeline.topic)
     bad, good = tmp_path / "bad.jsonl.gz", tmp_path / "good.json"
     bad.write_bytes(gzip.compress(archive()))
     good.write_text(json.dumps({"data": [tweet(30)]}, indent=2))
-    run = CliRunner().invoke
-    result = run(import_, ["--json", str(bad), str(good)])
+    result = command("--json", bad, good)
     assert result.exit_code == 1, result.output
     summary = json.loads(result.stdout)
     assert (summary["tweets"], summary["refused"]) == (6, 3)
     assert [file["file"] for file in summary["files"]] == ["bad.jsonl.gz", "good.json"]
     assert f"{bad}:4: version: " in result.stderr
-    assert run(import_, [str(good)]).exit_code == 0
+    assert command(good).exit_code == 0
     for misuse in (
         [],
         ["missing.json"],
-        [str(tmp_path)],
-        ["--rule", "No Rule", str(good)],
-        ["--observed-at", "2999-01-01T00:00:00Z", str(good)],
-        ["--observed-at", "2021-01-01T00:00:00", str(good)],
+        [tmp_path],
+        ["--rule", "No Rule", good],
+        ["--observed-at", "2999-01-01T00:00:00Z", good],
+        ["--observed-at", "2021-01-01T00:00:00", good],
         ["-", "-"],
     ):
-        assert run(import_, misuse).exit_code == 2, misuse
+        assert command(*misuse).exit_code == 2, misuse
     monkeypatch.setenv("PIPELINE_KAFKA_BOOTSTRAP", "127.0.0.1:1")
     monkeypatch.setattr("twitter_pipeline.streaming.log.TIMEOUT", 0.5)
-    stopped = run(import_, [str(good)])
+    stopped = command(good)
     assert stopped.exit_code == 3
     assert "make up" in stopped.stderr

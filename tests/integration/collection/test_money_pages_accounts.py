@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from twitter_pipeline.collection import accounts, budget, pages, rules
+from twitter_pipeline.collection.accounts import LookedUp
 from twitter_pipeline.collection.books import Checkpoint, PollBooks, RefetchBooks
 from twitter_pipeline.streaming import cursors
 
@@ -154,9 +155,27 @@ def test_pages_are_settled_by_landing_lost_with_their_topic_and_fetched_again(bo
     (lost,) = pages.lost(books, "r")
     assert (lost.request_id, lost.tweet_ids) == ("page-2", [3, 4])
     RefetchBooks(books, mongo.database, "r", None).page_acknowledged(**page(3, [3], topic_id="another"))
-    assert pages.refetched(books, lost, {3}) == [4]
+    assert pages.refetched(books, lost, {3}, {4: "Not Found Error"}) == [4]
     assert pages.lost(books, "r") == []
     assert books.execute("select kind, tweet_ids from pipeline.gaps").fetchall() == [("tweets", [4])]
+
+
+def test_what_x_does_not_answer_for_is_asked_for_ten_times(books: Any, mongo: Any) -> None:
+    """Silence is no verdict about a tweet; the page stays lost for what is open, and is given up at last."""
+    with rules.lease(books, "r", "me") as lease:
+        poll = PollBooks(books, mongo.database, lease, source="search")
+        poll.page_acknowledged(**page(1, [1, 2, 3]), poll_newest_id=3, resume_until_id=1)
+    assert pages.settle(books, "raw-tweets", "another") == {"settled": 0, "lost": 1}
+    (lost,) = pages.lost(books, "r")
+    assert pages.refetched(books, lost, {1}, {}, {2, 3}) == []
+    for _ in range(8):
+        (lost,) = pages.lost(books, "r")
+        assert lost.tweet_ids == [2, 3]
+        assert pages.refetched(books, lost, set(), {}, {2, 3}) == []
+    assert pages.refetched(books, lost, set(), {}, {2, 3}) == [2, 3]
+    assert pages.lost(books, "r") == []
+    gap = books.execute("select tweet_ids, reason like '%did not answer%' from pipeline.gaps").fetchone()
+    assert gap == ([2, 3], True)
 
 
 def test_a_page_in_a_gap_of_the_log_is_lost_and_not_settled(books: Any, mongo: Any) -> None:
@@ -173,15 +192,81 @@ def test_a_page_in_a_gap_of_the_log_is_lost_and_not_settled(books: Any, mongo: A
     assert pages.settle(books, "raw-tweets", "t") == {"settled": 0, "lost": 1}
 
 
+NOBODY = {"nobody": ("gone", "Not Found Error")}
+
+
 def test_account_names_are_asked_for_once_and_unknown_ones_again_after_a_day(books: Any) -> None:
     """Each question costs a user read."""
     asked: list[list[str]] = []
 
-    def look_up(names: list[str]) -> dict[str, int]:
+    def look_up(names: list[str]) -> LookedUp:
         asked.append(names)
-        return {"Alice": 7} if "alice" in names else {}
+        return LookedUp({"alice": 7} if "alice" in names else {}, NOBODY)
 
-    assert accounts.resolve(books, ["Alice", "nobody"], look_up, NOW) == {"alice": 7}
-    assert accounts.resolve(books, ["alice", "nobody"], look_up, NOW) == {"alice": 7}
-    assert accounts.resolve(books, ["alice", "nobody"], look_up, NOW + timedelta(days=2)) == {"alice": 7}
+    def resolved(names: list[str], now: datetime) -> list[tuple[str, int]]:
+        return [
+            (each.username, each.user_id) for each in accounts.resolve(books, names, look_up, now).accounts
+        ]
+
+    assert resolved(["Alice", "nobody"], NOW) == [("alice", 7)]
+    assert resolved(["alice", "nobody"], NOW) == [("alice", 7)]
+    assert resolved(["alice", "nobody"], NOW + timedelta(days=2)) == [("alice", 7)]
     assert asked == [["alice", "nobody"], ["nobody"]]
+    state = books.execute("select state, state_reason from pipeline.accounts where username = 'nobody'")
+    assert state.fetchone() == ("gone", "Not Found Error")
+
+
+def test_a_name_that_another_took_over_says_so(books: Any) -> None:
+    """An id that X no longer knows is resolved again; another id under the same name is another person."""
+    accounts.resolve(books, ["alice"], lambda _: LookedUp({"alice": 7}), NOW)
+    accounts.id_is_dead(books, "alice", "Not Found Error", now=NOW)
+    found = accounts.resolve(books, ["alice"], lambda _: LookedUp({"alice": 9}), NOW)
+    assert [each.user_id for each in found.accounts] == [9]
+    accounts.note_read(books, "alice", "alice", NOW + timedelta(hours=1))
+    look = "select state, state_since, previous_user_id, user_id from pipeline.accounts"
+    assert books.execute(look).fetchone() == ("taken over", NOW, 7, 9)
+
+
+def test_a_renamed_account_is_read_on_and_says_so(books: Any) -> None:
+    """The id stays; since when it goes by another name is kept, also while nothing new comes."""
+    accounts.resolve(books, ["alice"], lambda _: LookedUp({"alice": 7}), NOW)
+    for hours, name in enumerate(["Alice", "Alice_Two", None, "Alice_Two"]):
+        accounts.note_read(books, "alice", name, NOW + timedelta(hours=hours))
+    look = "select state, state_since, state_reason, current_username from pipeline.accounts"
+    assert books.execute(look).fetchone() == (
+        "renamed",
+        NOW + timedelta(hours=1),
+        "the account goes by @Alice_Two now",
+        "Alice_Two",
+    )
+    accounts.note_read(books, "alice", "alice", NOW + timedelta(hours=9))
+    assert books.execute(look).fetchone() == (None, None, None, "alice")
+
+
+@pytest.mark.parametrize("state", ["protected", "suspended", "disallowed"])
+def test_an_account_that_x_does_not_show_is_asked_for_daily(books: Any, state: str) -> None:
+    """Its state keeps since when it holds; being read again ends it."""
+    accounts.resolve(books, ["alice", "bob"], lambda _: LookedUp({"alice": 7, "bob": 8}), NOW)
+    accounts.note_state(books, "alice", state, "X's words", now=NOW)
+    accounts.note_state(books, "alice", state, "X's words", now=NOW + timedelta(hours=1))
+
+    def names(now: datetime) -> list[str]:
+        return [each.username for each in accounts.resolve(books, ["alice", "bob"], LookedUp, now).accounts]
+
+    assert names(NOW + timedelta(hours=2)) == ["bob"]
+    assert names(NOW + timedelta(hours=26)) == ["alice", "bob"]
+    assert books.execute(
+        "select state_since from pipeline.accounts where state = %s", (state,)
+    ).fetchone() == (NOW,)
+    accounts.note_read(books, "alice", None, NOW + timedelta(hours=26))
+    assert books.execute("select count(*) from pipeline.accounts where state is not null").fetchone() == (0,)
+
+
+def test_accounts_served_longest_ago_come_first(books: Any) -> None:
+    """Whatever came of their turn."""
+    ids = {"alice": 7, "bob": 8, "carl": 9}
+    accounts.resolve(books, list(ids), lambda _: LookedUp(ids), NOW)
+    for minute, name in enumerate(["carl", "alice"]):
+        accounts.note_served(books, name, NOW + timedelta(minutes=minute))
+    found = accounts.resolve(books, list(ids), LookedUp, NOW)
+    assert [each.username for each in found.accounts] == ["bob", "carl", "alice"]

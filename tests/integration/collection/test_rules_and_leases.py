@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,13 @@ rules:
   - {name: python, query: "#python lang:en", interval_seconds: 30}
   - {name: newsroom, accounts: ["@Alice", bob], enabled: false}
 """
+REMOVED = "is_enabled = false, removed_at = now()"
+
+
+class Waits(Exception):
+    """As Airflow tells a task that is to be skipped."""
+
+    skip_task = True
 
 
 @pytest.fixture
@@ -27,20 +35,6 @@ def seed(postgres: Any, tmp_path: Path, text: str) -> int:
     path = tmp_path / "rules.yaml"
     path.write_text(text)
     return rules.seed(postgres.dsn, path)
-
-
-def test_a_file_seeds_the_table_and_wins_for_the_rules_it_names(
-    postgres: Any, books: Any, tmp_path: Path
-) -> None:
-    """Seeding again changes nothing; a changed rule is changed; a rule of the table alone stays."""
-    seed(postgres, tmp_path, GOOD)
-    books.execute("insert into pipeline.rules (name, query) values ('mine', 'x')")
-    assert rules.find(books, "newsroom").accounts == ["alice", "bob"]
-    seed(postgres, tmp_path, GOOD)
-    seed(postgres, tmp_path, GOOD.replace("lang:en", "lang:de"))
-    assert rules.find(books, "python").query == "#python lang:de"
-    assert rules.find(books, "mine").query == "x"
-    assert sorted(rules.due(books)) == ["mine", "python"]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +100,213 @@ def test_a_failed_poll_leaves_its_error_and_a_rate_limit_its_reset(
         raise RuntimeError("X said no\x00")
     assert books.execute(look).fetchone()[0] == "RuntimeError: X said no"
     reset = datetime.now(UTC) + timedelta(minutes=9)
-    with pytest.raises(RuntimeError), rules.lease(books, "python", "one") as lease:
+    with pytest.raises(Waits), rules.lease(books, "python", "one") as lease:
         lease.give_back_at(reset)
-        raise RuntimeError("429")
+        raise Waits("429")
     assert books.execute(look).fetchone() == (None, reset)
+
+
+@pytest.mark.parametrize("state", ["is_enabled = false", "parked_at = now(), parked_reason = 'no'", REMOVED])
+def test_a_rule_that_is_not_to_be_polled_is_not_due_and_not_leased(books: Any, state: str) -> None:
+    """Disabled, parked or removed."""
+    books.execute("insert into pipeline.rules (name, query) values ('a', 'x'), ('b', 'x')")
+    books.execute(f"update pipeline.rules set {state} where name = 'a'")
+    assert rules.due(books) == ["b"]
+    with pytest.raises(rules.RuleStopped, match="rule 'a'"), rules.lease(books, "a", "me"):
+        pass
+    assert books.execute("select count(*) from pipeline.rules where leased_by is not null").fetchone() == (0,)
+
+
+def test_more_rules_than_a_task_can_be_mapped_over_are_all_polled_in_turn(books: Any) -> None:
+    """1,025 due rules: at most 1,000 are named, and those left over come first the next time."""
+    books.execute(
+        "insert into pipeline.rules (name, query) select 'r' || n, 'x' from generate_series(1, 1025) n"
+    )
+    first = rules.due(books)
+    assert len(first) == len(set(first)) == 1000
+    books.execute(
+        "update pipeline.rules set next_due_at = now() - interval '1 second' where name = any(%s)", (first,)
+    )
+    second = rules.due(books)
+    assert not set(second[:25]) & set(first)
+    assert len(second) == 1000
+    assert rules.due(books, 10) == second[:10]
+
+
+def test_the_longest_waiting_rule_comes_first(books: Any) -> None:
+    """By the time since it has been due, not by its name or interval."""
+    books.execute(
+        "insert into pipeline.rules (name, query, interval_seconds, next_due_at) values"
+        " ('a', 'x', 1, now() - interval '1 minute'), ('b', 'x', 9, now() - interval '1 hour'),"
+        " ('c', 'x', 1, now() - interval '1 day'), ('d', 'x', 1, now() + interval '1 minute')"
+    )
+    assert rules.due(books) == ["c", "b", "a"]
+
+
+def columns(books: Any, *names: str) -> tuple[Any, ...]:
+    row: tuple[Any, ...] = books.execute(f"select {', '.join(names)} from pipeline.rules").fetchone()
+    return row
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("update pipeline.rules set is_enabled = false", "is disabled"),
+        (
+            "update pipeline.rules set parked_at = now(), parked_reason = 'no such operator'",
+            "is parked: no such operator",
+        ),
+        (f"update pipeline.rules set {REMOVED}", "was removed"),
+        ("delete from pipeline.rules", "is no longer in pipeline.rules"),
+    ],
+)
+def test_a_rule_that_is_stopped_while_it_is_polled_asks_nothing_more(
+    books: Any, change: str, why: str
+) -> None:
+    """The run is skipped; what it has read already can still be written down; the rule keeps its turn and last error."""
+    books.execute(
+        "insert into pipeline.rules (name, query, last_error, last_error_at) values ('r', 'x', 'old', now())"
+    )
+    due_at = columns(books, "next_due_at")
+    with (
+        pytest.raises(rules.RuleStopped, match=f"^rule 'r' {why}$") as stopped,
+        rules.lease(books, "r", "me") as lease,
+    ):
+        lease.check()
+        books.execute(change)
+        with pytest.raises(rules.RuleStopped, match=why):
+            lease.check()
+        if "delete" not in change:
+            lease.hold()
+        lease.extend()
+    assert stopped.value.skip_task
+    if "delete" not in change:
+        assert columns(books, "next_due_at") == due_at
+        assert columns(books, "leased_by", "last_error", "last_polled_at") == (None, "old", None)
+
+
+def test_whoever_lost_the_rule_learns_it_before_the_next_request(books: Any) -> None:
+    """A run that was frozen neither asks nor writes for a rule that another polls."""
+    books.execute("insert into pipeline.rules (name, query) values ('r', 'x')")
+    with pytest.raises(rules.LeaseHeld), rules.lease(books, "r", "frozen") as lease:
+        books.execute("update pipeline.rules set leased_by = 'another'")
+        for ask in (lease.check, lease.hold):
+            with pytest.raises(rules.LeaseHeld):
+                ask()
+        lease.extend()
+    assert columns(books, "leased_by") == ("another",)
+
+
+def test_last_polled_at_moves_only_when_something_was_read(books: Any) -> None:
+    """Neither by a run that could not ask nor by one that failed; also by one that failed after a page."""
+    books.execute("insert into pipeline.rules (name, query) values ('r', 'x')")
+    with rules.lease(books, "r", "me"):
+        pass
+    with pytest.raises(RuntimeError), rules.lease(books, "r", "me"):
+        raise RuntimeError("503")
+    assert columns(books, "last_polled_at") == (None,)
+    with pytest.raises(RuntimeError), rules.lease(books, "r", "me") as lease:
+        lease.note_read()
+        raise RuntimeError("503 on the second page")
+    (polled_at, error) = columns(books, "last_polled_at", "last_error")
+    assert polled_at is not None
+    assert error == "RuntimeError: 503 on the second page"
+
+
+@pytest.mark.parametrize(
+    ("given", "due"),
+    [
+        (timedelta(minutes=9), timedelta(minutes=9)),
+        (timedelta(days=-9), timedelta()),
+        (timedelta(days=4000), timedelta(days=1)),
+    ],
+)
+def test_a_rule_is_given_back_for_a_day_at_most(books: Any, given: timedelta, due: timedelta) -> None:
+    """A reset in the past is now, and one in a far future is a mistake of a header."""
+    books.execute("insert into pipeline.rules (name, query) values ('r', 'x')")
+    with rules.lease(books, "r", "me") as lease:
+        lease.give_back_at(datetime.now(UTC) + given)
+    (next_due_at,) = columns(books, "next_due_at")
+    assert abs(next_due_at - datetime.now(UTC) - due) < timedelta(seconds=30)
+
+
+def test_the_failures_of_many_accounts_fit_into_one_error(books: Any) -> None:
+    """Each in short, and how many had no room."""
+    books.execute("insert into pipeline.rules (name, query) values ('r', 'x')")
+    failures = [ValueError(f"account{n}: {'x' * 300}\n\x00\ud83d") for n in range(100)]
+    with pytest.raises(ExceptionGroup), rules.lease(books, "r", "me"):
+        raise ExceptionGroup("100 of 100 accounts", failures)
+    (error,) = columns(books, "last_error")
+    assert error.startswith("100 of 100 accounts: ValueError: account0: xxx")
+    assert "ValueError: account5: xxx" in error
+    assert error.endswith(" more")
+    assert len(error) <= 2000
+    named = ValueError("503\nof X")
+    named.add_note("account alice")
+    with pytest.raises(ExceptionGroup), rules.lease(books, "r", "me"):
+        raise ExceptionGroup("2 of 9 accounts", [named, ExceptionGroup("b", [OSError("2")])])
+    assert columns(books, "last_error") == (
+        "2 of 9 accounts: account alice: ValueError: 503 of X; b: OSError: 2",
+    )
+
+
+def test_a_rule_that_x_refused_is_parked_with_its_reason_and_unparked_at_once(books: Any) -> None:
+    """It is not asked again until then, and its first refusal keeps its time."""
+    books.execute("insert into pipeline.rules (name, query, interval_seconds) values ('r', 'from:', 86400)")
+    with pytest.raises(ValueError, match="no value"), rules.lease(books, "r", "me") as lease:
+        assert rules.park(books, rules.find(books, "r"), "X: 'from:' has no value\x00")
+        with pytest.raises(rules.RuleStopped):
+            lease.check()
+        raise ValueError("no value")
+    assert rules.due(books) == []
+    (parked_at, reason) = columns(books, "parked_at", "parked_reason")
+    assert reason == "X: 'from:' has no value"
+    assert rules.park(books, rules.find(books, "r"), "again")
+    assert columns(books, "parked_at") == (parked_at,)
+    assert rules.unpark(books, "r")
+    assert rules.due(books) == ["r"]
+    assert columns(books, "parked_at", "parked_reason", "last_error") == (None, None, None)
+    assert not rules.unpark(books, "r")
+    with pytest.raises(LookupError, match="'unknown'"):
+        rules.unpark(books, "unknown")
+
+
+@pytest.mark.parametrize(
+    "edit", ["query = 'y'", "query = null, accounts = '{a}'", "page_size = 50", "overlap_seconds = 0"]
+)
+def test_a_rule_that_was_edited_while_x_refused_it_is_not_parked(books: Any, edit: str) -> None:
+    """The verdict is about what was asked."""
+    books.execute("insert into pipeline.rules (name, query) values ('r', 'x')")
+    asked = rules.find(books, "r")
+    books.execute(f"update pipeline.rules set {edit}")
+    assert not rules.park(books, asked, "refused")
+    assert rules.due(books) == ["r"]
+
+
+def test_settings_of_a_rule_are_found_as_they_were_written(postgres: Any, books: Any, tmp_path: Path) -> None:
+    """Page size, reach, overlap and budget."""
+    text = "rules: [{name: r, query: x, page_size: 10, first_poll_days: 2, overlap_seconds: 0, budget_usd: 0.25}]"
+    seed(postgres, tmp_path, text)
+    assert rules.find(books, "r") == rules.Rule("r", "x", None, 60, True, 10, 2, 0, Decimal("0.25"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "page_size = 9",
+        "page_size = 101",
+        "first_poll_days = 8",
+        "overlap_seconds = -1",
+        "budget_usd = 0",
+        "parked_at = now()",
+        "removed_at = now()",
+        "source = 'file'",
+        "source = 'x'",
+        "source_file = '/x'",
+    ],
+)
+def test_the_table_itself_refuses_what_no_rule_can_be(books: Any, wrong: str) -> None:
+    """Whoever writes it."""
+    books.execute("insert into pipeline.rules (name, query) values ('r', 'x')")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        books.execute(f"update pipeline.rules set {wrong}")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas
 import psycopg
 import pytest
 from click.testing import CliRunner
@@ -20,7 +21,9 @@ from twitter_pipeline.exports.destination import Refused
 from twitter_pipeline.exports.tweets import COLUMNS, Filters, count_tweets
 
 from ..api.conftest import load, observation, tweet_id
+from ..path.conftest import envelope
 
+CASES = Path(__file__).parents[2] / "cases" / "data"
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
@@ -44,6 +47,37 @@ def test_parquet_has_the_tweets_of_the_other_formats_with_types(reader: Any, tmp
     for name in ("text", "hashtags", "rules", "like_count", "reply_count", "author_username"):
         assert table[name].to_pylist() == [line[name] for line in lines], name
     assert table["created_at"].to_pylist()[1] == datetime(2026, 3, 1, 1, 30, tzinfo=UTC)
+
+
+def test_ids_survive_pandas(postgres: Any, tmp_path: Path) -> None:
+    """Each 64-bit id and count is exact in pandas.read_parquet without options, beside nulls and in all-null columns."""
+    reply = json.loads((CASES / "f18_nullable_ids.jsonl").read_text())
+    largest = {"id": str(2**63 - 1), "text": "no reply, no author"}
+    quote = {"id": "5", "text": "a quote", "referenced_tweets": [{"type": "quoted", "id": str(2**53 + 1)}]}
+    metrics = {
+        "id": "6",
+        "text": "odd",
+        "public_metrics": {"like_count": 2**53 + 1},
+        "possibly_sensitive": True,
+    }
+    load(postgres.dsn, *(envelope(tweet) for tweet in (reply, largest, quote, metrics)))
+    with psycopg.connect(postgres.reader_dsn, autocommit=True) as connection:
+        deliver(connection, tmp_path, "parquet", Filters(), name="ids")
+        deliver(connection, tmp_path, "csv", Filters(), name="ids-as-csv")
+    frame = pandas.read_parquet(tmp_path / "ids.parquet")
+    replying = frame[frame["id"] == int(reply["id"])].iloc[0]
+    assert replying["in_reply_to_user_id"] == 1480000000000000007
+    assert replying["author_id"] == 1480000000000000007
+    assert replying["conversation_id"] == 1580661436132757506
+    assert frame["id"].tolist() == [5, 6, int(reply["id"]), 2**63 - 1]
+    assert frame["quoted_tweet_id"].dropna().tolist() == [2**53 + 1]
+    assert frame["like_count"].dropna().tolist() == [2**53 + 1, 3]
+    assert frame["possibly_sensitive"].dropna().tolist() == [True]
+    numbers = [name for name in COLUMNS if name == "id" or name.endswith(("_id", "_count"))]
+    assert {str(frame[name].dtype) for name in numbers} == {"Int64"}
+    as_text = pandas.read_csv(tmp_path / "ids-as-csv.csv", dtype="string")
+    for name in numbers:
+        assert as_text[name].dropna().map(int).tolist() == frame[name].dropna().tolist(), name
 
 
 @pytest.mark.parametrize("file_format", ["csv", "jsonl", "parquet"])

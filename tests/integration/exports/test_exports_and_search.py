@@ -10,8 +10,9 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
-from twitter_pipeline.exports.command import export, search
+from twitter_pipeline.exports.command import export, search, search_index
 from twitter_pipeline.exports.tweets import COLUMNS, LISTS, TEXTS, TWEETS
+from twitter_pipeline.text import unescaped
 
 BASE = 1_600_000_000_000_000_000
 VERSION = "00061e1b-8a3c-4801-0100-000000000000"
@@ -72,13 +73,36 @@ def fill(connection: psycopg.Connection) -> None:
 def run(module_postgres: Any) -> Any:
     with psycopg.connect(module_postgres.dsn, autocommit=True) as connection:
         fill(connection)
+        connection.execute("update pipeline.backfills set below_id = 9223372036854775807")
 
     def call(command: Any, *arguments: str) -> Result:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PIPELINE_POSTGRES_READER_DSN", module_postgres.reader_dsn)
+            patch.setenv("PIPELINE_POSTGRES_DSN", module_postgres.dsn)
             return CliRunner().invoke(command, list(arguments), catch_exceptions=False)
 
     return call
+
+
+@pytest.fixture
+def as_people_read(postgres: Any) -> Any:
+    """Three texts as X escapes them, and what `export` makes of them."""
+    texts = {
+        1: "R&amp;D at AT&amp;T is 3 &lt; 4 &amp;amp; so",
+        2: "&lt;b&gt; &quot;é&quot; &#39; &AMP; &amp",
+        3: "&amp;lt;",
+    }
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into twitter.tweets (id, text, is_collected) values (%s, %s, true)", list(texts.items())
+        )
+
+    def call(*arguments: str) -> Result:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PIPELINE_POSTGRES_READER_DSN", postgres.reader_dsn)
+            return CliRunner().invoke(export, list(arguments), catch_exceptions=False)
+
+    return texts, call
 
 
 def rows(result: Result) -> list[dict[str, str]]:
@@ -128,6 +152,7 @@ def test_jsonl(run: Any) -> None:
         "like_count": 4,
         "metrics_observed_at": found[3]["metrics_observed_at"],
         "rules": ["birds", "zoo"],
+        "text_unescaped": "@bob hello",
     }
     assert found[3]["metrics_observed_at"].endswith("Z")
 
@@ -155,6 +180,22 @@ def test_no_cell_is_a_formula(run: Any) -> None:
     assert undone == {number: text or "" for number, text in TEXTS_OF_TWEETS.items()}
     assert found[0]["author_name"] == "Bob"
     assert found[1]["author_name"] == "'=Ann"
+
+
+def test_text_as_people_read_it(as_people_read: Any) -> None:
+    """`text` is as X sends it; `text_unescaped` has what X escapes undone, once, as twitter_pipeline.text does it."""
+    texts, call = as_people_read
+    found = objects(call("--format", "jsonl"))
+    assert [tweet["text"] for tweet in found] == list(texts.values())
+    assert [tweet["text_unescaped"] for tweet in found] == [
+        "R&D at AT&T is 3 < 4 &amp; so",
+        "<b> &quot;é&quot; &#39; &AMP; &amp",
+        "&lt;",
+    ]
+    assert [tweet["text_unescaped"] for tweet in found] == [unescaped(text) for text in texts.values()]
+    assert [row["text_unescaped"] for row in rows(call("--format", "csv"))] == [
+        tweet["text_unescaped"] for tweet in found
+    ]
 
 
 @pytest.mark.parametrize(
@@ -210,7 +251,7 @@ def found_by(result: Result) -> list[int]:
     return numbers(json.loads(result.stdout)["tweets"])
 
 
-@pytest.mark.parametrize(
+SEARCHES = pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         ((), [12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1]),
@@ -229,11 +270,32 @@ def found_by(result: Result) -> list[int]:
         (("--before", str(BASE + 3)), [2, 1]),
         (("included",), []),
         (("removed",), []),
+        (("first line", "EMPTY"), [12]),
+        (("\n",), [12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1]),
+        (("1", "--author", "\uff20ann "), [2]),
     ],
 )
+
+
+@SEARCHES
 def test_search(run: Any, arguments: tuple[str, ...], expected: list[int]) -> None:
     """All words in any case, taken literally, newest first; only collected tweets that were not removed."""
     assert found_by(run(search, "--json", *arguments)) == expected
+
+
+def test_tweets_of_an_older_version_are_made_searchable_by_index(run: Any) -> None:
+    """`search-index fill` says how many, and what is searched for later is the same."""
+    before = found_by(run(search, "--json", "hello"))
+    done = run(search_index, "fill")
+    assert (done.exit_code, done.stdout) == (0, "13 tweets and 0 hashtags made searchable; none is left\n")
+    assert found_by(run(search, "--json", "hello")) == before == [4]
+    assert run(search_index, "fill").stdout.startswith("0 tweets")
+
+
+@SEARCHES
+def test_search_by_index(run: Any, arguments: tuple[str, ...], expected: list[int]) -> None:
+    """What was found before the index was filled, and nothing else."""
+    test_search(run, arguments, expected)
 
 
 def test_search_pages(run: Any) -> None:

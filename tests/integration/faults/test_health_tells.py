@@ -3,12 +3,15 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from twitter_pipeline import health
 from twitter_pipeline.landing.documents import Coordinate
 from twitter_pipeline.settings import Stores
+from twitter_pipeline.streaming.flood import Flood, FloodGate
 
 from ..path.conftest import Way, envelope
-from .conftest import BAD, ON_TANSU, drain_anew
+from .conftest import BAD, ON_TANSU, anew, drain_anew
 
 
 def errors(way: Way, postgres: Any) -> dict[str, str | None]:
@@ -57,3 +60,92 @@ def test_a_conflict_under_one_coordinate_is_told_like_every_dead_letter(way: Way
         "2 dead letters of stage landing, the newest: coordinate_conflict:"
         f" another payload than the one in raw_tweets under {key}"
     )
+
+
+@ON_TANSU
+def test_a_parked_rule_and_a_notice_stand_before_the_newest_failure(way: Way, postgres: Any):
+    """What a disabled or removed rule failed of is no news."""
+    way.warehouse.execute(
+        "insert into pipeline.rules (name, query, is_enabled, last_error, last_error_at, parked_at, parked_reason) values"
+        " ('off', 'x', false, 'OldError', now(), null, null), ('tea', 'x', true, '503', now(), null, null),"
+        " ('mugs', 'x', true, '400', now(), now(), 'no such operator')"
+    )
+    way.warehouse.execute(
+        "insert into pipeline.notices (subject, notice) values ('rules file', 'names no rule')"
+    )
+    assert errors(way, postgres)["extract"] == (
+        "rules file: names no rule; rule mugs is parked: no such operator; tea: 503"
+    )
+
+
+def looked(way: Way, postgres: Any) -> health.Health:
+    stores = Stores(
+        postgres_reader_dsn=postgres.reader_dsn,
+        mongo_uri=way.mongo_uri,
+        mongo_database=way.raw.name,
+        kafka_bootstrap=way.kafka["bootstrap.servers"],
+    )
+    return health.look(stores, way.topic)
+
+
+@ON_TANSU
+def test_a_disabled_rules_error_is_no_trouble_any_more(way: Way, postgres: Any):
+    """What nobody asks for any more does not keep the status red; enabled again, its error is told again."""
+    way.warehouse.execute(
+        "insert into pipeline.rules (name, query, interval_seconds, is_enabled, last_error, last_error_at)"
+        " values ('old', 'x', 60, false, 'refused by X', now())"
+    )
+    assert errors(way, postgres)["extract"] is None
+    assert looked(way, postgres).stages[0].lag == 0
+    way.warehouse.execute("update pipeline.rules set is_enabled = true")
+    assert errors(way, postgres)["extract"] == "old: refused by X"
+
+
+@ON_TANSU
+def test_resolved_letters_and_settled_gaps_are_no_trouble_any_more(way: Way, postgres: Any):
+    """Red as long as somebody must look, and green again once he has."""
+    way.produce(BAD, envelope({"id": "1", "text": {"not": "text"}}))
+    drain_anew(way)
+    way.warehouse.execute(
+        "insert into pipeline.gaps (kind, rule, reason) values ('window', 'r', 'too long ago')"
+    )
+    told = errors(way, postgres)
+    assert told["landing"] is not None
+    assert told["transform"] is not None
+    assert told["warehouse"] == "1 dead letters, 1 gaps: see schema pipeline"
+    way.raw.dead_letters.update_many({}, {"$set": {"resolved_at": datetime.now(UTC)}})
+    way.warehouse.execute("update pipeline.dead_letters set resolved_at = now()")
+    way.warehouse.execute("update pipeline.gaps set settled_at = now()")
+    assert errors(way, postgres) == dict.fromkeys(("extract", "landing", "transform", "warehouse"))
+    now = looked(way, postgres)
+    assert (now.quarantined, now.unlandable, now.gaps, now.failing) == (0, 0, 0, [])
+
+
+@ON_TANSU
+def test_what_stops_landing_is_told_under_it_and_goes_with_the_next_good_step(way: Way, postgres: Any):
+    """A flood stands beside the cursors that it stopped, until they move."""
+    way.produce(*(BAD for _ in range(60)))
+    with anew(way) as run, pytest.raises(Flood):
+        run.land(flood=FloodGate("landing", ratio=0.5, least=50))
+    now = looked(way, postgres)
+    assert {(each.stage, each.partition) for each in now.failing or ()} == {("landing", 0), ("landing", 1)}
+    assert "Flood: landing: 60 of 60 records are bad" in (now.stages[1].last_error or "")
+    with anew(way) as run:
+        run.land()
+    assert looked(way, postgres).failing == []
+
+
+@ON_TANSU
+def test_unaccounted_and_missing_offsets_are_figures(way: Way, postgres: Any):
+    """What the accounting found and what vanished from raw are in the picture that metrics are made of."""
+    way.warehouse.execute(
+        "insert into pipeline.accounted (topic_id, partition, accounted_to, unaccounted_count, unaccounted)"
+        " values ('t', 0, 9, 2, '{3,4}')"
+    )
+    way.warehouse.execute(
+        "insert into pipeline.gaps (kind, topic_id, partition, from_offset, to_offset, reason)"
+        " values ('offsets', 't', 0, 5, 8, 'missing in raw')"
+    )
+    now = looked(way, postgres)
+    assert (now.unaccounted, now.missing_in_raw) == (2, 3)
+    assert now.stages[3].last_error == "1 gaps, 2 unaccounted offsets: see schema pipeline"

@@ -42,10 +42,10 @@ def test_a_message_rings_as_soon_as_it_is_there(kafka: Any) -> None:
     """A probe that waits on an empty topic answers when the first message comes, well before its wait ends."""
     topic = kafka.create_topic()
     with unread(kafka, topic) as probe:
-        assert probe.lagging(0.5) == {}
+        assert probe.look(0.5).unread == {}
         threading.Timer(0.3, produce, (kafka, topic)).start()
         started = time.monotonic()
-        assert list(probe.lagging(10).values()) == [0]
+        assert list(probe.look(10).unread.values()) == [0]
         assert time.monotonic() - started < 4
 
 
@@ -55,9 +55,9 @@ def test_a_group_that_has_read_everything_has_no_lag(kafka: Any) -> None:
     end = {partition: offset + 1 for partition, offset in produce(kafka, topic, count=100, size=2000).items()}
     with unread(kafka, topic) as probe:
         commit(kafka, topic, "landing", end)
-        assert probe.lagging(1) == {}
+        assert probe.look(1).unread == {}
         commit(kafka, topic, "landing", {**end, 1: end[1] - 1})
-        assert probe.lagging(SOON) == {1: end[1] - 1}
+        assert probe.look(SOON).unread == {1: end[1] - 1}
 
 
 def test_a_lag_is_seen_again_and_again_also_of_large_messages(kafka: Any) -> None:
@@ -65,7 +65,7 @@ def test_a_lag_is_seen_again_and_again_also_of_large_messages(kafka: Any) -> Non
     topic = kafka.create_topic(partitions=1)
     produce(kafka, topic, count=5, size=900_000)
     with unread(kafka, topic) as probe:
-        assert [probe.lagging(SOON) for _ in range(4)] == [{0: 0}] * 4
+        assert [probe.look(SOON).unread for _ in range(4)] == [{0: 0}] * 4
     positions = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "landing"})
     assert [each.offset for each in positions.committed([TopicPartition(topic, 0)], timeout=10)] == [-1001]
     positions.close()
@@ -76,13 +76,13 @@ def test_a_stage_lags_behind_the_one_upstream(kafka: Any) -> None:
     topic = kafka.create_topic()
     probe = CommittedProbe({"bootstrap.servers": kafka.bootstrap}, topic, "landed", "processed")
     try:
-        assert probe.lagging(0.3) == {}
+        assert probe.look(0.3).unread == {}
         commit(kafka, topic, "landed", {0: 10, 2: 5})
-        assert probe.lagging(SOON) == {0: 0, 2: 0}
+        assert probe.look(SOON).unread == {0: 0, 2: 0}
         commit(kafka, topic, "processed", {0: 10, 2: 4})
-        assert probe.lagging(SOON) == {2: 4}
+        assert probe.look(SOON).unread == {2: 4}
         commit(kafka, topic, "processed", {2: 5})
-        assert probe.lagging(0.3) == {}
+        assert probe.look(0.3).unread == {}
     finally:
         probe.close()
 

@@ -11,6 +11,7 @@ import yaml
 from twitter_pipeline.health import NEWEST_OF_EACH_CONTRACT
 from twitter_pipeline.metrics.statsd import Metrics
 from twitter_pipeline.quality.contracts import (
+    DUE_AFTER_NEW_TWEETS,
     Checked,
     ContractUnusable,
     by_schema,
@@ -185,8 +186,8 @@ def test_what_others_send_is_no_fault(postgres: Any, name: str) -> None:
     assert failed(postgres.reader_dsn, name) == set()
 
 
-def test_results_are_kept_with_their_history_and_forgotten_in_the_end(postgres: Any) -> None:
-    """Each run adds its own; a contract is due again after some minutes, and what is old goes."""
+def test_results_are_kept_with_their_history(postgres: Any) -> None:
+    """Each run adds its own; a contract is due again after some minutes."""
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         assert due(connection, SODA, 30) == names(SODA)
         for run in ("first", "second"):
@@ -195,11 +196,29 @@ def test_results_are_kept_with_their_history_and_forgotten_in_the_end(postgres: 
         kept = "select run_id, count(*) from pipeline.quality_results where contract = 'pipeline.tombstones' group by 1"
         counted = dict(connection.execute(kept).fetchall())
         assert counted["first"] == counted["second"] > 2
+        connection.execute("update pipeline.quality_results set checked_at = now() - interval '31 minutes'")
+        assert due(connection, SODA, 30) == names(SODA)
+
+
+def test_contracts_ring_only_after_new_tweets_and_not_too_often(postgres: Any) -> None:
+    """Nothing loaded, nothing loaded since, verified just now: no run is made to find that out."""
+    parameters = {"contracts": ["tombstones", "tweets"], "minutes": 30}
+
+    def ringing(connection: psycopg.Connection) -> list[str]:
+        return [name for name, _ in connection.execute(DUE_AFTER_NEW_TWEETS, parameters).fetchall()]
+
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        assert ringing(connection) == [], "nothing was ever loaded"
         connection.execute(
-            "update pipeline.quality_results set checked_at = now() - interval '91 days' where run_id = 'first'"
+            "insert into pipeline.cursors (stage, topic, topic_id, partition) values ('transform', 'raw-tweets', 't', 0)"
         )
-        record(connection, "third", verify(SODA, "tombstones", postgres.reader_dsn))
-        assert dict(connection.execute(kept).fetchall()).keys() == {"second", "third"}
+        assert ringing(connection) == ["tombstones", "tweets"]
+        record(connection, "run", [Checked("twitter.tweets", "a check", None, "passed", 1.0, None)])
+        assert ringing(connection) == ["tombstones"]
+        connection.execute("update pipeline.quality_results set checked_at = now() - interval '31 minutes'")
+        assert ringing(connection) == ["tombstones", "tweets"]
+        connection.execute("update pipeline.cursors set updated_at = now() - interval '1 hour'")
+        assert ringing(connection) == ["tombstones"], "nothing was loaded since"
 
 
 def test_the_newest_verification_of_a_contract_counts_also_within_one_run(postgres: Any) -> None:

@@ -21,7 +21,9 @@ class Watched:
     def __init__(self, dsn: str) -> None:
         self.connection = psycopg.connect(dsn, autocommit=True)
         self.restarts, self.now = 0, 0.0
-        self.watch = ExecutorWatch(dsn, slots=2, restart=self._restart, clock=lambda: self.now)
+        self.watch = ExecutorWatch(
+            dsn, slots=2, stuck_seconds=20, restart=self._restart, clock=lambda: self.now
+        )
 
     def _restart(self) -> None:
         self.restarts += 1

@@ -1,6 +1,7 @@
 """Starting, killing and stopping a small stack of real servers by the launcher itself."""
 
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -8,15 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from twitter_pipeline import settings
 from twitter_pipeline.settings import Settings
-from twitter_pipeline.stack import launcher, postgresql, status
+from twitter_pipeline.stack import launcher, postgresql, services, status
+from twitter_pipeline.stack.credentials import Credentials
 from twitter_pipeline.stack.orphans import marked_processes
+from twitter_pipeline.stack.postgresql import PostgreSQL
 from twitter_pipeline.stack.servers import RunningServer, StackError, free_port, wait_until
 from twitter_pipeline.stack.services import Stack, assemble
 from twitter_pipeline.stack.supervision import Supervisor
+
+from ...conftest import BROKERS
 
 
 @pytest.fixture
@@ -125,6 +131,62 @@ def test_changed_settings_restart_what_runs(small: Settings) -> None:
     assert not assemble(small).nodes["simulator"].server.ready()
 
 
+def test_changed_code_restarts_what_runs_it(small: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`up` after a change of our code starts our processes anew, once, and leaves the servers of others alone."""
+    said: list[str] = []
+    parts = _some("simulator", "broker")
+    launcher.up(small, said.append, parts)
+    before = {name: _pid(small, name) for name in ("simulator", "broker")}
+    monkeypatch.setattr(services, "code_fingerprint", lambda clone: "another")
+    stack = launcher.up(small, said.append, parts)
+    after = {name: _pid(small, name) for name in before}
+    assert after["simulator"] != before["simulator"]
+    assert after["broker"] == before["broker"]  # Tansu would have lost its topics
+    assert all(service.server.ready() for service in stack.services)
+    assert any("the code changed since simulator began" in line for line in said)
+    launcher.up(small, said.append, parts)
+    assert {name: _pid(small, name) for name in before} == after
+
+
+@pytest.mark.parametrize("kind", BROKERS)
+def test_up_right_after_everything_was_killed(small: Settings, kind: str) -> None:
+    """kill -9 of the supervisor and all services at once: the next `up`, at once, works at the first try, and what
+    was committed is there."""
+    given = replace(small, broker=kind)
+    parts = _some("postgres", "broker", "mongo", "simulator", "sns")
+    stack = launcher.up(given, lambda _: None, parts)
+    dsn = Credentials(given.home / "secrets")["postgres"]
+    server = PostgreSQL(given.home / "postgres" / "data", given.port("postgres"), dsn)
+    with psycopg.connect(server.superuser_dsn()) as connection:
+        connection.execute("create table kept as select 1 as id")
+    for _ in range(2):
+        for process in marked_processes(str(given.home)):
+            process.kill()
+        stack = launcher.up(given, lambda _: None, parts)
+        assert all(service.server.ready() for service in stack.services)
+    with psycopg.connect(server.superuser_dsn()) as connection:
+        assert connection.execute("select id from kept").fetchone() == (1,)
+
+
+def test_postgresql_starts_though_its_killed_servers_id_is_another_programs(tmp_path: Path) -> None:
+    """A process id that was given away meanwhile, as after a machine's or container's restart, holds no lock."""
+    server = PostgreSQL(tmp_path / "data", free_port(), "secret", durable=False)
+    with RunningServer(server, tmp_path / "log") as running:
+        running.kill()
+        lock = server.data / "postmaster.pid"
+        lock.write_text("\n".join([str(os.getppid()), *lock.read_text().splitlines()[1:]]) + "\n")
+        running.start()
+        assert server.ready()
+
+
+def test_a_lock_of_a_server_that_runs_stays(tmp_path: Path) -> None:
+    """Preparing a data folder again never takes the lock from who serves it."""
+    server = PostgreSQL(tmp_path / "data", free_port(), "secret", durable=False)
+    with RunningServer(server, tmp_path / "log"):
+        server.prepare()
+        assert (server.data / "postmaster.pid").exists()
+
+
 def test_clean_removes_the_home_and_nothing_else(small: Settings, tmp_path: Path) -> None:
     """`clean` stops the stack and removes its folder; a folder that is none of its own is refused."""
     launcher.up(small, lambda _: None, _some("simulator"))
@@ -138,18 +200,29 @@ def test_clean_removes_the_home_and_nothing_else(small: Settings, tmp_path: Path
     assert (stranger / "thesis").exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to step down")
-def test_postgresql_steps_down_without_user_namespaces(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where namespaces are forbidden, as in most containers, root's PostgreSQL runs as nobody in root's own folder."""
+@pytest.fixture
+def without_namespaces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine that forbids user namespaces, as most containers do."""
     works = postgresql._works
     monkeypatch.setattr(postgresql, "_works", lambda command: command[0] != "unshare" and works(command))
     postgresql.stepping_down.cache_clear()
+    yield
+    postgresql.stepping_down.cache_clear()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to step down")
+def test_postgresql_steps_down_without_user_namespaces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_namespaces: None
+) -> None:
+    """Where namespaces are forbidden, root's PostgreSQL runs as nobody in root's own folder, its programs too: they
+    lie with the installation, which may be in a home that only root may enter."""
     tmp_path.chmod(0o700)
-    server = postgresql.PostgreSQL(tmp_path / "data", free_port(), "secret", durable=False)
-    try:
-        with RunningServer(server, tmp_path / "log") as running:
-            assert psutil.Process(running.pid).uids().effective != 0
-    finally:
-        postgresql.stepping_down.cache_clear()
+    installed = postgresql.binaries().parent
+    shutil.copytree(installed, tmp_path / installed.name, copy_function=os.link)
+    monkeypatch.setattr(postgresql, "binaries", lambda: tmp_path / installed.name / "bin")
+    server = PostgreSQL(tmp_path / "data", free_port(), "secret", durable=False)
+    with RunningServer(server, tmp_path / "log") as running:
+        assert psutil.Process(running.pid).uids().effective != 0
+        assert psutil.Process(running.pid).exe().startswith(str(tmp_path))
+        with psycopg.connect(server.superuser_dsn()) as connection:
+            assert connection.execute("select count(*) > 0 from pg_timezone_names").fetchone() == (True,)

@@ -69,3 +69,74 @@ def test_a_server_that_is_away_is_one_sentence(environment: dict[str, str]) -> N
     assert away.exit_code == 1
     assert "PIPELINE_POSTGRES_SUPERUSER_DSN" in away.output
     assert "canary" not in away.output
+
+
+@pytest.fixture
+def rules_file(environment: dict[str, str], tmp_path: Path) -> Path:
+    """The user's own rules, which the environment names."""
+    file = tmp_path / "rules.yaml"
+    file.write_text("rules: [{name: tea, query: tea}, {name: mugs, query: mugs}]")
+    environment["PIPELINE_RULES"] = str(file)
+    return file
+
+
+def enabled(environment: dict[str, str]) -> list[str]:
+    with psycopg.connect(environment["PIPELINE_POSTGRES_READER_DSN"]) as reader:
+        rows = reader.execute("select name from pipeline.rules where is_enabled order by name").fetchall()
+    return [name for (name,) in rows]
+
+
+@pytest.mark.parametrize("text", [None, "", "rules: []", "rules: [{name: tea, query: (tea}]"])
+def test_a_rules_file_that_cannot_be_used_stops_nothing(
+    environment: dict[str, str], rules_file: Path, text: str | None
+) -> None:
+    """Missing, empty or broken: the rules of before go on, the command succeeds with a warning, a notice stands."""
+    assert "rules: 2 new" in run(environment).output
+    rules_file.unlink() if text is None else rules_file.write_text(text)
+    warned = run(environment)
+    assert warned.exit_code == 0, warned.output
+    assert f"warning: {rules_file}: " in warned.output
+    assert "the 2 rules of before go on" in warned.output
+    assert enabled(environment) == ["mugs", "tea"]
+    with psycopg.connect(environment["PIPELINE_POSTGRES_READER_DSN"]) as reader:
+        assert reader.execute("select subject from pipeline.notices").fetchall() == [("rules file",)]
+
+
+def test_a_rule_that_left_the_file_is_named(environment: dict[str, str], rules_file: Path) -> None:
+    """And stops."""
+    run(environment)
+    rules_file.write_text("rules: [{name: tea, query: tea}]")
+    assert "rules: 0 new or changed of rules.yaml, 1 stopped: mugs" in run(environment).output
+    assert enabled(environment) == ["tea"]
+
+
+@pytest.mark.parametrize("text", [None, "rules: [{name: tea, query: (tea}]"])
+def test_a_first_rules_file_that_cannot_be_used_is_an_error(
+    environment: dict[str, str], rules_file: Path, text: str | None
+) -> None:
+    """Nothing could be collected, so the mistake is told at once."""
+    rules_file.unlink() if text is None else rules_file.write_text(text)
+    refused = run(environment)
+    assert refused.exit_code == 1
+    assert f"Error: {rules_file}: " in refused.output
+
+
+def test_the_shipped_rules_give_way_to_ones_own_and_are_never_asked_of_the_real_x(
+    environment: dict[str, str], rules_file: Path
+) -> None:
+    """Neither beside the user's own, nor because the user's own cannot be read."""
+    own = rules_file.read_text()
+    run(environment | {"PIPELINE_RULES": ""})
+    assert "coffee" in enabled(environment)
+    with psycopg.connect(environment["PIPELINE_POSTGRES_DSN"]) as loader:  # as before rules knew their file
+        loader.execute("update pipeline.rules set source = null, source_file = null")
+    rules_file.unlink()
+    real = {"X_API_URL": "https://api.x.com", "X_BEARER_TOKEN": "a-token", "X_BUDGET_USD": "5"}
+    refused = run(environment | real)
+    assert refused.exit_code == 1
+    assert f"{rules_file}: there is no such file" in refused.output
+    rules_file.write_text(own)
+    assert "4 stopped: climate, coffee, python, voices" in run(environment | real).output
+    assert enabled(environment) == ["mugs", "tea"]
+    rules_file.unlink()
+    assert run(environment | real).exit_code == 0

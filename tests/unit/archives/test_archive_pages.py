@@ -1,13 +1,15 @@
 """What the records of an archive hold, and what is refused for which reason."""
 
+import base64
 import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from twitter_pipeline.archives.envelopes import envelopes_of
 from twitter_pipeline.archives.pages import ArchivedPage, pages_of
-from twitter_pipeline.archives.reading import Unimportable
+from twitter_pipeline.archives.refusals import Unimportable
 
 TWEET = {"id": "1445880548472328192", "text": "hello", "author_id": "7"}
 USER = {"id": "7", "username": "ann", "name": "Ann"}
@@ -36,8 +38,27 @@ def ids(found: ArchivedPage) -> list[str]:
         },
         [{"data": [TWEET], "includes": {"users": [USER]}}],
         {**TWEET, "author": USER},
+        {**TWEET, "author_user": USER},
+        {**TWEET, "includes": {"users": [USER]}},
+        {"tweet": TWEET, "includes": {"users": [USER]}},
+        {**TWEET, "includes": {"users": [USER]}, "errors": [], "matching_rules": [{"id": "7"}]},
+        {"data": [TWEET], "includes": {"users": USER}, "errors": {}},
+        [{**TWEET, "includes": {"users": [USER]}}],
     ],
-    ids=["page", "lookup", "stream", "recorded exchange", "array", "flattened"],
+    ids=[
+        "page",
+        "lookup",
+        "stream",
+        "recorded exchange",
+        "array",
+        "flattened by twarc",
+        "flattened by 4CAT",
+        "includes inside",
+        "tweet and includes",
+        "includes and rules inside",
+        "one user, no list",
+        "includes inside in an array",
+    ],
 )
 def test_forms(value: Any) -> None:
     """An answer in each of its forms gives its tweet and its author."""
@@ -46,6 +67,7 @@ def test_forms(value: Any) -> None:
     assert [item.value for item in found.includes["users"]] == [USER]
     assert json.loads(found.data[0].raw) == TWEET
     assert found.refused == []
+    assert found.homeless == {}
 
 
 def test_bytes_are_kept() -> None:
@@ -72,7 +94,7 @@ def test_lone_surrogate_survives() -> None:
         (b'{"id":"5","text":"a",}', "not_json"),
         (b'{"id":"5"} {"id":"6"}', "not_json"),
         (b'{"id":"5","text":"\xff"}', "not_utf8"),
-        (b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}", "nesting"),
+        (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nesting"),
         (b'{"id":5,"id_str":"5","text":"a","user":{}}', "version"),
         (b'{"id":5,"full_text":"a"}', "version"),
         (b'{"statuses":[],"search_metadata":{}}', "version"),
@@ -87,6 +109,33 @@ def test_lone_surrogate_survives() -> None:
         ),
         (b'{"data":{"event_uuid":"1","event_type":"post.delete"}}', "no_tweet"),
         (b'{"greeting":"hello"}', "shape"),
+        (b"{}", "shape"),
+        (b'{"statuses":[{"id":"5","text":"a"}],"meta":{}}', "shape"),
+        (b'{"results":[{"id":"5","text":"a"}],"errors":[]}', "shape"),
+        (b'{"statuses":[{"id":5,"id_str":"5"}]}', "version"),
+        (b'{"created_at":"Wed Jun 01 00:11:52 +0000 2022","id":5,"text":"a"}', "version"),
+        (b'{"id":5,"text":"a","user":{"id":5,"screen_name":"x"}}', "version"),
+        (b'{"id":5,"text":"a","in_reply_to_status_id":null}', "version"),
+        (b'{"delete":{"status":{"id":1,"id_str":"1"}}}', "version"),
+        (b'{"users":[{"id":5,"id_str":"5","screen_name":"x"}],"next_cursor":0}', "version"),
+        (b'{"tweet":{"id_str":"5","full_text":"a"}}', "vocabulary"),
+        (b'{"id":"5","text":"a","author.username":"x","public_metrics.like_count":9}', "vocabulary"),
+        (b'{"_type":"snscrape.modules.twitter.Tweet","id":5,"content":"a"}', "vocabulary"),
+        (b'{"id":5,"id_str":"5","rawContent":"a","user":{"id_str":"5"}}', "vocabulary"),
+        (b'{"id":5,"tweet":"a","username":"x","link":"https://...","likes_count":1}', "vocabulary"),
+        (b'{"__typename":"Tweet","rest_id":"5","legacy":{"full_text":"a","id_str":"5"}}', "vocabulary"),
+        (b'{"item_id":"5","source_platform":"twitter.com","data":{"rest_id":"5"}}', "vocabulary"),
+        (b'{"id":"tag:search.twitter.com,2005:5","objectType":"activity","verb":"post"}', "vocabulary"),
+        (b'{"user_id":"1","status_id":"5","created_at":"2020","screen_name":"x","text":"a"}', "vocabulary"),
+        (b'{"id":"5","fullText":"a","createdAt":"2020","author":{}}', "vocabulary"),
+        (b'{"id":"5","uri":"https://...","account":{"id":"1"},"content":"a"}', "vocabulary"),
+        (
+            b'{"tweets":[{"id":"5","author_username":"x","text":"a","like_count":1}],"next_before":null}',
+            "own_export",
+        ),
+        (b'{"id":"5","author_username":null,"text":"a","replied_to_tweet_id":null}', "own_export"),
+        (b'{"id":"84839422","name":"a list"}', "shape"),
+        (b'"1445880548472328192"', "shape"),
         (b"17", "shape"),
         (b'"text"', "shape"),
     ],
@@ -220,3 +269,233 @@ def test_flattened_gives_back_the_page() -> None:
         "places": [place],
         "tweets": [quoted],
     }
+
+
+def test_refusals_say_what_it_is() -> None:
+    """Another vocabulary is named, with the reason why it cannot be imported."""
+    for body, says in (
+        (b'{"id":5,"full_text":"a"}', "version 1.1"),
+        (b'{"tweet":{"id_str":"5"}}', "account's owner"),
+        (b'{"rawContent":"a"}', "snscrape or twscrape"),
+        (b'{"rest_id":"5"}', "GraphQL"),
+        (b'{"actor":{},"postedTime":"x"}', "Gnip"),
+        (b'{"a.b":1}', "'a.b'"),
+        (b'{"statuses":[],"meta":{}}', "'statuses', 'meta'"),
+        (b"1445880548472328192", "look it up"),
+        (b'{"id":"5","author_username":null,"replied_to_tweet_id":null}', "export of this pipeline"),
+    ):
+        with pytest.raises(Unimportable, match=says):
+            pages_of(body)
+
+
+def test_another_vocabulary_inside_a_page_costs_itself() -> None:
+    """One tweet of another vocabulary among others is set aside by its name."""
+    found = page({"data": [TWEET, {"id": "5", "text": "a", "user": {"screen_name": "x"}}, {"rest_id": "6"}]})
+    assert ids(found) == [TWEET["id"]]
+    assert [why.reason for why, _ in found.refused] == ["version", "vocabulary"]
+
+
+@pytest.mark.parametrize("nothing", [None, {}, [], ""])
+def test_what_r_and_php_write_for_nothing(nothing: Any) -> None:
+    """`{}`, `[]`, "" and null are no objects, wherever a list or an object of X belongs."""
+    found = page(
+        {"data": TWEET, "includes": nothing, "errors": nothing, "matching_rules": nothing, "__twarc": nothing}
+    )
+    assert (ids(found), found.refused, found.errors) == ([TWEET["id"]], [], [])
+    found = page({"data": nothing, "includes": {"users": [USER], "tweets": nothing, "media": nothing}})
+    assert (found.data, list(found.includes), found.refused) == ([], ["users"], [])
+
+
+@pytest.mark.parametrize(
+    ("value", "homeless"),
+    [
+        ({"data": [TWEET], "note": "mine", "scraped": 1}, {"note": 1, "scraped": 1}),
+        ({"tweet": TWEET, "topic": "x"}, {"topic": 1}),
+        ({"users": [USER], "next_cursor": 5}, {"next_cursor": 1}),
+        ({"data": [TWEET], "meta": {"result_count": 1}, "errors": [], "__twarc": {}}, {}),
+    ],
+)
+def test_members_without_a_home_are_counted(value: Any, homeless: dict[str, int]) -> None:
+    """What a record has beside an answer of X is imported without, and named."""
+    assert page(value).homeless == homeless
+
+
+def test_tweets_of_few_fields() -> None:
+    """A tweet is known by any member that only tweets have; a Space or a list has others."""
+    for value in ({"id": "5", "conversation_id": "5"}, {"id": "5", "public_metrics": {}, "lang": "en"}):
+        assert ids(page({"data": [value]})) == ["5"]
+        assert ids(page(value)) == ["5"]
+    with pytest.raises(Unimportable, match="neither"):
+        page({"data": [{"id": "1", "state": "live", "lang": "en"}]})
+
+
+def test_users_alone() -> None:
+    """A user on its own line, with its pinned tweet beside its members or not, travels with the includes."""
+    for value in (USER, {"data": USER}, [USER]):
+        assert [item.value for item in page(value).includes["users"]] == [USER]
+    found = page({**USER, "pinned_tweet_id": TWEET["id"], "includes": {"tweets": [TWEET]}})
+    assert found.data == []
+    assert [item.value["id"] for item in found.includes["users"]] == ["7"]
+    assert [item.value for item in found.includes["tweets"]] == [TWEET]
+
+
+def test_files_of_academictwitter() -> None:
+    """Its users file holds the includes and errors of a page, without tweets of its own."""
+    error = {"resource_id": "8", "resource_type": "user", "title": "Not Found Error"}
+    found = page({"users": [USER], "tweets": [TWEET], "media": {}, "errors": [error]})
+    assert {name: [item.value for item in items] for name, items in found.includes.items()} == {
+        "users": [USER],
+        "tweets": [TWEET],
+    }
+    assert [item.value for item in found.errors] == [error]
+    [envelope] = envelopes_of(found, request_id="r", rule=None, observed_at=None)
+    assert json.loads(envelope.value)["kind"] == "includes"
+
+
+def test_items_of_4cat() -> None:
+    """What 4CAT wrote into a tweet comes out again, and X's errors where something was missing."""
+    bob = {"id": "8", "username": "bob", "name": "Bob"}
+    media, poll = {"media_key": "3_1", "type": "photo"}, {"id": "99", "options": []}
+    place = {"id": "abc", "full_name": "Here"}
+    missing = [{"resource_id": key, "title": "Not Found Error"} for key in ("3_2", "98", "carl", "12", "9")]
+    no_media, no_poll, no_user, no_tweet, no_reply = missing
+    quoted = {"id": "10", "text": "quoted", "author_id": "8"}
+    tweet = {
+        "id": "11",
+        "text": "@bob look",
+        "author_id": "7",
+        "in_reply_to_user_id": "9",
+        "attachments": {"media_keys": ["3_1", "3_2"], "poll_ids": ["99", "98"]},
+        "geo": {"place_id": "abc"},
+        "entities": {
+            "mentions": [
+                {"start": 0, "end": 4, "username": "bob", "id": "8"},
+                {"start": 5, "end": 9, "username": "carl", "id": "6"},
+            ]
+        },
+        "referenced_tweets": [{"type": "quoted", "id": "10"}, {"type": "replied_to", "id": "12"}],
+    }
+    mentions = tweet["entities"]["mentions"]  # type: ignore[index]
+    found = page(
+        {
+            **tweet,
+            "author_user": USER,
+            "in_reply_to_user": {"in_reply_to_user_id": "9", "error": no_reply},
+            "attachments": {
+                "media_keys": [media, {"media_key": "3_2", "error": no_media}],
+                "poll_ids": [poll, {"poll_id": "98", "error": no_poll}],
+            },
+            "geo": {"place_id": "abc", "place": place},
+            "entities": {"mentions": [{**mentions[0], **bob}, {**mentions[1], "error": no_user}]},
+            "referenced_tweets": [
+                {"type": "quoted", **quoted, "author_user": bob},
+                {"type": "replied_to", "id": "12", "error": no_tweet},
+            ],
+            "__import_meta": {"timestamp_collected": 1_600_000_000_000},
+        }
+    )
+    assert found.data[0].value == tweet
+    assert {name: [item.value for item in items] for name, items in found.includes.items()} == {
+        "users": [USER, bob],
+        "media": [media],
+        "polls": [poll],
+        "places": [place],
+        "tweets": [quoted],
+    }
+    assert sorted(error.value["resource_id"] for error in found.errors) == sorted(
+        error["resource_id"] for error in missing
+    )
+    assert found.observed_at == datetime(2020, 9, 13, 12, 26, 40, tzinfo=UTC)
+
+
+def test_tweets_that_4cat_made_up() -> None:
+    """Where a lookup by 4CAT found no tweet, what it wrote instead is X's error and no tweet."""
+    error = {"resource_id": "5", "resource_type": "tweet", "title": "Not Found Error", "detail": "none"}
+    unknown = {"name": "UNKNOWN", "username": "UNKNOWN"}
+    found = page(
+        {
+            **error,
+            "id": "5",
+            "created_at": "2022-01-01T00:00:00.000Z",
+            "text": "",
+            "author_user": unknown,
+            "author_id": "UNKNOWN",
+            "public_metrics": {},
+            "subject": "none",
+        }
+    )
+    assert found.data == []
+    assert [item.value for item in found.errors] == [error]
+
+
+MESSAGE: dict[str, Any] = {
+    "envelope_version": 1,
+    "kind": "tweet",
+    "tweet": TWEET,
+    "includes": {"users": [USER]},
+    "requested": {"vocabulary": "tweet", "tweet_fields": ["id", "text"], "user_fields": []},
+    "provenance": {
+        "rule": "coffee",
+        "source": "search",
+        "endpoint": "/2/tweets/search/recent",
+        "request_id": "r1",
+        "observed_at": "2023-01-01T00:00:00.000000Z",
+        "collector": "somebody/1.0",
+    },
+}
+
+
+def again(value: Any, rule: str | None = None) -> dict[str, Any]:
+    [envelope] = envelopes_of(page(value), request_id="i", rule=rule, observed_at=None)
+    return dict(json.loads(envelope.value))
+
+
+@pytest.mark.parametrize("form", ["message", "mongoexport", "old mongoexport"])
+def test_own_messages(form: str) -> None:
+    """A message of this pipeline, from Kafka or out of MongoDB, is sent again with its provenance, as imported."""
+    value: Any = MESSAGE
+    if form != "message":
+        text = base64.b64encode(json.dumps(MESSAGE).encode()).decode()
+        new, old = {"base64": text, "subType": "00"}, text
+        value = {
+            "_id": "topic/0/0",
+            "kind": "tweet",
+            "envelope": {"$binary": new if form == "mongoexport" else old},
+        }
+    assert again(value, rule="another") == {
+        **MESSAGE,
+        "provenance": {**MESSAGE["provenance"], "source": "import"},
+    }
+    assert page(value).observed_at == datetime(2023, 1, 1, tzinfo=UTC)
+    assert page(value).homeless == {}
+
+
+def test_own_messages_that_are_odd() -> None:
+    """A rule fills in where there is none, a time to come is unknown, and members of another version are named."""
+    odd = {
+        **MESSAGE,
+        "surprise": 1,
+        "provenance": {**MESSAGE["provenance"], "rule": None, "observed_at": "2999-01-01T00:00:00Z", "x": 1},
+    }
+    provenance = again(odd, rule="mine")["provenance"]
+    assert (provenance["rule"], provenance["observed_at"]) == ("mine", None)
+    assert page(odd).homeless == {"surprise": 1, "provenance.x": 1}
+    [parcel] = envelopes_of(
+        page({name: value for name, value in MESSAGE.items() if name != "tweet"} | {"kind": "includes"}),
+        request_id="i",
+        rule=None,
+        observed_at=None,
+    )
+    assert (parcel.key, parcel.tweet) == (b"r1", None)
+    for broken in ({**MESSAGE, "tweet": "text"}, {**MESSAGE, "tweet": {"text": "no id"}}):
+        with pytest.raises(Unimportable) as refused:
+            page(broken)
+        assert refused.value.reason == "shape"
+
+
+def test_matching_rules_reach_the_envelope() -> None:
+    """The rules of a stream go into the message of the tweet that they brought, as X sent them."""
+    rules = [{"id": "7", "tag": "coffee rule"}, {"id": 8, "tag": None}]
+    for value in ({"data": TWEET, "matching_rules": rules}, {**TWEET, "matching_rules": rules}):
+        assert again(value)["matching_rules"] == rules
+    assert "matching_rules" not in again({"data": TWEET, "matching_rules": []})

@@ -85,7 +85,9 @@ class FakeX:
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
         ).start()
 
-    def answers(self, body: Any = b"{}", status: int = 200, **headers: str) -> "FakeX":
+    def answers(
+        self, body: Any = b'{"meta":{"result_count":0}}', status: int = 200, **headers: str
+    ) -> "FakeX":
         """Queue an answer; anything but bytes is sent as JSON. Header names with _ for -."""
         payload = body if isinstance(body, bytes) else msgspec.json.encode(body)
         return self.behaves(lambda handled, _: handled.send(payload, status, **headers))
@@ -170,9 +172,16 @@ class NotingBooks(InMemoryBooks):
         self.notes.append(("page_acknowledged", facts))
         super().page_acknowledged(**facts)
 
-    def poll_finished(self, newest_id: int | None) -> None:
+    def poll_finished(self, newest_id: int | None, newest_at: datetime | None) -> None:
         self.notes.append(("poll_finished", {"newest_id": newest_id}))
-        super().poll_finished(newest_id)
+        super().poll_finished(newest_id, newest_at)
+
+    def count_differs(self, request_id: str, **facts: Any) -> None:
+        self.notes.append(("count_differs", facts))
+
+    def set_aside(self, **facts: Any) -> None:
+        self.notes.append(("set_aside", facts))
+        super().set_aside(**facts)
 
     def noted(self, name: str) -> list[dict[str, Any]]:
         return [facts for each, facts in self.notes if each == name]

@@ -1,22 +1,38 @@
 """Every request is priced before it is sent and recorded after."""
 
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from airflow_provider_twitter.client import (
+    Backoff,
     BodyTooLarge,
     CredentialsRefused,
     Limits,
     RateLimited,
     ServerFailed,
+    TryAgain,
 )
+from airflow_provider_twitter.client.ledger import CircuitOpen
 from airflow_provider_twitter.client.pages import parse_body
 from airflow_provider_twitter.client.pricing import actual_usd, worst_case_usd
 from airflow_provider_twitter.poll import BudgetSpent, InMemoryBooks
 
 SEARCH = "/2/tweets/search/recent"
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+@dataclass
+class Dated(InMemoryBooks):
+    """Books whose clock stands where a test puts it."""
+
+    at: datetime = NOW
+
+    def now(self) -> datetime:
+        return self.at
 
 
 @pytest.mark.parametrize(
@@ -54,7 +70,7 @@ def test_an_answer_costs_its_tweets_and_their_authors_once() -> None:
 
 def test_a_request_is_reserved_then_sent_then_settled(x: Any, client: Any, books: Any) -> None:
     """The books hear the worst case first and the facts after, with the same reservation."""
-    x.answers({"data": [{"id": "1"}]}, x_rate_limit_remaining="7")
+    x.answers({"data": [{"id": "1"}], "meta": {"result_count": 1}}, x_rate_limit_remaining="7")
     page = client.charged_to(books).search_recent("coffee", max_results=10)
     [(first, asked), (second, told)] = books.notes
     assert (first, asked) == ("may_spend", {"endpoint": SEARCH, "price_usd": Decimal("0.15")})
@@ -68,37 +84,139 @@ def test_a_request_is_reserved_then_sent_then_settled(x: Any, client: Any, books
 
 
 def test_a_refused_request_is_not_sent(x: Any, client: Any) -> None:
-    """What the books refuse never reaches X."""
+    """What the books refuse never reaches X, not even as the smallest page."""
     x.answers({})
-    with pytest.raises(BudgetSpent, match=r"may cost up to 1\.5"):
-        client.charged_to(InMemoryBooks(budget_usd=Decimal("1.49"))).search_recent("coffee")
+    with pytest.raises(BudgetSpent, match=r"may cost up to 0\.15"):
+        client.charged_to(InMemoryBooks(budget_usd=Decimal("0.14"))).search_recent("coffee")
     assert x.asked == []
 
 
 @pytest.mark.parametrize(
-    ("status", "error"), [(401, CredentialsRefused), (429, RateLimited), (503, ServerFailed)]
+    ("budget", "asked", "sent"),
+    [("1.50", 100, 100), ("1.49", 100, 99), ("0.30", 100, 20), ("0.16", 100, 10), ("0.15", 50, 10)],
 )
-def test_failed_requests_are_recorded_and_free(
-    x: Any, client: Any, books: Any, status: int, error: type[Exception]
+def test_a_page_is_as_large_as_the_budget_has_money_for(
+    x: Any, client: Any, budget: str, asked: int, sent: int
 ) -> None:
-    """Each try, also of a repeated request, is asked for and recorded with its error; it costs nothing."""
-    x.answers(b"", status)
+    """A budget smaller than a page's worst case asks for a smaller page instead of nothing."""
+    x.answers({"data": [{"id": "1"}], "meta": {"result_count": 1}})
+    books = InMemoryBooks(budget_usd=Decimal(budget))
+    page = client.charged_to(books).search_recent("coffee", max_results=asked)
+    assert x.asked[0].params["max_results"] == page.params["max_results"] == str(sent)
+
+
+def test_the_smallest_page_is_the_endpoints_own(x: Any, client: Any) -> None:
+    """A timeline gives pages of 5, search none below 10; without a budget pages stay as they are."""
+    x.answers({"data": [{"id": "1"}], "meta": {"result_count": 1}})
+    client.charged_to(InMemoryBooks(budget_usd=Decimal("0.08"))).user_tweets(12)
+    client.charged_to(InMemoryBooks()).user_tweets(12)
+    assert [asked.params["max_results"] for asked in x.asked] == ["5", "100"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error", "cost"),
+    [
+        (401, {"title": "Unauthorized"}, CredentialsRefused, Decimal(0)),
+        (429, {"title": "Too Many Requests"}, RateLimited, Decimal(0)),
+        (503, {"title": "Service Unavailable"}, ServerFailed, Decimal(0)),
+        (503, "over capacity", ServerFailed, None),
+    ],
+)
+def test_failed_requests_are_recorded_and_free_where_x_says_so(
+    x: Any, client: Any, books: Any, status: int, body: Any, error: type[Exception], cost: Decimal | None
+) -> None:
+    """Each try, also of a repeated request, is asked for and recorded with its error; a 5xx that is not X's may cost."""
+    x.answers(body, status)
     with pytest.raises(error):
         client.charged_to(books).search_recent("coffee")
     records = books.noted("record_request")
     assert len(records) == len(books.noted("may_spend")) == len(x.asked)
-    assert {(each["status"], each["cost_usd"]) for each in records} == {(status, Decimal(0))}
+    assert {(each["status"], each["cost_usd"]) for each in records} == {(status, cost)}
     assert all(each["error"].startswith(error.__name__) for each in records)
     assert len({each["request_id"] for each in records}) == len(records)
 
 
-def test_an_answer_that_broke_on_the_way_is_recorded_at_its_worst_case(
-    x: Any, client_of: Any, books: Any
-) -> None:
-    """X may have counted the reads of a 200 that did not reach us whole, so the budget counts them too."""
+def test_an_answer_that_broke_on_the_way_keeps_its_reservation(x: Any, client_of: Any, books: Any) -> None:
+    """X may have counted the reads of a 200 that did not reach us whole, so the budget counts its worst case."""
     x.answers(b"x" * 5000)
     client = client_of(x.url, limits=Limits(body_bytes=1000)).charged_to(books)
     with pytest.raises(BodyTooLarge):
         client.search_recent("coffee", max_results=10)
     [record] = books.noted("record_request")
-    assert (record["status"], record["cost_usd"]) == (200, Decimal("0.15"))
+    assert (record["status"], record["cost_usd"], books.spent_usd) == (200, None, Decimal("0.15"))
+
+
+def hang_up(handled: Any, asked: Any) -> None:
+    handled.handler.close_connection = True
+
+
+def test_three_unknown_outcomes_in_a_row_stop_the_books_until_a_probe_succeeds(
+    x: Any, client_of: Any, slept: Any
+) -> None:
+    """Nothing is sent for 15 minutes, then the smallest request alone, then after twice as long; a success ends it."""
+    books, start = Dated(), NOW
+    client = client_of(x.url, backoff=Backoff(tries=4)).charged_to(books)
+    x.behaves(hang_up)
+    with pytest.raises(CircuitOpen) as refused:
+        client.search_recent("coffee")
+    assert (len(x.asked), refused.value.probe_at) == (3, start + timedelta(minutes=15))
+    for minutes, wait in [(15, 30), (45, 60), (105, 120)]:
+        books.at = start + timedelta(minutes=minutes) - timedelta(seconds=1)
+        with pytest.raises(CircuitOpen):
+            client.search_recent("coffee")
+        books.at += timedelta(seconds=1)
+        with pytest.raises(CircuitOpen) as refused:
+            client.search_recent("coffee")
+        assert refused.value.probe_at == books.at + timedelta(minutes=wait)
+    assert [each.params["max_results"] for each in x.asked] == ["100"] * 3 + ["10"] * 3
+    assert books.spent_usd == 3 * Decimal("1.5") + 3 * Decimal("0.15")
+    books.at += timedelta(minutes=120)
+    x.now_behaves(lambda handled, _: handled.send(b'{"data":[{"id":"1"}],"meta":{"result_count":1}}'))
+    client.search_recent("coffee")
+    client.search_recent("coffee")
+    assert [each.params["max_results"] for each in x.asked[6:]] == ["10", "100"]
+
+
+def test_the_wait_for_a_probe_ends_at_a_day() -> None:
+    """It doubles no further."""
+    books = Dated()
+    for _ in range(20):
+        books.record_request("", cost_usd=None, error="cut")
+    assert books.probe_at == NOW + timedelta(days=1)
+
+
+def test_a_known_failure_between_unknown_ones_does_not_count_as_a_success(x: Any, client_of: Any) -> None:
+    """A bad hour mixes 503s of X with cut connections; only an answer shows that it is over."""
+    books = InMemoryBooks()
+    client = client_of(x.url, backoff=Backoff(tries=1)).charged_to(books)
+    x.behaves(hang_up).answers({"title": "Service Unavailable"}, 503).behaves(hang_up).behaves(hang_up)
+    for _ in range(4):
+        with pytest.raises(TryAgain):
+            client.search_recent("coffee")
+    assert books.probe_at is not None
+
+
+def test_an_answer_larger_than_asked_is_booked_whole_and_stops_the_books(x: Any, client: Any) -> None:
+    """The page is handed out, what it cost is counted, and nothing more is asked."""
+    x.answers({"data": [{"id": str(n)} for n in range(1, 51)], "meta": {"result_count": 50}})
+    books = InMemoryBooks(budget_usd=Decimal("0.2"))
+    page = client.charged_to(books).search_recent("coffee", max_results=10)
+    assert (len(page.data), books.spent_usd) == (50, Decimal("0.25"))
+    with pytest.raises(BudgetSpent, match=r"0\.10* USD more than was asked for"):
+        client.charged_to(books).search_recent("coffee", max_results=10)
+    assert len(x.asked) == 1
+
+
+def test_a_task_that_is_ended_in_a_request_keeps_its_reservation(
+    x: Any, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A time-out of the task or Ctrl-C is no XError, and nobody knows what its request cost."""
+    books = InMemoryBooks()
+    monkeypatch.setattr(client._transport, "get", ended)
+    with pytest.raises(KeyboardInterrupt):
+        client.charged_to(books).search_recent("coffee", max_results=10)
+    assert (books.spent_usd, books.unknown_in_a_row) == (Decimal("0.15"), 1)
+
+
+def ended(*_: Any) -> None:
+    raise KeyboardInterrupt

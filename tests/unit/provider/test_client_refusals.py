@@ -127,7 +127,9 @@ def test_failures_of_the_server_are_tried_again_with_growing_waits(
     x: Any, client: XClient, slept: Any, status: int
 ) -> None:
     """A burst of 5xx shorter than the tries is survived; the waits grow."""
-    x.answers(b"<html>over capacity</html>", status).answers(b"", status).answers({"data": [{"id": "1"}]})
+    x.answers(b"<html>over capacity</html>", status).answers(b"", status).answers(
+        {"data": [{"id": "1"}], "meta": {"result_count": 1}}
+    )
     assert client.search_recent("coffee").data[0].id == 1
     assert slept.seconds == [1.0, 2.0]
 

@@ -78,7 +78,7 @@ def test_lookups_counts_and_usage(
     x: Any, client: XClient, call: Callable[[XClient], Any], path: str, params: dict[str, str]
 ) -> None:
     """Each further endpoint has its method."""
-    x.answers({"data": {"project_usage": "1"}})
+    x.answers({"data": {"project_usage": "1"}, "meta": {"total_tweet_count": 1}})
     page = call(client)
     assert x.asked[0].path == path
     assert params.items() <= x.asked[0].params.items()
@@ -87,7 +87,7 @@ def test_lookups_counts_and_usage(
 
 def test_the_post_vocabulary_asks_in_its_own_names(x: Any, client_of: Any) -> None:
     """With vocabulary "post" nothing of the tweet vocabulary is sent."""
-    x.answers({"data": [{"id": "1"}], "includes": {"posts": [{"id": "2"}]}})
+    x.answers({"data": [{"id": "1"}], "includes": {"posts": [{"id": "2"}]}, "meta": {"result_count": 1}})
     page = client_of(x.url, requested=Requested.everything_public("post")).search_recent("coffee")
     sent = x.asked[0].params
     assert "tweet.fields" not in sent

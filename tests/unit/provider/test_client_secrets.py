@@ -64,7 +64,7 @@ def test_the_token_is_in_no_repr_and_no_log_of_a_success(
     x: Any, client: XClient, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A client, its page and whatever was logged meanwhile do not show the token."""
-    x.answers({"data": [{"id": "1"}]})
+    x.answers({"data": [{"id": "1"}], "meta": {"result_count": 1}})
     with caplog.at_level(logging.DEBUG):
         page = client.search_recent("coffee")
     printed = capfd.readouterr()

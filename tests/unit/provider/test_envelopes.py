@@ -190,7 +190,7 @@ def test_fields_of_another_shape_refer_to_nothing(tweet: dict[str, Any]) -> None
 
 def test_an_unreadable_tweet_becomes_a_message_of_its_own() -> None:
     """A tweet without a usable id or JSON is keyed by the request, so that a reader can put it aside."""
-    page = page_of(b'{"data":[{"id":"0"},{"id":"2","x":NaN},{"id":"3"}]}')
+    page = page_of(b'{"data":[{"id":"-1"},{"id":"2","x":NaN},{"id":"3"}]}')
     messages = messages_of(page, rule=None, source="search")
     assert [message.key for message in messages] == [b"r1", b"2", b"3"]
     assert b'"tweet":{"id":"2","x":NaN}' in messages[1].value

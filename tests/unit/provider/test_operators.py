@@ -68,7 +68,7 @@ def test_a_username_is_looked_up_and_its_timeline_read(x: Any, produced: Any) ->
 
 def test_an_unknown_username_fails_the_task(x: Any, produced: Any) -> None:
     """A name that X does not know is said, and no retry is made."""
-    x.answers({"errors": [{"value": "nobody"}]})
+    x.answers({"errors": [{"value": "nobody", "type": "https://api.x.com/2/problems/resource-not-found"}]})
     with pytest.raises(AirflowFailException, match="nobody"):
         search(query=None, username="nobody").execute({})
 
@@ -181,7 +181,7 @@ def test_books_may_skip_or_fail_the_task(
 def test_a_start_time_comes_as_text_from_a_template(x: Any, produced: Any, stated: Any, sent: Any) -> None:
     """An empty template means as far back as X goes."""
     now = (datetime.now(UTC) - timedelta(hours=1)).replace(microsecond=0)
-    x.answers({"meta": {}})
+    x.answers({"meta": {"result_count": 0}})
     search(start_time=stated and stated.format(now=now.isoformat())).execute({})
     expected = sent and f"{now:%Y-%m-%dT%H:%M:%SZ}"
     assert x.asked[0].params.get("start_time") == expected

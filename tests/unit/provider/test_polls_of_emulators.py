@@ -36,11 +36,11 @@ def test_unsorted_pages_are_all_read(
     shuffled: list[int],
     honours: tuple[str, ...],
 ) -> None:
-    """Pages in no order are read to the last, and since_id becomes the highest id."""
+    """Pages in no order are read to the last, and since_id becomes the highest id of the first page."""
     x.behaves(emulator(shuffled, honours=honours))
     result = poll(client, "coffee", books, sink, clock=clock, page_size=10)
     assert sorted(sink.ids) == sorted(shuffled)
-    assert (result.ended, books.checkpoint) == ("last_page", Checkpoint(since_id=47))
+    assert (result.ended, books.checkpoint) == ("last_page", Checkpoint(since_id=max(shuffled[:10])))
 
 
 def test_an_interrupted_poll_of_an_unsorted_server_starts_over(
@@ -88,7 +88,7 @@ def test_a_server_that_ignores_since_id_is_read_down_to_the_known(
     x.behaves(emulator(range(1, 1001), honours=("sorting",)))
     books.checkpoint = Checkpoint(since_id=985)
     result = poll(client, "coffee", books, sink, clock=clock, page_size=10)
-    assert (result.pages, result.ended) == (10, "nothing_new")
+    assert (result.pages, result.ended) == (10, "reached_the_known")
     assert books.checkpoint == Checkpoint(since_id=1000)
 
 
@@ -103,13 +103,17 @@ def test_a_server_that_ignores_until_id_is_read_from_the_top_again(
     assert result.ended == "last_page"
 
 
-def test_a_page_that_repeats_for_ever_ends_the_poll(x: Any, client: XClient, books: Any, sink: Any) -> None:
-    """The same page again, whatever the token, is asked for a bounded number of times."""
+def test_a_page_that_repeats_forever_is_given_up_with_a_gap(
+    x: Any, client: XClient, books: Any, sink: Any
+) -> None:
+    """The same page again, whatever the token, leaves the poll unfinished; the third such poll writes a gap."""
     x.answers({"data": [{"id": "9"}, {"id": "8"}], "meta": {"next_token": "again"}})
-    result = poll(client, "coffee", books, sink, clock=clock)
-    assert (result.ended, sink.ids) == ("nothing_new", [9, 8])
-    assert len(x.asked) <= 3
-    assert books.checkpoint == Checkpoint(since_id=9)
+    first = poll(client, "coffee", books, sink, clock=clock)
+    assert (first.ended, first.is_finished, sink.ids) == ("gave_up", False, [9, 8])
+    assert (len(x.asked) <= 3, books.checkpoint.since_id) == (True, None)
+    results = [poll(client, "coffee", books, sink, clock=clock) for _ in range(3)]
+    assert [each.ended for each in results] == ["gave_up", "gave_up", "left_out"]
+    assert (books.checkpoint.since_id, len(books.gaps)) == (9, 1)
 
 
 def test_a_token_that_loops_does_not_hide_what_is_below(
@@ -138,12 +142,13 @@ def test_an_empty_page_with_a_token_is_not_the_end(x: Any, client: XClient, book
     assert sink.ids == [9, 8]
 
 
-def test_empty_pages_with_ever_new_tokens_end(x: Any, client: XClient, books: Any, sink: Any) -> None:
-    """A server that has nothing and always one page more is left after a few."""
+def test_empty_pages_are_followed_to_the_page_limit(x: Any, client: XClient, books: Any, sink: Any) -> None:
+    """A server that has nothing and always one page more is left unfinished at the limit, and then with a gap."""
     numbers = iter(range(10_000))
     x.behaves(lambda handled, asked: handled.send(b'{"meta":{"next_token":"%d"}}' % next(numbers)))
-    assert poll(client, "coffee", books, sink, clock=clock).ended == "nothing_new"
-    assert len(x.asked) < 10
+    results = [poll(client, "coffee", books, sink, clock=clock, max_pages=20) for _ in range(3)]
+    assert [each.ended for each in results] == ["max_pages", "max_pages", "left_out"]
+    assert (len(x.asked), len(books.gaps)) == (60, 1)
 
 
 def test_tweets_without_usable_ids_are_passed_on(x: Any, client: XClient, books: Any, sink: Any) -> None:

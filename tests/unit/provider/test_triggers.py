@@ -1,6 +1,7 @@
 """Triggers are iterated here without a triggerer, the doorbell with a probe that a test moves."""
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -11,7 +12,7 @@ import pytest
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_provider_twitter.triggers import kafka_lag
-from airflow_provider_twitter.triggers.kafka_lag import KafkaLagTrigger
+from airflow_provider_twitter.triggers.kafka_lag import KafkaLagTrigger, Look, Patience
 from airflow_provider_twitter.triggers.rate_limit_reset import RateLimitResetTrigger
 
 
@@ -36,16 +37,14 @@ class MovedProbe:
     def __init__(self) -> None:
         self.lag: dict[int, int] = {}
         self.broken = False
-        self.asked = 0
         self.closed = threading.Event()
 
-    def lagging(self, wait_seconds: float) -> dict[int, int]:
-        self.asked += 1
+    def look(self, wait_seconds: float) -> Look:
         if self.broken:
             raise RuntimeError("broker is gone")
         if not self.lag:
             time.sleep(wait_seconds)
-        return dict(self.lag)
+        return Look(dict(self.lag), dict(self.lag))
 
     def close(self) -> None:
         self.closed.set()
@@ -66,7 +65,9 @@ def doorbell(probe: MovedProbe, monkeypatch: pytest.MonkeyPatch) -> Callable[...
         return probe
 
     monkeypatch.setattr(KafkaLagTrigger, "open_probe", open_probe)
-    monkeypatch.setattr(kafka_lag, "_outage_pause", lambda outages: 0.01 * outages)
+    monkeypatch.setattr(kafka_lag, "outage_pause", lambda outages: 0.01 * outages)
+    monkeypatch.setattr(kafka_lag, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(kafka_lag, "HELD_LOOK_SECONDS", 0.01)
 
     def make(**options: Any) -> KafkaLagTrigger:
         ids = {"kafka_conn_id": "pipeline_kafka", "topic": "raw-tweets", "group_id": "landing"}
@@ -75,7 +76,7 @@ def doorbell(probe: MovedProbe, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     return make
 
 
-def test_the_doorbell_rings_while_a_lag_lasts(doorbell: Any, probe: MovedProbe) -> None:
+def test_the_doorbell_rings_again_for_a_lag_that_nobody_reads(doorbell: Any, probe: MovedProbe) -> None:
     """It rings at once and then every interval, with a reference and no message."""
     probe.lag = {1: 42}
     started = time.monotonic()
@@ -113,7 +114,7 @@ def test_a_probe_that_broke_is_closed_and_made_anew(doorbell: Any, probe: MovedP
         probe.lag = {0: 1}
         running = doorbell().run()
         await anext(running)
-        probe.lagging = lambda wait_seconds: (_ for _ in ()).throw(RuntimeError("gone"))  # type: ignore[method-assign]
+        probe.look = lambda wait_seconds: (_ for _ in ()).throw(RuntimeError("gone"))  # type: ignore[method-assign]
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(anext(running), 0.3)
 
@@ -121,11 +122,14 @@ def test_a_probe_that_broke_is_closed_and_made_anew(doorbell: Any, probe: MovedP
     assert probe.closed.is_set()
 
 
-def test_the_doorbell_blocks_no_loop_and_closes_when_cancelled(doorbell: Any, probe: MovedProbe) -> None:
+def test_the_doorbell_blocks_no_loop_and_closes_when_cancelled(
+    doorbell: Any, probe: MovedProbe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Other triggers run on while it waits; a cancelled doorbell gives its connections back."""
 
     async def cancel() -> float:
-        ringing = asyncio.create_task(rings(doorbell(interval_seconds=0.5), 1, 10))
+        monkeypatch.setattr(kafka_lag, "LOOK_SECONDS", 0.5)
+        ringing = asyncio.create_task(rings(doorbell(), 1, 10))
         await asyncio.sleep(0.1)
         longest, last = 0.0, time.monotonic()
         for _ in range(20):
@@ -142,10 +146,112 @@ def test_the_doorbell_blocks_no_loop_and_closes_when_cancelled(doorbell: Any, pr
 
 def test_the_outage_pause_grows_and_is_capped() -> None:
     """Outages are asked about less and less often, every 30 seconds at most."""
-    pauses = [kafka_lag._outage_pause(outages) for outages in (1, 4, 50)]
+    pauses = [kafka_lag.outage_pause(outages) for outages in (1, 4, 50)]
     assert 0.5 <= pauses[0] <= 1
     assert 4 <= pauses[1] <= 8
     assert 15 <= pauses[2] <= 30
+
+
+class Scene:
+    """A clock and a group with one partition: `produced` and `position` are moved by hand, looked at every 0.25 s."""
+
+    def __init__(self, interval_seconds: float = 30.0) -> None:
+        self.now = 1000.0
+        self.produced = self.position = 0
+        self.patience = Patience(interval_seconds, lambda: self.now)
+
+    def ring_times(self, seconds: float, each: Callable[[float], None] = lambda passed: None) -> list[float]:
+        """When it rang, in seconds from now; `each` is called before each look with the seconds that passed."""
+        began, times = self.now, []
+        while self.now - began < seconds:
+            each(self.now - began)
+            unread = {0: self.position} if self.produced > self.position else {}
+            if self.patience.is_over(Look({0: self.position}, unread)):
+                times.append(self.now - began)
+            self.now += 0.25
+        return times
+
+
+def test_one_message_rings_once_while_its_run_begins() -> None:
+    """A run takes seconds to begin and to read; ringing meanwhile would make a second run that finds nothing."""
+    scene = Scene()
+    scene.produced = 5
+
+    def read_after_three_seconds(passed: float) -> None:
+        if passed >= 3:
+            scene.position = 5
+
+    assert scene.ring_times(60, read_after_three_seconds) == [0]
+
+
+def test_the_bell_is_held_back_while_a_drain_reads() -> None:
+    """A warm drain that takes each message within a second is not rung for, however many there are."""
+    scene = Scene()
+
+    def come_and_be_read(passed: float) -> None:
+        scene.position, scene.produced = scene.produced, int(passed) + 1
+
+    assert scene.ring_times(50, come_and_be_read) == [0]
+
+
+def test_a_drain_that_ends_with_messages_left_is_rung_for_within_seconds() -> None:
+    """Four seconds after its last move nobody reads any more."""
+    scene = Scene()
+    scene.produced = 1000
+
+    def read_for_five_seconds(passed: float) -> None:
+        scene.produced += 100
+        if 1 <= passed <= 5:
+            scene.position += 100
+
+    times = scene.ring_times(14, read_for_five_seconds)
+    assert times[0] == 0
+    assert len(times) == 2
+    assert 9 <= times[1] <= 9.5
+
+
+def test_the_bell_is_never_held_back_longer_than_ten_seconds() -> None:
+    """A reader that moves and never catches up does not silence it."""
+    scene = Scene()
+    scene.produced = 10**6
+
+    def crawl(passed: float) -> None:
+        scene.position += 1
+
+    times = scene.ring_times(31, crawl)
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) <= 10.5
+    assert len(times) == 4
+
+
+def test_a_ring_that_nobody_answers_is_repeated() -> None:
+    """A run that never begins, or fails before it reads, is rung for again, and not every few seconds."""
+    scene = Scene(interval_seconds=30)
+    scene.produced = 1
+    assert scene.ring_times(70) == [0, 30, 60]
+
+
+def test_a_slow_run_is_waited_for() -> None:
+    """On a busy machine a run begins late and its first batch takes long; one ring is enough for it."""
+    scene = Scene()
+    scene.produced = 3000
+
+    def begin_late(passed: float) -> None:
+        if passed >= 18:
+            scene.position = 2000
+        if passed >= 21:
+            scene.position = 3000
+
+    assert scene.ring_times(60, begin_late) == [0]
+
+
+def test_a_message_after_a_quiet_while_rings_at_once() -> None:
+    """When the last drain has ended, nothing is waited for."""
+    scene = Scene()
+    scene.produced = 1
+    scene.ring_times(10, lambda passed: setattr(scene, "position", int(passed > 2)))
+    scene.now += 10
+    scene.produced = 2
+    assert scene.ring_times(5)[0] == 0
 
 
 def test_the_doorbell_is_remade_from_ids() -> None:

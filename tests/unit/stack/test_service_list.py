@@ -7,9 +7,11 @@ from click.testing import CliRunner
 
 from twitter_pipeline import cli, settings
 from twitter_pipeline.stack import launcher
+from twitter_pipeline.stack.code_fingerprint import code_fingerprint
 from twitter_pipeline.stack.log_files import trim
 from twitter_pipeline.stack.services import Stack, assemble
 from twitter_pipeline.stack.supervision import Supervisor
+from twitter_pipeline.stack.topics import replication
 
 
 @pytest.fixture
@@ -64,6 +66,49 @@ def test_the_simulators_world_begins_once(stack: Stack) -> None:
     """A second assembly of the same home has the same world, else its tweets would change with each start."""
     again = assemble(stack.settings)
     assert again.nodes["simulator"].server.command() == stack.nodes["simulator"].server.command()
+
+
+def test_every_process_of_ours_is_restarted_by_new_code(stack: Stack, tmp_path: Path) -> None:
+    """Whatever runs our packages or loads our plugins knows which code it began with."""
+    with_our_code = {service.name for service in stack.services if service.code}
+    ours = {"simulator", "topics", "airflow", "scheduler", "dag-processor", "triggerer"}
+    assert ours <= with_our_code <= ours | {"metrics"}
+
+
+def test_code_is_known_by_every_file_of_it(tmp_path: Path) -> None:
+    """A changed, new or renamed file is other code; what Python writes beside it is not."""
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    seen = [code_fingerprint(tmp_path)]
+    for change in (
+        lambda: (plugins / "page.py").write_text("1"),
+        lambda: (plugins / "page.py").write_text("2"),
+        lambda: (plugins / "page.html").write_text("2"),
+        lambda: (plugins / "page.py").rename(plugins / "pages.py"),
+    ):
+        change()
+        seen.append(code_fingerprint(tmp_path))
+    assert len(set(seen)) == 5
+    (plugins / "__pycache__").mkdir()
+    (plugins / "__pycache__" / "pages.pyc").write_bytes(b"3")
+    assert code_fingerprint(tmp_path) == seen[-1]
+
+
+@pytest.mark.parametrize(
+    ("brokers", "expected"),
+    [
+        (0, (1, {})),
+        (1, (1, {})),
+        (2, (2, {"min.insync.replicas": "1"})),
+        (3, (3, {"min.insync.replicas": "2"})),
+        (12, (3, {"min.insync.replicas": "2"})),
+    ],
+)
+def test_topics_get_the_copies_that_the_cluster_allows(
+    brokers: int, expected: tuple[int, dict[str, str]]
+) -> None:
+    """Three where there are three brokers, so that one may be lost while another is away."""
+    assert replication(brokers) == expected
 
 
 def test_every_command_of_the_table_loads() -> None:

@@ -1,5 +1,6 @@
 """Where settings come from, and how a wrong one is told."""
 
+import json
 from decimal import Decimal
 from pathlib import Path
 
@@ -43,6 +44,13 @@ def test_the_environment_goes_before_the_users_file_before_the_launchers(tmp_pat
         ("X_BUDGET_USD", "-1"),
         ("X_BUDGET_USD", "NaN"),
         ("X_BEARER_TOKEN", "two words"),
+        ("PIPELINE_KAFKA_OPTIONS", "security.protocol=SSL"),
+        ("PIPELINE_KAFKA_OPTIONS", '["SSL"]'),
+        ("PIPELINE_KAFKA_OPTIONS", '{"ssl": {"ca": "x"}}'),
+        ("PIPELINE_KAFKA_OPTIONS", '{"ssl.ca.location": null}'),
+        ("PIPELINE_KAFKA_OPTIONS", '{"bootstrap.servers": "elsewhere:9092"}'),
+        ("PIPELINE_STALLED_SECONDS", "0"),
+        ("PIPELINE_TASK_HEARTBEAT_SECONDS", "1"),
     ],
 )
 def test_a_wrong_value_is_refused_by_the_name_of_its_variable(
@@ -62,8 +70,31 @@ def test_no_secret_is_in_the_repr(tmp_path: Path) -> None:
         "PIPELINE_POSTGRES_READER_DSN": "postgresql://u:canary@h/d",
         "PIPELINE_POSTGRES_MIGRATOR_DSN": "postgresql://u:canary@h/d",
         "PIPELINE_MONGO_URI": "mongodb://u:canary@h",
+        "PIPELINE_KAFKA_BOOTSTRAP": "broker:9092",
+        "PIPELINE_KAFKA_OPTIONS": '{"sasl.password": "canary"}',
     }
-    assert "canary" not in repr(_load(tmp_path, secrets))
+    found = _load(tmp_path, secrets)
+    assert "canary" not in repr(found)
+    assert "canary" not in repr(found.stores())
+
+
+def test_a_kafka_client_is_made_with_where_and_how(tmp_path: Path) -> None:
+    """The mapping of a client holds the address and every option; without options a broker is open."""
+    options = {"security.protocol": "SASL_SSL", "sasl.password": "x", "socket.keepalive.enable": True}
+    given = {"PIPELINE_KAFKA_BOOTSTRAP": "broker:9092", "PIPELINE_KAFKA_OPTIONS": json.dumps(options)}
+    assert _load(tmp_path, given).kafka() == {"bootstrap.servers": "broker:9092"} | options
+    del given["PIPELINE_KAFKA_OPTIONS"]
+    assert _load(tmp_path, given).kafka() == {"bootstrap.servers": "broker:9092"}
+    with pytest.raises(SettingsError, match="PIPELINE_KAFKA_BOOTSTRAP"):
+        _load(tmp_path).kafka()
+
+
+@pytest.mark.parametrize("options", ['{"sasl.password": "canary"', '{"sasl.password": ["canary"]}'])
+def test_refused_options_are_not_repeated(tmp_path: Path, options: str) -> None:
+    """The error about malformed options of Kafka does not print what may be a password."""
+    with pytest.raises(SettingsError) as refused:
+        _load(tmp_path, {"PIPELINE_KAFKA_OPTIONS": options})
+    assert "canary" not in str(refused.value)
 
 
 def test_a_token_that_is_refused_is_not_repeated(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,20 @@ def test_one_port_for_two_parts_is_refused() -> None:
 def test_free_ports_pass() -> None:
     """Nothing is said about free ports."""
     preflight.check_ports({"mongo": free_port()})
+
+
+def test_a_port_of_a_process_that_is_just_dying_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed process holds its ports for a moment after it can no longer be found."""
+    monkeypatch.setattr(preflight, "_owner", lambda _: None)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        threading.Timer(0.5, listener.close).start()
+        preflight.check_ports({"mongo": port})
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        pytest.raises(StackError, match="another process"),
+    ):
+        preflight.check_ports({"mongo": listener.getsockname()[1]}, dying_seconds=0)
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -73,7 +88,8 @@ def test_the_broker_is_chosen_by_what_the_machine_has(
 ) -> None:
     """Apache Kafka where it can run, else Tansu, and the reason is told."""
     monkeypatch.setattr(apache_kafka, "missing", lambda: missing)
-    choice = broker_choice.choose(settings.load({"PIPELINE_BROKER": asked}, launched=False, root=tmp_path))
+    given = settings.load({"PIPELINE_BROKER": asked}, launched=False, root=tmp_path)
+    choice = broker_choice.choose(given, Credentials(tmp_path / "secrets"))
     assert choice.kind == chosen
     assert missing is None or missing in choice.why
 
@@ -85,5 +101,6 @@ def test_a_broker_that_cannot_run_is_refused_when_asked_for(
     monkeypatch.setattr(apache_kafka, "missing", lambda: "no java on the PATH")
     with pytest.raises(StackError, match="no java on the PATH"):
         broker_choice.choose(
-            settings.load({"PIPELINE_BROKER": "apache-kafka"}, launched=False, root=tmp_path)
+            settings.load({"PIPELINE_BROKER": "apache-kafka"}, launched=False, root=tmp_path),
+            Credentials(tmp_path / "secrets"),
         )

@@ -83,3 +83,13 @@ def test_rules_that_are_not_there_are_named(tmp_path: Path) -> None:
     """PIPELINE_RULES must name a file."""
     with pytest.raises(StackError, match="PIPELINE_RULES"):
         _choose(tmp_path, PIPELINE_RULES=str(tmp_path / "none.yaml"))
+
+
+def test_rules_that_went_away_since_the_first_launch_are_left_to_seeding(tmp_path: Path) -> None:
+    """The table has them still: neither `make up` nor `make status` is refused for the file."""
+    (tmp_path / "home" / "run").mkdir(parents=True)
+    (tmp_path / "home" / "run" / "environment").touch()
+    real = {"X_BEARER_TOKEN": "token", "X_BUDGET_USD": "5", "PIPELINE_HOME": str(tmp_path / "home")}
+    assert _choose(tmp_path, **real).rules == tmp_path / "rules.yaml"
+    away = tmp_path / "away.yaml"
+    assert _choose(tmp_path, **real, PIPELINE_RULES=str(away)).rules == away

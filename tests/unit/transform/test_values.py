@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from twitter_pipeline.text import normal_tag
 from twitter_pipeline.transform.values import (
     BadValue,
     clean,
-    normal_tag,
     read_id,
     read_time,
     snowflake_time,

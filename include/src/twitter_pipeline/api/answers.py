@@ -85,9 +85,20 @@ EXAMPLES: dict[str, Any] = {
         "contracts": [
             {"contract": "twitter.tweets", "failed": 0, "checked_at": "2026-11-23T11:05:00+00:00"},
         ],
+        "accounts": [
+            {
+                "username": "ada",
+                "user_id": "7",
+                "state": "protected",
+                "since": "2026-11-20T08:00:00+00:00",
+                "reason": "Authorization Error: Sorry, you are not authorized to see the user with id: [7].",
+                "rules": ["newsroom"],
+            }
+        ],
         "x_api_url": "https://api.x.com",
         "broker": "apache-kafka",
         "looked_at": "2026-11-23T11:06:51+00:00",
+        "age_seconds": 1.2,
     },
 }
 
@@ -108,6 +119,6 @@ PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
     403: {"description": "A user who may not read here.", "content": _PROBLEM},
     404: {"description": "There is no such thing here.", "content": _PROBLEM},
     422: {"description": "Parameters that cannot be used, each by name.", "content": _PROBLEM},
-    503: {"description": "PostgreSQL is away or busy; see Retry-After.", "content": _PROBLEM},
+    503: {"description": "PostgreSQL is away, busy or locked; see Retry-After.", "content": _PROBLEM},
     504: {"description": "The query took too long; narrow it down.", "content": _PROBLEM},
 }

@@ -15,8 +15,9 @@ from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from twitter_pipeline.api import problems, queries
+from twitter_pipeline.api import problems, queries, runbook
 from twitter_pipeline.api.answers import EXAMPLES, PROBLEM_RESPONSES
+from twitter_pipeline.api.bounded import Bounded
 from twitter_pipeline.api.database import Database
 from twitter_pipeline.api.measured import Measured
 from twitter_pipeline.api.parameters import (
@@ -72,9 +73,11 @@ def create_app(
         (Exception, problems.of_mistake),
     ):
         app.add_exception_handler(kind, handler)
+    app.add_middleware(Bounded)
     app.add_middleware(Measured, metrics=metrics or Metrics(settings.statsd))
     app.include_router(_reading(database), prefix=PREFIX, responses=PROBLEM_RESPONSES)
     app.include_router(_about(app, state, airflow_url))
+    app.include_router(runbook.router(settings.clone))
     app.state.database = database
     return app
 

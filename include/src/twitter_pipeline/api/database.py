@@ -1,11 +1,11 @@
 """The API's way to PostgreSQL: a small pool as the role that only reads, and its errors as answers.
 
 The pool is opened by the first request, because an app that is mounted into another is not told when that starts;
-one is kept for each event loop.
+one is kept for each event loop. Every way in which PostgreSQL can fail to answer ends within ANSWER_SECONDS, and a
+query that nobody waits for any more is ended there too: its connection is cut, and PostgreSQL looks for that.
 """
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
@@ -15,24 +15,26 @@ from typing import Any
 import asyncpg
 
 from twitter_pipeline.api.problems import Problem
+from twitter_pipeline.warehouse.search import places
 
 MOST_CONNECTIONS = 8
-ACQUIRE_SECONDS = (
-    3.0  # less than a slow statement takes: who waits in vain is told so, and not to ask for less
-)
-STATEMENT_SECONDS = 5
+ANSWER_SECONDS = 4.5
+STATEMENT_SECONDS = 4  # the server's own word comes before our deadline
+LOCK_SECONDS = 3
+ACQUIRE_SECONDS = 2.0  # who waits in vain for a connection is told so, and not to ask for less
+GONE_SECONDS = 1  # how soon PostgreSQL notices that a connection was cut
 RETRY_AFTER = {"Retry-After": "5"}
-_PLACE = re.compile(r"(?<![:\w]):([a-z_]+)")
-_UNREACHABLE = (
-    OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.InterfaceError,
-    asyncpg.OperatorInterventionError,  # the server shuts down or crashed
-    asyncpg.InsufficientResourcesError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-)
+SESSION = {
+    "application_name": "tweet-pipeline-api",
+    "default_transaction_read_only": "on",
+    "statement_timeout": f"{STATEMENT_SECONDS}s",
+    "lock_timeout": f"{LOCK_SECONDS}s",
+    "client_connection_check_interval": f"{GONE_SECONDS}s",
+    "plan_cache_mode": "force_custom_plan",  # a rare word and a common one need different plans
+    "timezone": "UTC",
+}
+_AWAY = {"08", "25", "26", "28", "3D", "40", "53", "55", "57", "58", "XX"}
+"""Classes of SQLSTATE that speak of the server or the connection and not of what was asked."""
 
 
 @cache
@@ -58,42 +60,52 @@ class Database:
         self._pools: dict[asyncio.AbstractEventLoop, asyncpg.Pool] = {}
         self._opening: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
 
-    async def one(self, name: str, filters: str, values: Mapping[str, Any]) -> asyncpg.Record:
+    async def one(self, text: str, filters: str, values: Mapping[str, Any]) -> asyncpg.Record:
         """The one row of a statement, `filters` put in its place and `:names` bound to values.
 
-        Raises Problem: 503 when PostgreSQL is away or has no connection left, 504 when it takes too long.
+        Raises Problem: 503 when PostgreSQL is away, locked or has no connection left, 504 when the query takes too long.
         """
-        text, arguments = bound(statement(name).replace("/* filters */", filters), values)
+        rows = await self.rows(text, filters, values)
+        if len(rows) != 1:
+            raise RuntimeError(f"a statement for one row gave {len(rows)}: {text[:80]}")
+        return rows[0]
+
+    async def rows(self, text: str, filters: str, values: Mapping[str, Any]) -> list[asyncpg.Record]:
+        """All rows of a statement; otherwise like `one`."""
+        query, arguments = bound(text.replace("/* filters */", filters), values)
         async with self._connection() as connection:
-            row = await connection.fetchrow(text, *arguments)
-        if row is None:
-            raise RuntimeError(f"{name}.sql gave no row")
-        return row
+            return list(await connection.fetch(query, *arguments))
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
         try:
-            pool = await self._pool()
-            connection = await pool.acquire(timeout=ACQUIRE_SECONDS)
-        except (asyncpg.TooManyConnectionsError, TimeoutError):
-            raise Problem(503, "PostgreSQL has no connection free; try again", RETRY_AFTER) from None
-        except _UNREACHABLE as error:
-            raise _away(error) from None
-        try:
-            yield connection
-        except (TimeoutError, asyncpg.QueryCanceledError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                pool = await self._pool()
+                try:
+                    connection = await pool.acquire(timeout=ACQUIRE_SECONDS)
+                except TimeoutError:
+                    raise Problem(
+                        503,
+                        f"PostgreSQL gave no connection within {ACQUIRE_SECONDS:g} s; try again",
+                        RETRY_AFTER,
+                    ) from None
+                try:
+                    yield connection
+                except (asyncio.CancelledError, TimeoutError, OSError):
+                    connection.terminate()  # a server that hangs would not take leave either
+                    raise
+                finally:
+                    await pool.release(connection)
+        except TimeoutError:
             raise Problem(
-                504,
-                f"PostgreSQL did not answer within {STATEMENT_SECONDS} s; narrow the request down, by a rule,"
-                " an author, a hashtag or a window of time",
-                RETRY_AFTER,
+                503, f"PostgreSQL does not answer within {ANSWER_SECONDS:g} s; try again", RETRY_AFTER
             ) from None
-        except asyncpg.UndefinedTableError:
-            raise Problem(503, "the database has no tables yet; `make up` makes them", RETRY_AFTER) from None
-        except _UNREACHABLE as error:
+        except (OSError, asyncpg.InterfaceError) as error:
             raise _away(error) from None
-        finally:
-            await pool.release(connection)
+        except asyncpg.PostgresError as error:
+            if (problem := _problem(error)) is None:
+                raise
+            raise problem from None
 
     async def _pool(self) -> asyncpg.Pool:
         loop = asyncio.get_running_loop()
@@ -105,13 +117,7 @@ class Database:
                     min_size=1,
                     max_size=MOST_CONNECTIONS,
                     timeout=ACQUIRE_SECONDS,
-                    command_timeout=STATEMENT_SECONDS + 1,
-                    server_settings={
-                        "application_name": "tweet-pipeline-api",
-                        "default_transaction_read_only": "on",
-                        "statement_timeout": f"{STATEMENT_SECONDS}s",
-                        "timezone": "UTC",
-                    },
+                    server_settings=SESSION,
                 )
             return self._pools[loop]
 
@@ -121,6 +127,26 @@ class Database:
             await pool.close()
 
 
+def _problem(error: asyncpg.PostgresError) -> Problem | None:
+    """What a client is told of an error of PostgreSQL; None for a mistake of ours."""
+    sqlstate = error.sqlstate or ""
+    if isinstance(error, asyncpg.QueryCanceledError | asyncpg.ConfigurationLimitExceededError):
+        limit = f"within {STATEMENT_SECONDS} s" if sqlstate == "57014" else "in the space for temporary files"
+        return Problem(
+            504,
+            f"PostgreSQL could not answer this {limit}; narrow the request down, by a rule, an author, a hashtag or a"
+            " window of time",
+            RETRY_AFTER,
+        )
+    if isinstance(error, asyncpg.LockNotAvailableError):
+        return Problem(503, "a table is locked by somebody else's work; try again", RETRY_AFTER)
+    if isinstance(
+        error, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError | asyncpg.UndefinedFunctionError
+    ):
+        return Problem(503, "the database lacks tables of this version; `make up` makes them", RETRY_AFTER)
+    return _away(error) if sqlstate[:2] in _AWAY else None
+
+
 def _away(error: BaseException) -> Problem:
     return Problem(503, f"PostgreSQL does not answer ({type(error).__name__})", RETRY_AFTER)
 
@@ -128,10 +154,5 @@ def _away(error: BaseException) -> Problem:
 def bound(text: str, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
     """A statement with `:names` as numbered places, and the values of those that it uses in their order."""
     used: dict[str, int] = {}
-
-    def place(match: re.Match[str]) -> str:
-        return f"${used.setdefault(match[1], len(used) + 1)}"
-
-    # comments may speak of :names too, and are not sent
-    bare = re.sub(r"^\s*--.*$", "", text, flags=re.MULTILINE)
-    return _PLACE.sub(place, bare), [values[name] for name in used]
+    query = places(text, lambda name: f"${used.setdefault(name, len(used) + 1)}")
+    return query, [values[name] for name in used]

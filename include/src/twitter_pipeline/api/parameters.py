@@ -9,15 +9,17 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from twitter_pipeline.api.problems import Problem
-from twitter_pipeline.collection.rules import NAME, USERNAME
-from twitter_pipeline.transform.values import MAX_ID, normal_tag
+from twitter_pipeline.collection.rules import NAME
+from twitter_pipeline.text import normal_tag, normal_username, searchable
+from twitter_pipeline.transform.values import MAX_ID
 
 LONGEST_WINDOW = timedelta(days=92)
 MOST_WORDS = 10
-_ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+FIRST_INSTANT = datetime(2006, 1, 1, tzinfo=UTC)  # X began in March 2006
+FURTHEST_AHEAD = timedelta(days=1)
+_ID = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _WHOLE = re.compile(r"[0-9]{1,9}", re.ASCII)
-_WILDCARD = re.compile(r"[%_\\]")
-_CURSOR = re.compile(r"([1-9][0-9]{0,18})\.([0-9a-f]{8})", re.ASCII)
+_CURSOR = re.compile(r"(0|[1-9][0-9]{0,18})\.([0-9a-f]{8})", re.ASCII)
 
 
 def _instant(value: object) -> datetime:
@@ -28,15 +30,18 @@ def _instant(value: object) -> datetime:
             instant = instant.replace(tzinfo=UTC)
         if instant.tzinfo is None:
             raise ValueError
-        return instant.astimezone(UTC)
+        instant = instant.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("give a time with its zone, such as 2026-01-31T12:00:00Z, or a date") from None
+    if not FIRST_INSTANT <= instant <= datetime.now(UTC) + FURTHEST_AHEAD:
+        raise ValueError(f"give a time from {FIRST_INSTANT:%Y-%m-%d} to a day ahead of now")
+    return instant
 
 
 def _id(value: object) -> int:
     text = str(value)
     if not _ID.fullmatch(text) or int(text) > MAX_ID:
-        raise ValueError("give an id: digits only, 1 to 2^63-1")
+        raise ValueError("give an id: digits only, 0 to 2^63-1")
     return int(text)
 
 
@@ -52,13 +57,6 @@ def _text(value: str) -> str:
     return value
 
 
-def _username(value: str) -> str:
-    name = value.removeprefix("@")
-    if not USERNAME.fullmatch(name):
-        raise ValueError("give the name of an account: up to 15 of A-Z a-z 0-9 _")
-    return name.lower()
-
-
 def _rule(value: str) -> str:
     if not NAME.fullmatch(value):
         raise ValueError("give the name of a rule: a-z 0-9 _ -")
@@ -66,23 +64,22 @@ def _rule(value: str) -> str:
 
 
 def _hashtag(value: str) -> str:
-    tag = normal_tag(_text(value).removeprefix("#").strip())
+    tag = normal_tag(_text(value))
     if not tag:
         raise ValueError("give a hashtag")
     return tag
 
 
 def _words(value: str) -> str:
-    words = _text(value).split()
-    if not 1 <= len(words) <= MOST_WORDS:
+    if not 1 <= len(searchable(_text(value)).split()) <= MOST_WORDS:
         raise ValueError(f"give 1 to {MOST_WORDS} words")
-    return " ".join(words)
+    return value
 
 
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 Id = Annotated[int, BeforeValidator(_id)]
 Limit = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1000)]
-Username = Annotated[str, Field(max_length=100), AfterValidator(_username)]
+Username = Annotated[str, Field(max_length=100), AfterValidator(normal_username)]
 RuleName = Annotated[str, Field(max_length=100), AfterValidator(_rule)]
 Hashtag = Annotated[str, Field(max_length=300), AfterValidator(_hashtag)]
 Words = Annotated[str, Field(max_length=500), AfterValidator(_words)]
@@ -138,10 +135,7 @@ class _BoundedWindow(_Window):
     def bounds(self, now: datetime) -> tuple[datetime, datetime]:
         """Both ends. Raises Problem when they are too far apart."""
         until = self.until or (now if self.since is None else max(now, self.since))
-        try:
-            since = self.since or until - timedelta(days=1)
-        except OverflowError:
-            raise Problem(422, "until: there is no time before it") from None
+        since = self.since or until - timedelta(days=1)
         if until - since > LONGEST_WINDOW:
             raise Problem(422, f"since, until: at most {LONGEST_WINDOW.days} days apart")
         return since, until
@@ -179,11 +173,6 @@ def below(cursor: str | None, filters: BaseModel) -> int | None:
 def _digest(filters: BaseModel) -> str:
     asked = filters.model_dump_json(exclude={"cursor", "limit"})
     return hashlib.blake2s(asked.encode(), digest_size=4).hexdigest()
-
-
-def patterns(words: str) -> list[str]:
-    """One `ilike` pattern a word, wildcards taken literally."""
-    return ["%" + _WILDCARD.sub(r"\\\g<0>", word) + "%" for word in words.split()]
 
 
 def twice(names: Sequence[tuple[str, Any]]) -> list[tuple[str, str]]:

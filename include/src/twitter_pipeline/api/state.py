@@ -1,6 +1,11 @@
-"""How the pipeline is, for the page and for programs: one look at the stores serves everybody for two seconds."""
+"""How the pipeline is, for the page and for programs: one look at the stores serves everybody for two seconds.
+
+A store that hangs (frozen, behind a network that swallows packets) can hold a look for as long as it likes; it never
+holds an answer. The last look is then served with its age, and once that is old, or there was none, 503.
+"""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -10,29 +15,106 @@ from typing import Any
 import orjson
 
 from twitter_pipeline import health as health_of
+from twitter_pipeline.api.problems import Problem
 from twitter_pipeline.health import Health
 from twitter_pipeline.settings import Settings
 
 FRESH_SECONDS = 2.0
+WAIT_SECONDS = 3.5
+STALE_SECONDS = 300.0
+GIVEN_UP_SECONDS = 30.0
+MOST_LOOKS = 3
+
+
+class _Look:
+    """One look at the stores, in a thread that nothing waits for when it hangs."""
+
+    def __init__(self, look: Callable[[], Health], started_at: float) -> None:
+        self.started_at = started_at
+        self.health: Health | None = None
+        self.error: Exception | None = None
+        self._loop, self._done = asyncio.get_running_loop(), asyncio.Event()
+        self._thread = threading.Thread(target=self._run, args=(look,), name="pipeline-state", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
+    async def wait(self, seconds: float) -> bool:
+        """Whether it is done, after at most that long."""
+        try:
+            await asyncio.wait_for(self._done.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def _run(self, look: Callable[[], Health]) -> None:
+        try:
+            self.health = look()
+        except Exception as error:  # noqa: BLE001 - whoever waits raises it
+            self.error = error
+        try:
+            self._loop.call_soon_threadsafe(self._done.set)
+        except RuntimeError:  # the loop is closed: nobody waits
+            return
 
 
 class PipelineState:
     """The body of GET /pipeline; stores that do not answer are part of the picture and no error."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
-        self._settings, self._clock = settings, clock
-        self._looking = asyncio.Lock()
-        self._body: bytes | None = None
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+        look: Callable[[], Health] | None = None,
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
+        self._settings, self._clock, self._wait_seconds = settings, clock, wait_seconds
+        self._take_look = look or (lambda: health_of.look(settings.stores()))
+        self._looks: list[_Look] = []
+        self._last: dict[str, Any] | None = None
         self._looked_at = 0.0
 
     async def body(self) -> bytes:
-        """JSON, at most FRESH_SECONDS old."""
-        async with self._looking:
-            if self._body is None or self._clock() - self._looked_at > FRESH_SECONDS:
-                health = await asyncio.to_thread(health_of.look, self._settings.stores())
-                self._body = orjson.dumps(self._picture(health, datetime.now(UTC)))
-                self._looked_at = self._clock()
-            return self._body
+        """JSON, at most FRESH_SECONDS old, or marked with its age while a store hangs.
+
+        Raises Problem 503 when the stores hang and the last look is older than STALE_SECONDS.
+        """
+        if self._last is None or self._age() > FRESH_SECONDS:
+            look = self._look()
+            if look is not None and await look.wait(self._wait_seconds):
+                self._keep(look)
+        if self._last is None or self._age() > STALE_SECONDS:
+            raise Problem(
+                503,
+                f"a store hangs: no look at the pipeline within {self._wait_seconds:g} s",
+                {"Retry-After": "5"},
+            )
+        return orjson.dumps(self._last | {"age_seconds": round(self._age(), 1)})
+
+    def _age(self) -> float:
+        return self._clock() - self._looked_at
+
+    def _look(self) -> _Look | None:
+        """The look that is being taken, or a new one; None when all that may be taken at once hang."""
+        now = self._clock()
+        self._looks = [look for look in self._looks if look.is_running]
+        for look in self._looks:
+            if now - look.started_at < GIVEN_UP_SECONDS:
+                return look
+        if len(self._looks) >= MOST_LOOKS:
+            return None
+        look = _Look(self._take_look, now)
+        self._looks.append(look)
+        return look
+
+    def _keep(self, look: _Look) -> None:
+        if look.error is not None:
+            raise look.error
+        if look.health is not None and look.started_at >= self._looked_at:
+            self._last = self._picture(look.health, datetime.now(UTC))
+            self._looked_at = look.started_at
 
     def _picture(self, health: Health, now: datetime) -> dict[str, Any]:
         given = self._settings
@@ -55,6 +137,7 @@ class PipelineState:
                 "budget_usd": None if given.x_budget_usd is None else str(given.x_budget_usd),
             },
             "contracts": [asdict(contract) for contract in health.contracts],
+            "accounts": [account.as_json() for account in health.accounts],
             "x_api_url": given.x_api_url,
             "broker": given.broker,
             "looked_at": now,

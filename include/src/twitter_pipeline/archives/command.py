@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,18 +16,22 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from twitter_pipeline import settings
-from twitter_pipeline.archives.importing import FileImported, Importer, ImportStopped, Refusal, total
+from twitter_pipeline.archives.importing import (
+    FileImported,
+    FileStopped,
+    Importer,
+    ImportStopped,
+    Refusal,
+    total,
+)
 from twitter_pipeline.archives.producing import Batches
 from twitter_pipeline.archives.reading import STANDARD_INPUT, opened
 from twitter_pipeline.collection.rules import NAME
 from twitter_pipeline.streaming.log import LogUnavailable, TopicMissing
 
 SHOWN_REFUSALS = 50
+SHOWN_MEMBERS = 20
 PROGRESS_SECONDS = 2.0
-
-
-class _Stopped(click.ClickException):
-    exit_code = 3
 
 
 @click.command("import")
@@ -35,21 +40,27 @@ class _Stopped(click.ClickException):
 @click.option("--rule", help="File the tweets under this rule.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def import_(files: tuple[str, ...], observed_at: str | None, rule: str | None, as_json: bool) -> None:
-    """Import archives of tweets: answers of API version 2, twarc2 files, one tweet a line; gzipped or not.
+    """Import archives of tweets: answers of API version 2, streams, files of twarc2, 4CAT and academictwitteR, messages
+    of this pipeline; as JSON in any form, in UTF-8 or UTF-16, packed by gzip, bzip2, xz or Zstandard or not.
 
     FILE may be - for standard input. Importing the same file again changes nothing. Without a retrieval time,
     from the archive or --observed-at, what it says ranks as the oldest observation.
 
-    A line that cannot be imported is reported, kept in MongoDB dead_letters, and costs only itself.
-    Exit status: 0 all went, 1 something was refused, 2 wrong usage, 3 stopped before the end.
+    A record that cannot be imported is reported, kept in MongoDB dead_letters, and costs only itself; a file that
+    cannot be read, or is no archive, does not keep the others away. Members that have no place are counted by name.
+    Exit status: 0 all went, 1 something was refused or has no place, 2 wrong usage or a file that cannot be opened,
+    3 stopped before the end.
     """
     instant = _instant(observed_at)
     if rule is not None and not NAME.fullmatch(rule):
         raise click.UsageError(f"--rule {rule!r}: use lower-case letters, digits, - and _")
-    _check(files)
+    if files.count(STANDARD_INPUT) > 1:
+        raise click.UsageError("standard input (-) can be read only once")
+    if len(files) == 1 and (why := _why_closed(files[0])):
+        raise click.UsageError(why)
     given = settings.load()
-    summaries: list[FileImported] = []
-    kafka = {"bootstrap.servers": given.need("kafka_bootstrap")}
+    outcome = _Outcome()
+    kafka = given.kafka()
     try:
         with (
             psycopg.connect(
@@ -71,52 +82,107 @@ def import_(files: tuple[str, ...], observed_at: str | None, rule: str | None, a
                     progress=teller.progress,
                 )
                 for file in files:
-                    with opened(file) as stream:
-                        summaries.append(importer.import_file(file, stream))
+                    _import_one(importer, file, outcome)
                     teller.file_done()
             finally:
                 batches.close()
-    except ImportStopped as stopped:
-        raise _Stopped(str(stopped)) from stopped
     except (TopicMissing, LogUnavailable) as error:
-        raise _Stopped(f"{error}. Is the stack up (`make up`)?") from error
+        outcome.stop(f"{error}. Is the stack up (`make up`)?")
+    except ImportStopped as stopped:
+        outcome.stop(str(stopped))
     except psycopg.OperationalError as error:
         first = str(error).strip().splitlines()[0]
-        raise _Stopped(f"PostgreSQL does not answer: {first}. Is the stack up (`make up`)?") from error
+        outcome.stop(f"PostgreSQL does not answer: {first}. Is the stack up (`make up`)?")
     except PyMongoError as error:
-        raise _Stopped(
-            f"MongoDB does not answer: {str(error)[:200]}. Is the stack up (`make up`)?"
-        ) from error
+        outcome.stop(f"MongoDB does not answer: {str(error)[:200]}. Is the stack up (`make up`)?")
+    outcome.tell(as_json)
+    sys.exit(outcome.exit_status)
+
+
+def _import_one(importer: Importer, file: str, outcome: "_Outcome") -> None:
+    if why := _why_closed(file):
+        outcome.closed(file, why)
+        return
+    try:
+        with opened(file) as stream:
+            outcome.read(importer.import_file(file, stream))
+    except FileStopped as stopped:
+        outcome.read(stopped.summary)
     except OSError as error:
-        raise _Stopped(f"{error.filename or 'reading'}: {error.strerror or error}") from error
-    _conclude(summaries, as_json)
+        outcome.closed(file, f"{file} cannot be opened: {error.strerror or error}")
 
 
-def _conclude(summaries: list[FileImported], as_json: bool) -> None:
-    sums = total(summaries)
-    if as_json:
-        click.echo(json.dumps({**sums, "files": [asdict(summary) for summary in summaries]}, indent=2))
-    else:
-        click.echo(
-            f"{sums['tweets']:,} tweets and {sums['included_tweets']:,} included ones from {sums['records']:,} records"
-            f" in {len(summaries)} files; {sums['refused']:,} refused"
-        )
-    if sums["refused"]:
-        sys.exit(1)
+def _why_closed(file: str) -> str | None:
+    """Why this file cannot be opened, if so."""
+    if file == STANDARD_INPUT:
+        return None
+    if not Path(file).exists():
+        return f"{file} does not exist"
+    if Path(file).is_dir():
+        return f"{file} is a folder; name its files"
+    if not os.access(file, os.R_OK):
+        return f"{file} may not be read"
+    return None
 
 
-def _check(files: tuple[str, ...]) -> None:
-    if files.count(STANDARD_INPUT) > 1:
-        raise click.UsageError("standard input (-) can be read only once")
-    for file in files:
-        if file == STANDARD_INPUT:
-            continue
-        if not Path(file).exists():
-            raise click.UsageError(f"{file} does not exist")
-        if Path(file).is_dir():
-            raise click.UsageError(f"{file} is a folder; name its files")
-        if not os.access(file, os.R_OK):
-            raise click.UsageError(f"{file} may not be read")
+class _Outcome:
+    """What became of the files, and the exit status that says so."""
+
+    def __init__(self) -> None:
+        self._files: list[FileImported] = []
+        self._stopped: str | None = None
+        self.exit_status = 0
+
+    def read(self, file: FileImported) -> None:
+        """A file that was opened, and perhaps not read to its end."""
+        self._files.append(file)
+        if file.stopped:
+            click.echo(file.stopped, err=True)
+            self._at_least(3)
+        elif file.refused or file.unknown:
+            self._at_least(1)
+
+    def closed(self, file: str, why: str) -> None:
+        """A file that could not be opened."""
+        self._files.append(FileImported(file, stopped=why))
+        click.echo(why, err=True)
+        self._at_least(2)
+
+    def stop(self, why: str) -> None:
+        """The end of it all, whatever files were still to come."""
+        self._stopped = why
+        click.echo(f"Error: {why}", err=True)
+        self._at_least(3)
+
+    def _at_least(self, status: int) -> None:
+        self.exit_status = max(self.exit_status, status)
+
+    def tell(self, as_json: bool) -> None:
+        sums = total(self._files)
+        if as_json:
+            files = [asdict(file) for file in self._files]
+            click.echo(json.dumps({**sums, "stopped": self._stopped, "files": files}, indent=2))
+            return
+        for file in self._files if len(self._files) > 1 else ():
+            click.echo(
+                f"{file.file}: {_counts(asdict(file))}{'; not read to its end' if file.stopped else ''}"
+            )
+        click.echo(f"{_counts(sums)}; {len(self._files)} files")
+        for name, what in (
+            ("unknown", "have no place in the tables"),
+            ("unreadable", "do not fit their place"),
+        ):
+            if members := sums[name]:
+                most = sorted(members.items(), key=lambda pair: (-pair[1], pair[0]))
+                listed = ", ".join(f"{member} {times:,}" for member, times in most[:SHOWN_MEMBERS])
+                click.echo(f"members that {what}, with how often: {listed}")
+
+
+def _counts(counted: Mapping[str, Any]) -> str:
+    return (
+        f"{counted['tweets']:,} tweets and {counted['included_tweets']:,} included ones from {counted['records']:,}"
+        f" records; {counted['refused']:,} refused"
+    )
 
 
 def _instant(text: str | None) -> datetime | None:

@@ -1,10 +1,12 @@
 """From an archived page to Kafka messages: one self-contained envelope a tweet, version 1.
 
 What the provider's writer makes of the same page, but for the provenance: what was requested is unknown, and the
-time of the observation may be. The provider is not imported here; tests/agreement holds the two together.
+time of the observation may be. The provider is not imported here; tests/agreement holds the two together. An
+envelope of our own goes again as it was, except that it says that it was imported.
 """
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Literal, NamedTuple
@@ -13,6 +15,7 @@ import msgspec
 
 from twitter_pipeline.archives.pages import ArchivedPage, Item
 from twitter_pipeline.archives.references import Reference, keys_of_included, references_of
+from twitter_pipeline.streaming.flood import IMPORT
 
 COLLECTOR = f"twitter-pipeline/{version('twitter-pipeline')}"
 ENDPOINT = "import"
@@ -44,6 +47,7 @@ class _Message(msgspec.Struct, frozen=True, omit_defaults=True):
     provenance: _Provenance = msgspec.field()
     tweet: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     errors: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+    matching_rules: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Included(NamedTuple):
@@ -56,9 +60,12 @@ def envelopes_of(
     page: ArchivedPage, *, request_id: str, rule: str | None, observed_at: datetime | None
 ) -> Iterator[Envelope]:
     """One envelope for each tweet of the page, in its order, then what no tweet needed, in bounded parcels."""
+    if page.message is not None:
+        yield _again(page, page.message, rule)
+        return
     provenance = _Provenance(
         rule=rule,
-        source="import",
+        source=IMPORT,
         endpoint=ENDPOINT,
         request_id=request_id,
         observed_at=None if observed_at is None else f"{observed_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z",
@@ -67,15 +74,34 @@ def envelopes_of(
     shelf = _Shelf(page)
     for tweet in page.data:
         included, errors = shelf.take_for(tweet)
-        yield Envelope(
-            str(tweet.value["id"]).encode("ascii"), _encode(provenance, included, errors, tweet), tweet
-        )
+        value = _encode(provenance, included, errors, tweet, page.matching_rules)
+        yield Envelope(str(tweet.value["id"]).encode("ascii"), value, tweet)
     for included, errors in shelf.left_over():
-        yield Envelope(request_id.encode("ascii"), _encode(provenance, included, errors, None), None)
+        yield Envelope(request_id.encode("ascii"), _encode(provenance, included, errors, None, []), None)
+
+
+def _again(page: ArchivedPage, message: Mapping[str, bytes], rule: str | None) -> Envelope:
+    """An envelope with the provenance that it has. Its source is the import, so that no live stage counts it as X's."""
+    members = {name: msgspec.Raw(raw) for name, raw in message.items()}
+    if page.provenance:
+        provenance = {
+            **page.provenance,
+            "rule": page.provenance.get("rule") or rule,
+            "source": IMPORT,
+            "observed_at": page.provenance.get("observed_at") if page.observed_at else None,
+        }
+        members["provenance"] = msgspec.Raw(json.dumps(provenance).encode())
+    tweet = page.data[0] if page.data else None
+    key = page.provenance.get("request_id") if tweet is None else tweet.value["id"]
+    return Envelope(str(key).encode("ascii", "replace"), msgspec.json.encode(members), tweet)
 
 
 def _encode(
-    provenance: _Provenance, included: Iterable[_Included], errors: list[Item], tweet: Item | None
+    provenance: _Provenance,
+    included: Iterable[_Included],
+    errors: list[Item],
+    tweet: Item | None,
+    matching_rules: list[Item],
 ) -> bytes:
     includes: dict[str, list[msgspec.Raw]] = {}
     for _, name, item in included:
@@ -88,6 +114,9 @@ def _encode(
         provenance=provenance,
         tweet=msgspec.UNSET if tweet is None else msgspec.Raw(tweet.raw),
         errors=[msgspec.Raw(error.raw) for error in errors] if errors else msgspec.UNSET,
+        matching_rules=[msgspec.Raw(rule.raw) for rule in matching_rules]
+        if matching_rules
+        else msgspec.UNSET,
     )
     return msgspec.json.encode(message)
 

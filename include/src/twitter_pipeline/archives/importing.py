@@ -1,4 +1,4 @@
-"""Import archives: read, envelope, produce, record, in ranges of a few megabytes.
+"""Import archives: read, envelope, decode as landing and transform will, produce, record, in ranges of a few megabytes.
 
 A range counts once Kafka acknowledged all of it; then one row of pipeline.pages says which lines went into which
 offsets, so that a log that is lost before landing is noticed. What cannot be imported goes to MongoDB dead_letters
@@ -7,6 +7,7 @@ before that. Killed anywhere, the import is simply run again: ids and rows are m
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,9 +25,12 @@ from pymongo.errors import BulkWriteError, PyMongoError
 from twitter_pipeline.archives.envelopes import envelopes_of
 from twitter_pipeline.archives.pages import ArchivedPage, pages_of
 from twitter_pipeline.archives.producing import Batches, NotAcknowledged, TooLarge
-from twitter_pipeline.archives.reading import KEPT_BYTES, STANDARD_INPUT, Record, Unimportable, records
+from twitter_pipeline.archives.reading import KEPT_BYTES, STANDARD_INPUT, Record, records
+from twitter_pipeline.archives.refusals import Unimportable
+from twitter_pipeline.landing.documents import Coordinate, Unlandable, raw_document
 from twitter_pipeline.streaming.flood import Flood, FloodGate
 from twitter_pipeline.streaming.log import LogUnavailable, TopicChanged, TopicMissing
+from twitter_pipeline.transform.flatten import Batch, Coordinates, Unreadable
 
 STAGE = "import"
 RANGE_BYTES = 8_000_000
@@ -38,6 +42,14 @@ RECORD_RANGE = resources.files(__package__).joinpath("record_range.sql").read_te
 
 class ImportStopped(RuntimeError):
     """The import did not come to its end; the text names the lines to import again. What went before is recorded."""
+
+
+class FileStopped(ImportStopped):
+    """One file was not read to its end, for a reason of its own: others can be imported. `summary`: what went before."""
+
+    def __init__(self, text: str, summary: "FileImported") -> None:
+        super().__init__(text)
+        self.summary = summary
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,11 @@ class Refusal:
 
 @dataclass
 class FileImported:
-    """What became of one file: records read and refused, tweets of their own and included ones, messages."""
+    """What became of one file: records read and refused, tweets of their own and included ones, messages.
+
+    `unknown`: members that no table has a place for, and how often they were met; `unreadable`: the same of values
+    that do not fit their place. `stopped`: why the file was not read to its end.
+    """
 
     file: str
     records: int = 0
@@ -62,6 +78,9 @@ class FileImported:
     ranges: int = 0
     refused: int = 0
     seconds: float = 0.0
+    unknown: dict[str, int] = field(default_factory=dict)
+    unreadable: dict[str, int] = field(default_factory=dict)
+    stopped: str | None = None
 
 
 @dataclass
@@ -74,6 +93,8 @@ class _Range:
     tweet_ids: list[int] = field(default_factory=list)
     messages: int = 0
     refused: list[Refusal] = field(default_factory=list)
+    unknown: Counter[str] = field(default_factory=Counter)
+    unreadable: Counter[str] = field(default_factory=Counter)
     digest: Any = field(default_factory=hashlib.sha256)
 
 
@@ -100,19 +121,20 @@ class Importer:
         self._tell, self._progress = tell, progress
 
     def import_file(self, file: str, stream: BinaryIO) -> FileImported:
-        """Import one archive. Raises ImportStopped."""
+        """Import one archive. Raises ImportStopped; FileStopped where it says nothing about other files."""
         started = time.monotonic()
         name = "stdin" if file == STANDARD_INPUT else Path(file).name
         summary, flood = FileImported(name), FloodGate(STAGE, least=1000)
-        for part in self._ranges(file, stream):
+        for part in self._ranges(file, stream, summary):
             try:
                 flood.check(part.records, min(len(part.refused), part.records))
                 self._import_range(name, part, summary)
             except Flood:
-                raise ImportStopped(
+                summary.stopped = (
                     f"{file}: most of it is no archive of tweets (lines up to {part.to_line}); stopped at line"
                     f" {part.from_line}. The reasons are above"
-                ) from None
+                )
+                raise FileStopped(summary.stopped, summary) from None
             except (NotAcknowledged, TopicChanged, TopicMissing, LogUnavailable) as error:
                 raise ImportStopped(_again(file, part, f"{error}")) from error
             except PyMongoError as error:
@@ -123,9 +145,17 @@ class Importer:
             self._progress(summary)
         return summary
 
-    def _ranges(self, file: str, stream: BinaryIO) -> Iterator[_Range]:
+    def _ranges(self, file: str, stream: BinaryIO, summary: FileImported) -> Iterator[_Range]:
         part: _Range | None = None
-        for record in records(stream):
+        unreadable: OSError | None = None
+        found = records(stream)
+        while True:
+            try:
+                record = next(found, None)
+            except OSError as error:
+                record, unreadable = None, error
+            if record is None:
+                break
             if part is None:
                 part = _Range(record.from_line)
             self._add(part, file, record)
@@ -134,6 +164,10 @@ class Importer:
                 part = None
         if part is not None:
             yield part
+        if unreadable is not None:
+            what = unreadable.strerror or str(unreadable)
+            summary.stopped = f"{file}: cannot be read to its end: {what}. What was read is imported"
+            raise FileStopped(summary.stopped, summary) from unreadable
 
     def _add(self, part: _Range, file: str, record: Record) -> None:
         part.to_line, part.records, part.size = record.to_line, part.records + 1, part.size + len(record.body)
@@ -148,6 +182,7 @@ class Importer:
         for page in pages:
             for reason, body in page.refused:
                 self._refuse(part, Refusal(file, record.from_line, reason, body))
+            part.unknown += page.homeless
             part.pages.append((record.from_line, page))
 
     def _refuse(self, part: _Range, refusal: Refusal) -> None:
@@ -183,6 +218,9 @@ class Importer:
         summary.included_tweets += sum(page.included_tweets for _, page in part.pages)
         summary.messages += part.messages
         summary.refused += len(part.refused)
+        for counts, more in ((summary.unknown, part.unknown), (summary.unreadable, part.unreadable)):
+            for member, times in more.items():
+                counts[member] = counts.get(member, 0) + times
 
     def _produce(self, part: _Range, request_id: str, file: str) -> None:
         for line, page in part.pages:
@@ -191,11 +229,16 @@ class Importer:
                 page, request_id=request_id, rule=self._rule, observed_at=observed_at
             ):
                 try:
+                    drift = _decoded_as_by_the_stages(envelope.value)
                     self._batches.put(envelope.key, envelope.value)
-                except TooLarge as why:
+                except (Unimportable, TooLarge) as why:
+                    reason = why if isinstance(why, Unimportable) else Unimportable("too_large", str(why))
                     body = envelope.value if envelope.tweet is None else envelope.tweet.raw
-                    self._refuse(part, Refusal(file, line, Unimportable("too_large", str(why)), body))
+                    self._refuse(part, Refusal(file, line, reason, body))
                     continue
+                for (kind, member), times in drift.items():
+                    known = member.startswith("(")  # of an object or a value that does not fit its place
+                    (part.unreadable if known else part.unknown)[f"{kind}.{member}"] += times
                 part.messages += 1
                 if envelope.tweet is not None:
                     part.tweet_ids.append(int(envelope.tweet.value["id"]))
@@ -210,6 +253,17 @@ class Importer:
             codes = {refusal["code"] for refusal in error.details.get("writeErrors", [])}
             if error.details.get("writeConcernErrors") or codes - {DUPLICATE_KEY}:
                 raise
+
+
+def _decoded_as_by_the_stages(envelope: bytes) -> Mapping[tuple[str, str], int]:
+    """What transform would count as drift. Raises Unimportable for what a stage would write to the dead letters."""
+    batch = Batch()
+    try:
+        raw_document(envelope, Coordinate("", 0, 0), datetime.now(UTC))
+        batch.add_envelope(envelope, Coordinates("", 0, 0))
+    except (Unlandable, Unreadable) as why:
+        raise Unimportable(why.reason, str(why)) from None
+    return batch.drift
 
 
 def _dead_letter(name: str, refusal: Refusal) -> dict[str, Any]:
@@ -233,8 +287,14 @@ def _again(file: str, part: _Range, what: str) -> str:
     return f"{file}: {lines} do not count as imported: {what}. Import the file again; what went before is recorded"
 
 
-def total(summaries: Iterable[FileImported]) -> Mapping[str, int]:
+def total(summaries: Iterable[FileImported]) -> dict[str, Any]:
     """The sums over several files."""
     done = list(summaries)
     names = ("records", "tweets", "included_tweets", "messages", "ranges", "refused")
-    return {name: sum(getattr(summary, name) for summary in done) for name in names}
+    sums: dict[str, Any] = {name: sum(getattr(summary, name) for summary in done) for name in names}
+    for name in ("unknown", "unreadable"):
+        members: Counter[str] = Counter()
+        for summary in done:
+            members.update(getattr(summary, name))
+        sums[name] = dict(members)
+    return sums

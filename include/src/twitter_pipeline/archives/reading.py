@@ -1,36 +1,35 @@
 """The records of an archive file: one JSON value each, with the lines that it stands on.
 
-Archives come as one JSON value a line (then a broken line costs itself only) or as JSON documents spread over
-many lines (a saved answer, an array of tweets), gzipped or not, from a file or from standard input. Either way
-one record at a time is in memory, and none larger than `MAX_RECORD_BYTES`.
+JSON values come one a line, over many lines, or several on a line; with commas, record separators (RFC 7464), byte
+order marks or NULs between them; in an array, or not. They are found by brackets and strings, so that a broken one
+costs itself. No string of JSON goes over the end of a line. One record at a time is in memory, and none larger than
+`MAX_RECORD_BYTES`; an array is taken apart, so that it may be of any size.
 """
 
-import gzip
-import io
-import itertools
 import re
 import sys
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
+
+import msgspec
+
+from twitter_pipeline.archives.encodings import as_utf8
+from twitter_pipeline.archives.refusals import Unimportable
+from twitter_pipeline.archives.unpacking import unpacked
+from twitter_pipeline.archives.vocabularies import refuse_by_first_line
 
 MAX_RECORD_BYTES = 50_000_000
 KEPT_BYTES = 1_000_000
 """How much of a record beyond the maximum is kept for its dead letter."""
+PIECE_BYTES = 1_000_000
+"""Longer lines are read in pieces."""
 
 STANDARD_INPUT = "-"
 BOM = b"\xef\xbb\xbf"
-
-
-class Unimportable(ValueError):
-    """A record, or one object of it, that cannot be imported; `reason` is a stable code, the text says why."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
+RECORD_SEPARATOR = b"\x1e"
 
 
 @dataclass(frozen=True)
@@ -48,161 +47,266 @@ class Record:
 
 @contextmanager
 def opened(file: str) -> Iterator[BinaryIO]:
-    """The bytes of a file ("-": standard input), unpacked when they are gzipped."""
+    """The bytes of a file ("-": standard input), as they are."""
     if file == STANDARD_INPUT:
-        yield _unpacked(cast(io.BufferedReader, sys.stdin.buffer))
+        yield cast(BinaryIO, sys.stdin.buffer)
         return
     with Path(file).open("rb") as stream:
-        yield _unpacked(stream)
-
-
-def _unpacked(stream: io.BufferedReader) -> BinaryIO:
-    if stream.peek(2)[:2] == b"\x1f\x8b":
-        return io.BufferedReader(gzip.GzipFile(fileobj=stream), buffer_size=1 << 18)
-    return stream
+        yield stream
 
 
 def records(stream: BinaryIO, max_bytes: int = MAX_RECORD_BYTES) -> Iterator[Record]:
-    """All records of an archive, in order. Blank lines are none."""
-    lines = (line for line in _lines(stream, max_bytes) if line.refused or line.body.strip())
-    first, second = next(lines, None), next(lines, None)
-    beginning = [line for line in (first, second) if line is not None]
-    everything = itertools.chain(beginning, lines)
-    if first and second and _begins_a_document(first.body.strip(), second.body.strip()):
-        return _documents(everything, max_bytes)
-    return everything
+    """All records of an archive, in order, unpacked and as UTF-8. Raises OSError where the file cannot be read.
 
-
-def _lines(stream: BinaryIO, max_bytes: int) -> Iterator[Record]:
-    for number in itertools.count(1):
-        try:
-            line = stream.readline(max_bytes + 1)
-            if not line:
-                return
-            if len(line) > max_bytes and not line.endswith(b"\n"):
-                while (rest := stream.readline(1 << 20)) and not rest.endswith(b"\n"):
-                    pass
-                yield Record(line[:KEPT_BYTES], number, number, _too_large(max_bytes))
-                continue
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            why = f"the compressed file is damaged or cut off here, the rest was not read: {error}"
-            yield Record(b"", number, number, Unimportable("damaged_gzip", why))
-            return
-        yield Record(line.removeprefix(BOM) if number == 1 else line, number, number)
-
-
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]')
-
-
-def _begins_a_document(first: bytes, second: bytes) -> bool:
-    """Whether a JSON value goes on beyond the first line, rather than the first of many being cut off.
-
-    Inside a JSON value a line ends after a bracket, comma or colon. One that was cut off there by accident is
-    told by its neighbour, which is whole.
-    """
-    if _open_brackets(first) <= 0 or first[-1:] not in (b"[", b"{", b",", b":"):
-        return False
-    cut_off = first[:1] == b"{" and first[-1:] in (b",", b":")
-    return not (cut_off and second[:1] == b"{" and second[-1:] == b"}" and _open_brackets(second) == 0)
-
-
-def _open_brackets(line: bytes) -> int:
-    marks = [token.group() for token in _TOKEN.finditer(line)]
-    return sum((m in (b"{", b"[")) - (m in (b"}", b"]")) for m in marks)
-
-
-def _documents(lines: Iterator[Record], max_bytes: int) -> Iterator[Record]:
-    """The documents that follow each other in these lines; an array is taken apart into its elements.
-
-    Cuts by brackets and strings only, so that an element with an odd value costs itself. JSON has no string
-    with a line break in it, so no token goes over a line's end.
+    Where a file is damaged, or is none of records, the last one is refused and says so.
     """
     splitter = _Splitter(max_bytes)
-    for line in lines:
-        if line.refused:
-            yield from splitter.spoil(line)
-        else:
-            yield from splitter.feed(line.body, line.from_line)
-    yield from splitter.end()
+    try:
+        for piece in _pieces(as_utf8(unpacked(stream))):
+            yield from splitter.feed(piece)
+    except Unimportable as why:
+        yield from splitter.end(why)
+    else:
+        yield from splitter.end()
+
+
+class _Piece(NamedTuple):
+    """A line with its end, or a part of a long one; `is_cut_off` where the file is damaged behind it."""
+
+    text: bytes
+    line: int
+    begins_line: bool = True
+    ends_line: bool = True
+    is_cut_off: bool = False
+
+
+def _pieces(chunks: Iterator[bytes]) -> Iterator[_Piece]:
+    rest, line, begins = b"", 1, True
+    try:
+        for chunk in chunks:
+            data = rest + chunk
+            # the line feed that belongs to a carriage return may be the first byte of the next chunk
+            pending = b"\r" if data.endswith(b"\r") else b""
+            lines = data[: len(data) - len(pending)].splitlines(keepends=True)
+            rest = lines.pop() if lines and not lines[-1].endswith((b"\n", b"\r")) else b""
+            for text in lines:
+                yield _Piece(text, line, begins)
+                line, begins = line + 1, True
+            if len(rest) > PIECE_BYTES:
+                yield _Piece(rest, line, begins, ends_line=False)
+                rest, begins = b"", False
+            rest += pending
+    except Unimportable:
+        yield _Piece(rest, line, begins, is_cut_off=True)
+        raise
+    if rest or not begins:
+        yield _Piece(rest, line, begins)
+
+
+_TO_A_BRACKET = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+([\[\]{}]?)', re.DOTALL)
+"""Everything up to the next bracket that is not in a string; with none, up to the end or a string without one."""
+_WHITE = b" \t\r\n"
+_BETWEEN = _WHITE + b",\0" + RECORD_SEPARATOR
+_validate = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+def _bare(text: bytes) -> bytes:
+    """The text without what may stand between two records."""
+    text = text.strip(_BETWEEN)
+    while text.startswith(BOM):
+        text = text.removeprefix(BOM).lstrip(_BETWEEN)
+    return text
+
+
+def _is_whole(text: bytes) -> bool:
+    try:
+        _validate(text)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    return True
+
+
+class _Part(NamedTuple):
+    text: bytes
+    line: int
+    is_line: bool
 
 
 class _Splitter:
+    """Cuts pieces into records.
+
+    Between records, a line that is one JSON value is a record as it stands. Elsewhere brackets are counted. A record
+    that never ends, since a writer was killed, is told by what follows: it is given up where a line begins a new
+    value that JSON does not allow there, or at the end; lines in it that are whole are records then.
+    """
+
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._depth = 0  # brackets open
-        self._base = 0  # 1 inside an array of records
-        self._parts: list[bytes] = []
+        self._array: int | None = None  # the line on which an array of records began that must still end
+        self._was_array = False  # there was one, which may end or not
+        self._open = bytearray()  # the brackets of the record that are open
+        self._parts: list[_Part] = []
         self._size = 0
-        self._from_line = 0
-        self._line = 0
+        self._last = b""  # the last byte of it that is no white space
+        self._from_line = self._line = 1
+        self._unfinished = b""  # a string that goes on in the next piece
+        self._stray = bytearray()  # what is no record, on this line
+        self._stray_size = 0
+        self._has_records = False  # on this line
+        self._passes_over = False  # the rest of this line
 
-    @property
-    def _is_inside(self) -> bool:
-        return self._depth > self._base
+    def feed(self, piece: _Piece) -> Iterator[Record]:
+        """The records that end in this piece. Raises Unimportable for a file that is not to be read further."""
+        self._line = piece.line
+        if piece.begins_line:
+            self._has_records = self._passes_over = False
+            if self._open and self._begins_anew(piece.text):
+                yield from self._give_up()
+            if not self._open:
+                bare = _bare(piece.text)
+                if not bare:
+                    return
+                if bare[:1] not in (b"{", b"["):
+                    refuse_by_first_line(bare)
+                elif piece.ends_line and len(bare) <= self._max_bytes and _is_whole(bare):
+                    is_as_it_was = len(bare) == len(piece.text.strip())
+                    yield Record(piece.text if is_as_it_was else bare, piece.line, piece.line)
+                    return
+        if piece.is_cut_off:
+            self._keep(piece.text, piece)
+            return
+        if not self._passes_over:
+            text, self._unfinished = self._unfinished + piece.text, b""
+            first, *others = text.split(RECORD_SEPARATOR)
+            yield from self._scan(first, piece, is_last=not others)
+            for number, other in enumerate(others, start=1):
+                if self._open:
+                    yield from self._give_up()
+                yield from self._scan(other, piece, is_last=number == len(others))
+        if piece.ends_line:
+            yield from self._set_aside_strays()
 
-    def feed(self, line: bytes, number: int) -> Iterator[Record]:
-        self._line = number
-        done = 0
-        for token in _TOKEN.finditer(line):
-            mark = token.group()
-            if mark in (b"{", b"["):
-                if not self._is_inside:
-                    yield from self._strays(line[done : token.start()])
-                    done = token.start()
-                    if mark == b"[" and self._base == 0:
-                        self._base = self._depth = 1
-                        done = token.end()
+    def end(self, why: Unimportable | None = None) -> Iterator[Record]:
+        """What is left at the end of the file; `why`: what is wrong with its rest."""
+        yield from self._set_aside_strays()
+        if self._open or self._parts:
+            yield from self._give_up(why)
+        elif why is not None or self._array is not None:
+            why = why or Unimportable("truncated", "the file ends before the array of its records does")
+            yield Record(b"", self._line, self._line, why)
+
+    def _begins_anew(self, line: bytes) -> bool:
+        if line.startswith(BOM):
+            return True
+        if line[:1] not in (b"{", b"["):
+            return False
+        may_follow = self._last == b":" if self._open.endswith(b"{") else self._last in (b"[", b",")
+        return not may_follow
+
+    def _scan(self, text: bytes, piece: _Piece, *, is_last: bool) -> Iterator[Record]:
+        begins = position = 0  # of the record, or of what stands between two
+        while bracket := (found := cast(re.Match[bytes], _TO_A_BRACKET.match(text, position)))[1]:
+            position = found.end()
+            if bracket in (b"{", b"["):
+                if not self._open:
+                    yield from self._between(text[begins : position - 1])
+                    begins = position - 1
+                    self._has_records = True
+                    if bracket == b"[" and self._array is None:
+                        self._array, begins = piece.line, position
                         continue
-                    self._from_line = number
-                self._depth += 1
-            elif mark in (b"}", b"]"):
-                was_inside = self._is_inside
-                if not was_inside:
-                    yield from self._strays(line[done : token.start()])
-                    yield from () if self._base else self._strays(mark)
-                    self._base = self._depth = 0
-                    done = token.end()
-                    continue
-                self._depth -= 1
-                if not self._is_inside:
-                    yield self._take(line[done : token.end()])
-                    done = token.end()
-        if self._is_inside:
-            self._keep(line[done:])
+                    self._from_line = piece.line
+                self._open += bracket
+            elif self._open:
+                self._open.pop()
+                if not self._open:
+                    self._keep(text[begins:position], piece)
+                    yield self._record()
+                    begins = position
+            else:
+                yield from self._between(text[begins : position - 1])
+                begins = position
+                if bracket == b"]" and (self._array is not None or self._was_array):
+                    self._array, self._was_array = None, False
+                else:
+                    yield from self._between(bracket)
+        unfinished = found.end()
+        if unfinished < len(text) and is_last and not piece.ends_line:
+            self._unfinished, text = text[unfinished:], text[:unfinished]
+        if self._open:
+            self._keep(text[begins:], piece)
         else:
-            yield from self._strays(line[done:])
+            yield from self._between(text[begins:])
+        if len(self._unfinished) > self._max_bytes:
+            yield self._pass_over(piece)
+        elif unfinished < len(text) and self._open and self._from_line == piece.line:
+            # a string that does not end on its line: a line that was cut off, not the first of many
+            yield self._record()
 
-    def spoil(self, line: Record) -> Iterator[Record]:
-        """Take a line that could not be read: it spoils the record that it belongs to."""
-        if self._is_inside and line.refused and line.refused.reason == "too_large":
-            self._keep(line.body)
-            self._size += self._max_bytes
-        else:
-            yield line
+    def _pass_over(self, piece: _Piece) -> Record:
+        """Refuse a string without end, and the rest of its line."""
+        self._from_line = self._from_line if self._open else piece.line
+        self._keep(self._unfinished, piece)
+        self._unfinished, self._passes_over = b"", True
+        return self._record()
 
-    def end(self) -> Iterator[Record]:
-        if self._is_inside:
-            why = Unimportable("truncated", "the JSON document ends too early")
-            yield Record(b"".join(self._parts)[:KEPT_BYTES], self._from_line, self._line, why)
-
-    def _keep(self, part: bytes) -> None:
+    def _keep(self, text: bytes, piece: _Piece) -> None:
         if self._size <= self._max_bytes:
-            self._parts.append(part)
-        self._size += len(part)
+            is_line = piece.begins_line and piece.ends_line and text == piece.text
+            self._parts.append(_Part(text, piece.line, is_line))
+        self._size += len(text)
+        self._last = text.rstrip(_WHITE)[-1:] or self._last
 
-    def _take(self, part: bytes) -> Record:
-        self._keep(part)
-        body, size = b"".join(self._parts), self._size
-        self._parts, self._size = [], 0
+    def _record(self) -> Record:
+        body, size = b"".join(part.text for part in self._parts), self._size
+        self._forget()
         if size > self._max_bytes:
-            too_large = _too_large(self._max_bytes)
-            return Record(body[:KEPT_BYTES], self._from_line, self._line, too_large)
+            return Record(body[:KEPT_BYTES], self._from_line, self._line, _too_large(self._max_bytes))
         return Record(body, self._from_line, self._line)
 
-    def _strays(self, text: bytes) -> Iterator[Record]:
-        if text := text.strip(b" \t\r\n,"):
+    def _give_up(self, why: Unimportable | None = None) -> Iterator[Record]:
+        """Refuse a record that does not end, but for the lines in it that are records of their own."""
+        first, *others = self._parts
+        # nothing says any more whether the array goes on
+        self._was_array, self._array = self._was_array or self._array is not None, None
+        self._forget()
+        refused = [first]
+        whole: list[_Part] = []
+        for part in others:
+            is_record = part.is_line and part.text[:1] == b"{" and _is_whole(part.text)
+            (whole if is_record else refused).append(part)
+        body = b"".join(part.text for part in refused)[:KEPT_BYTES]
+        yield Record(
+            body, first.line, refused[-1].line, why or Unimportable("truncated", "JSON that ends too early")
+        )
+        for part in whole:
+            yield Record(part.text, part.line, part.line)
+
+    def _forget(self) -> None:
+        self._open.clear()
+        self._parts, self._size, self._last = [], 0, b""
+
+    def _between(self, text: bytes) -> Iterator[Record]:
+        if text := _bare(text):
+            if len(self._stray) < KEPT_BYTES:
+                self._stray += text[:KEPT_BYTES]
+            self._stray_size += len(text)
+        if self._has_records:
+            yield from self._set_aside_strays()
+
+    def _set_aside_strays(self) -> Iterator[Record]:
+        if not self._stray:
+            return
+        body, size = bytes(self._stray[:KEPT_BYTES]), self._stray_size
+        self._stray.clear()
+        self._stray_size = 0
+        if size > self._max_bytes:
+            yield Record(body, self._line, self._line, _too_large(self._max_bytes))
+        elif self._has_records or self._array is not None or size > KEPT_BYTES:
             why = Unimportable("not_json", "stands between the records and is none")
-            yield Record(text[:KEPT_BYTES], self._line, self._line, why)
+            yield Record(body, self._line, self._line, why)
+        else:
+            yield Record(body, self._line, self._line)
 
 
 def _too_large(max_bytes: int) -> Unimportable:

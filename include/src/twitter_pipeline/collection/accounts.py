@@ -1,45 +1,154 @@
-"""Account names of rules and the user ids that X knows them by, resolved once and remembered."""
+"""Account names of rules: the user ids that X knows them by, and what X says about the accounts.
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+A name is resolved once and remembered. Only what X says is a verdict: a name that a lookup neither brings nor refuses
+for a known reason stays unresolved and is asked for at the next poll.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 import psycopg
 
+ASK_AGAIN_AFTER = timedelta(days=1)
+MOST_NAMES = 100  # X's limit for one lookup
+UNREADABLE = ("protected", "suspended", "gone", "disallowed")
 KNOWN = """
-select username, user_id from pipeline.accounts
-where username = any(%s) and (user_id is not null or resolved_at > %s)
+select username, user_id, state, coalesce(ask_again_at <= %(now)s, true) from pipeline.accounts
+where username = any(%(names)s) order by served_at nulls first, username
 """
-REMEMBER = """
-insert into pipeline.accounts (username, user_id, resolved_at, problem) values (%s, %s, %s, %s)
-on conflict (username) do update
-set user_id = excluded.user_id, resolved_at = excluded.resolved_at, problem = excluded.problem
+FOUND = """
+insert into pipeline.accounts as known (username, user_id, resolved_at) values (%(name)s, %(user_id)s, %(now)s)
+on conflict (username) do update set user_id = excluded.user_id, resolved_at = excluded.resolved_at,
+    last_failure = null, ask_again_at = null,
+    previous_user_id = case when known.user_id <> excluded.user_id then known.user_id else known.previous_user_id end,
+    state = case when known.user_id <> excluded.user_id then 'taken over' end,
+    state_since = case when known.user_id <> excluded.user_id then excluded.resolved_at end,
+    state_reason = case when known.user_id <> excluded.user_id
+        then format('the name belongs to user %%s now, it was user %%s', excluded.user_id, known.user_id) end
 """
-ASK_AGAIN_AFTER = timedelta(days=1)  # a name that X did not know may be taken later
+STATE = """
+insert into pipeline.accounts as known (username, resolved_at, state, state_since, state_reason, ask_again_at)
+values (%(name)s, %(now)s, %(state)s, %(now)s, %(reason)s, %(again)s)
+on conflict (username) do update set state = excluded.state, state_reason = excluded.state_reason,
+    state_since = case when known.state is distinct from excluded.state then excluded.state_since else known.state_since end,
+    ask_again_at = excluded.ask_again_at, last_failure = null
+"""
+READ = """
+update pipeline.accounts as known set last_failure = null, ask_again_at = null,
+    current_username = name.current, state = name.state,
+    state_since = case when name.state is null then null when known.state = name.state then known.state_since
+        else %(now)s end,
+    state_reason = case name.state when 'renamed' then 'the account goes by @' || name.current || ' now'
+        when 'taken over' then known.state_reason end
+from (
+    select username, coalesce(%(current)s, current_username) as current,
+        case when lower(coalesce(%(current)s, current_username)) <> username then 'renamed'
+            when state = 'taken over' then state end as state
+    from pipeline.accounts where username = %(name)s
+) name
+where known.username = name.username
+"""
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account to read: its name in lower case and its id."""
+
+    username: str
+    user_id: int
+
+
+@dataclass(frozen=True)
+class LookedUp:
+    """What X said about names (in lower case): the ids it gave, and (state, reason) of those it refused."""
+
+    found: Mapping[str, int]
+    refused: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
+@dataclass
+class Resolved:
+    """The accounts to read now, the one served longest ago first, and the names that X has not answered for."""
+
+    accounts: list[Account]
+    unanswered: list[str] = field(default_factory=list)
 
 
 def resolve(
     connection: psycopg.Connection,
     usernames: Sequence[str],
-    look_up: Callable[[list[str]], dict[str, int]],
-    now: datetime | None = None,
-) -> dict[str, int]:
-    """User ids by name in lower case; names that X does not know are left out and noted in pipeline.accounts.
+    look_up: Callable[[list[str]], LookedUp],
+    now: datetime,
+) -> Resolved:
+    """Which of a rule's accounts to read now.
 
-    `look_up` asks X for the names that are not yet known (each costs a user read).
+    `look_up` asks X for up to 100 names that are not known yet, or whose account is gone (each costs a user read).
+    Accounts that X refuses to show are left out until they are to be asked for again, a day later.
     """
-    now = now or datetime.now(UTC)
     wanted = sorted({name.lower() for name in usernames})
-    known: dict[str, int | None] = dict(connection.execute(KNOWN, (wanted, now - ASK_AGAIN_AFTER)).fetchall())
-    if unknown := [name for name in wanted if name not in known]:
-        answer = {name.lower(): user_id for name, user_id in look_up(unknown).items()}
-        found = {name: answer.get(name) for name in unknown}
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                REMEMBER,
-                [
-                    (name, user_id, now, "X knows no such user" if user_id is None else None)
-                    for name, user_id in found.items()
-                ],
-            )
-        known |= found
-    return {name: user_id for name, user_id in known.items() if user_id is not None}
+    key = {"names": wanted, "now": now}
+    known = {name: row for name, *row in connection.execute(KNOWN, key).fetchall()}
+    unknown = [
+        name
+        for name in wanted
+        if name not in known or (known[name][2] and (known[name][0] is None or known[name][1] == "gone"))
+    ]
+    unanswered: list[str] = []
+    for start in range(0, len(unknown), MOST_NAMES):
+        names = unknown[start : start + MOST_NAMES]
+        answer = look_up(names)
+        with connection.transaction():
+            for name in names:
+                if name in answer.found:
+                    connection.execute(FOUND, {"name": name, "user_id": answer.found[name], "now": now})
+                elif name in answer.refused:
+                    note_state(connection, name, *answer.refused[name], now=now)
+                else:
+                    unanswered.append(name)
+    rows = connection.execute(KNOWN, key).fetchall()
+    return Resolved(
+        [
+            Account(name, user_id)
+            for name, user_id, state, is_due in rows
+            if user_id is not None and (is_due or state not in UNREADABLE) and name not in unanswered
+        ],
+        unanswered,
+    )
+
+
+def note_state(
+    connection: psycopg.Connection, username: str, state: str, reason: str, *, now: datetime
+) -> None:
+    """Keep what X says about an account that it does not show. It is asked for again a day later."""
+    values = {"name": username, "state": state, "reason": _storable(reason), "now": now}
+    connection.execute(STATE, values | {"again": now + ASK_AGAIN_AFTER})
+
+
+def id_is_dead(connection: psycopg.Connection, username: str, reason: str, *, now: datetime) -> None:
+    """X knows no account of this id: its name is resolved again at the next poll."""
+    values = {"name": username, "state": "gone", "reason": _storable(reason), "now": now, "again": now}
+    connection.execute(STATE, values)
+
+
+def note_served(connection: psycopg.Connection, username: str, now: datetime) -> None:
+    """The account had its turn, whatever came of it: the others come first the next time."""
+    connection.execute("update pipeline.accounts set served_at = %s where username = %s", (now, username))
+
+
+def note_read(
+    connection: psycopg.Connection, username: str, current_username: str | None, now: datetime
+) -> None:
+    """The account was read; `current_username` is the name it goes by now, where an answer told it."""
+    connection.execute(READ, {"name": username, "current": current_username, "now": now})
+
+
+def note_failure(connection: psycopg.Connection, username: str, failure: str) -> None:
+    """Reading the account failed for a reason that says nothing about it."""
+    connection.execute(
+        "update pipeline.accounts set last_failure = %s where username = %s", (_storable(failure), username)
+    )
+
+
+def _storable(text: str) -> str:
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()[:500]

@@ -4,20 +4,26 @@ The provider's operator takes them as a small protocol and does not know this ro
 `page_acknowledged` is called once Kafka has everything of a page, and only there the checkpoint moves.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
+from bson import Binary
 from psycopg.types.json import Jsonb
+from pymongo import WriteConcern
 from pymongo.database import Database
 
 from twitter_pipeline.collection import budget
 from twitter_pipeline.collection.rules import Lease
 from twitter_pipeline.metrics.statsd import Metrics
 
+logger = logging.getLogger(__name__)
+
+DURABLE = WriteConcern(w="majority", j=True)
 INSERT_PAGE = """
 insert into pipeline.pages
     (request_id, rule, subject, source, endpoint, params, tweet_ids, topic, topic_id, offsets, observed_at)
@@ -25,19 +31,55 @@ values (%(request_id)s, %(rule)s, %(subject)s, %(source)s, %(endpoint)s, %(param
     %(topic_id)s, %(offsets)s, %(observed_at)s)
 on conflict (request_id) do nothing
 """
+RESUME = """
+select since_id, poll_until_id, poll_newest_id, poll_start_at, since_at, poll_newest_at, stalled_polls
+from pipeline.checkpoints where rule = %(rule)s and subject = %(subject)s
+"""
 POLL_GOES_ON = """
-insert into pipeline.checkpoints as known (rule, subject, poll_newest_id, poll_until_id)
-values (%(rule)s, %(subject)s, %(newest)s, %(until)s)
+insert into pipeline.checkpoints as known
+    (rule, subject, poll_newest_id, poll_newest_at, poll_until_id, poll_start_at)
+values (%(rule)s, %(subject)s, %(newest)s, %(newest_at)s, %(until)s, %(start)s)
 on conflict (rule, subject) do update
-set poll_newest_id = excluded.poll_newest_id, poll_until_id = excluded.poll_until_id, updated_at = now()
+set poll_newest_id = excluded.poll_newest_id, poll_newest_at = excluded.poll_newest_at,
+    poll_until_id = excluded.poll_until_id, poll_start_at = excluded.poll_start_at, updated_at = now(),
+    stalled_polls = case when known.poll_until_id is distinct from excluded.poll_until_id then 0
+        else known.stalled_polls end
 """
 POLL_ENDED = """
-insert into pipeline.checkpoints as known (rule, subject, since_id)
-values (%(rule)s, %(subject)s, %(newest)s)
+insert into pipeline.checkpoints as known (rule, subject, since_id, since_at)
+values (%(rule)s, %(subject)s, %(newest)s, %(newest_at)s)
 on conflict (rule, subject) do update
-set since_id = greatest(known.since_id, excluded.since_id), poll_newest_id = null, poll_until_id = null,
+set since_at = case when known.since_id >= excluded.since_id or excluded.since_id is null then known.since_at
+        else excluded.since_at end,
+    since_id = greatest(known.since_id, excluded.since_id),
+    poll_newest_id = null, poll_newest_at = null, poll_until_id = null, stalled_polls = 0,
+    poll_start_at = case when greatest(known.since_id, excluded.since_id) is null then known.poll_start_at end,
     updated_at = now()
 """
+POLL_STALLED = """
+insert into pipeline.checkpoints as known (rule, subject, stalled_polls) values (%(rule)s, %(subject)s, 1)
+on conflict (rule, subject) do update set stalled_polls = known.stalled_polls + 1, updated_at = now()
+"""
+REACH_BACK_TO = """
+insert into pipeline.checkpoints as known (rule, subject, poll_start_at) values (%(rule)s, %(subject)s, %(start)s)
+on conflict (rule, subject) do update
+set since_id = null, since_at = null, poll_start_at = excluded.poll_start_at, updated_at = now()
+"""
+NOTE_WINDOW = """
+insert into pipeline.gaps (kind, rule, subject, since_id, until_id, from_at, to_at, reason)
+values ('window', %(rule)s, %(subject)s, %(since_id)s, %(until_id)s, %(from_at)s, %(to_at)s, %(reason)s)
+"""
+ABANDON = """
+update pipeline.checkpoints set abandoned_at = now()
+where rule = %(rule)s and subject <> %(subject)s and subject like 'search %%' and abandoned_at is null
+returning subject, since_id, since_at, poll_until_id, poll_newest_id
+"""
+TAKE_UP = """
+update pipeline.checkpoints set abandoned_at = null
+where rule = %(rule)s and subject = %(subject)s and abandoned_at is not null
+"""
+LONGEST_PAYLOAD = 12_000_000
+"""MongoDB's documents end at 16 MiB; a larger message is kept in parts."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +90,9 @@ class Checkpoint:
     until_id: int | None = None
     newest_id: int | None = None
     start_time: datetime | None = None
+    since_at: datetime | None = None
+    newest_at: datetime | None = None
+    stalled_polls: int = 0
 
 
 class RequestBooks:
@@ -60,13 +105,38 @@ class RequestBooks:
         rule: str | None,
         budget_usd: Decimal | None,
         metrics: Metrics | None = None,
+        rule_budget_usd: Decimal | None = None,
     ) -> None:
         self.connection, self.raw, self.rule, self._budget_usd = connection, raw, rule, budget_usd
         self._metrics = metrics or Metrics(None)
+        self._rule_budget_usd = rule_budget_usd
+        self._api: str | None = None
+
+    def charged_by(self, api: str) -> None:
+        """Whom the requests go to, as the client names itself: its circuit counts for them."""
+        self._api = api
+
+    def left_usd(self) -> Decimal | None:
+        """The most that the next request should cost: what the budgets have left; 0 for the smallest, as a probe."""
+        return budget.left(
+            self.connection,
+            self._budget_usd,
+            self.rule,
+            rule_budget_usd=self._rule_budget_usd,
+            api=self._api,
+        )
 
     def may_spend(self, endpoint: str, price_usd: Decimal) -> str:
-        """Reserve the price of a request. Raises budget.BudgetExceeded, then it must not be sent."""
-        return budget.reserve(self.connection, endpoint, price_usd, self._budget_usd, self.rule)
+        """Reserve the price of a request. Raises what budget.reserve raises, then it must not be sent."""
+        return budget.reserve(
+            self.connection,
+            endpoint,
+            price_usd,
+            self._budget_usd,
+            self.rule,
+            rule_budget_usd=self._rule_budget_usd,
+            api=self._api,
+        )
 
     def record_request(
         self,
@@ -78,12 +148,20 @@ class RequestBooks:
         status: int | None,
         rate_limit: Mapping[str, Any] | None,
         result_count: int,
-        cost_usd: Decimal,
+        cost_usd: Decimal | None,
         observed_at: datetime,
         error: str | None,
     ) -> None:
-        """Record what became of a request, failed ones too; its actual cost replaces the reserved one."""
-        budget.settle(self.connection, reservation, cost_usd)
+        """Record what became of a request, failed ones too; its actual cost replaces the reserved one.
+
+        Without a cost nobody knows it, and the reservation stays.
+        """
+        if cost_usd is None:
+            budget.keep(self.connection, reservation)
+        else:
+            budget.settle(
+                self.connection, reservation, cost_usd, result_count=result_count, is_answer=error is None
+            )
         document = {
             "_id": request_id,
             "rule": self.rule,
@@ -92,13 +170,33 @@ class RequestBooks:
             "status": status,
             "rate_limit": dict(rate_limit) if rate_limit else None,
             "result_count": result_count,
-            "cost_usd": str(cost_usd),
+            "cost_usd": None if cost_usd is None else str(cost_usd),
             "observed_at": observed_at,
             "error": error,
         }
         self.raw.api_requests.replace_one({"_id": request_id}, document, upsert=True)
         self._metrics.count("extract_requests_total", endpoint=endpoint, status=status or "none")
         self._metrics.count("extract_tweets_total", result_count, endpoint=endpoint)
+
+    def set_aside(self, *, request_id: str, endpoint: str, key: str, payload: bytes, reason: str) -> None:
+        """Keep a message that Kafka does not take in MongoDB dead_letters; returns when a majority has it."""
+        letters = self.raw.dead_letters.with_options(write_concern=DURABLE)
+        parts = [payload[at : at + LONGEST_PAYLOAD] for at in range(0, len(payload), LONGEST_PAYLOAD)]
+        for number, part in reversed(list(enumerate(parts))):  # the first one last: with it all are there
+            _id = f"extract/{request_id}/{key}" + (f"/{number}" if number else "")
+            letter = {
+                "_id": _id,
+                "stage": "extract" if number == 0 else "extract (part)",
+                "reason": "too_large",
+                "detail": reason[:500],
+                "payload": Binary(part),
+                "payload_bytes": len(payload),
+                "parts": len(parts),
+                "rule": self.rule,
+                "endpoint": endpoint,
+                "failed_at": datetime.now(UTC),
+            }
+            letters.replace_one({"_id": _id}, letter, upsert=True)
 
     def _note_page(
         self,
@@ -138,8 +236,23 @@ class RefetchBooks(RequestBooks):
         self._note_page("lookup", "", **page)
 
 
+class Window(Protocol):
+    """A window that was not read, as a poll describes it; a bound that is None is not known."""
+
+    @property
+    def reason(self) -> str: ...
+    @property
+    def since_id(self) -> int | None: ...
+    @property
+    def until_id(self) -> int | None: ...
+    @property
+    def from_at(self) -> datetime | None: ...
+    @property
+    def to_at(self) -> datetime | None: ...
+
+
 class PollBooks(RequestBooks):
-    """The books of one poll: of a search (`subject` empty) or of one account's timeline (its user id)."""
+    """The books of one poll. `subject` is what is asked: "search" and the query, or the user id of a timeline."""
 
     def __init__(
         self,
@@ -149,47 +262,109 @@ class PollBooks(RequestBooks):
         *,
         source: str,
         subject: str = "",
+        first_poll_from: datetime | None = None,
         budget_usd: Decimal | None = None,
         metrics: Metrics | None = None,
+        rule_budget_usd: Decimal | None = None,
     ) -> None:
-        super().__init__(connection, raw, lease.rule, budget_usd, metrics)
+        super().__init__(connection, raw, lease.rule, budget_usd, metrics, rule_budget_usd)
         self._lease, self._source, self._subject = lease, source, subject
+        self._first_poll_from = first_poll_from
 
     @property
     def _key(self) -> dict[str, Any]:
         return {"rule": self._lease.rule, "subject": self._subject}
 
-    def resume(self) -> Checkpoint:
-        """Where this poll goes on. Never writes."""
-        row = self.connection.execute(
-            "select since_id, poll_until_id, poll_newest_id from pipeline.checkpoints"
-            " where rule = %(rule)s and subject = %(subject)s",
-            self._key,
-        ).fetchone()
-        return Checkpoint() if row is None else Checkpoint(*row)
+    def may_spend(self, endpoint: str, price_usd: Decimal) -> str:
+        """Reserve the price of a request. Raises rules.RuleStopped and LeaseHeld too, then it must not be sent."""
+        self._lease.check()
+        return super().may_spend(endpoint, price_usd)
 
-    def page_acknowledged(self, *, poll_newest_id: int, resume_until_id: int, **page: Any) -> None:
+    def resume(self) -> Checkpoint:
+        """Where this poll goes on; from `first_poll_from` on where nothing was asked before.
+
+        The first poll of another query than before leaves that query's checkpoint where it is: it belongs to what was
+        asked. What the other query's poll had not read becomes a gap.
+        """
+        if self._source == "search":
+            self._leave_other_queries()
+        row = self.connection.execute(RESUME, self._key).fetchone()
+        found = Checkpoint() if row is None else Checkpoint(*row)
+        if found.since_id is None and found.start_time is None:
+            return replace(found, start_time=self._first_poll_from)
+        return found
+
+    def _leave_other_queries(self) -> None:
+        with self.connection.transaction():
+            self.connection.execute(TAKE_UP, self._key)
+            left = self.connection.execute(ABANDON, self._key).fetchall()
+            for subject, since_id, since_at, until_id, newest_id in left:
+                logger.warning(
+                    "rule edited rule=%s: %r is asked from now on, with a history of its own; before it was %r",
+                    self._lease.rule,
+                    self._subject,
+                    subject,
+                )
+                if newest_id is not None:
+                    window = {"since_id": since_id, "until_id": until_id, "from_at": since_at, "to_at": None}
+                    reason = "the rule was edited before this window was read"
+                    self.connection.execute(
+                        NOTE_WINDOW,
+                        {"rule": self._lease.rule, "subject": subject, "reason": reason, **window},
+                    )
+
+    def page_acknowledged(
+        self,
+        *,
+        poll_newest_id: int | None,
+        resume_until_id: int | None,
+        poll_newest_at: datetime | None = None,
+        poll_start_time: datetime | None = None,
+        **page: Any,
+    ) -> None:
         """Record a page whose messages Kafka acknowledged (`offsets`: the last one per partition), and move the
         checkpoint's first phase below it. Raises rules.LeaseHeld when the rule was taken over meanwhile."""
         with self.connection.transaction():
-            self._lease.extend()
+            self._lease.hold()
             self._note_page(self._source, self._subject, **page)
-            self.connection.execute(
-                POLL_GOES_ON, {**self._key, "newest": poll_newest_id, "until": resume_until_id}
-            )
+            if poll_newest_id is not None:
+                moved = {"newest": poll_newest_id, "newest_at": poll_newest_at, "until": resume_until_id}
+                self.connection.execute(POLL_GOES_ON, {**self._key, **moved, "start": poll_start_time})
 
-    def searched_only_from(self, instant: datetime) -> None:
-        """X no longer reached back to the checkpoint: what lies before is a gap, and says so."""
-        self.connection.execute(
-            "insert into pipeline.gaps (kind, rule, reason) values ('window', %s, %s)",
-            (
-                self.rule,
-                f"X reaches back to {instant:%Y-%m-%dT%H:%M:%SZ} only; tweets before it were not asked for",
-            ),
-        )
-
-    def poll_finished(self, newest_id: int | None) -> None:
+    def poll_finished(self, newest_id: int | None, newest_at: datetime | None = None) -> None:
         """Move since_id to the highest id of the poll, after its last page; never back."""
         with self.connection.transaction():
-            self._lease.extend()
-            self.connection.execute(POLL_ENDED, {**self._key, "newest": newest_id})
+            self._lease.hold()
+            self.connection.execute(POLL_ENDED, {**self._key, "newest": newest_id, "newest_at": newest_at})
+
+    def poll_stalled(self) -> None:
+        """Count one more poll in a row that ended unfinished and brought nothing new."""
+        with self.connection.transaction():
+            self._lease.hold()
+            self.connection.execute(POLL_STALLED, self._key)
+
+    def out_of_reach(self, gap: Window, start_time: datetime) -> None:
+        """Keep the window as a gap and let this poll, and those that resume it, reach back to `start_time` only."""
+        with self.connection.transaction():
+            self._lease.hold()
+            self._note_window(gap)
+            self.connection.execute(REACH_BACK_TO, {**self._key, "start": start_time})
+
+    def left_out(self, gap: Window) -> None:
+        """Keep the window as a gap."""
+        with self.connection.transaction():
+            self._lease.hold()
+            self._note_window(gap)
+
+    def _note_window(self, gap: Window) -> None:
+        bounds = {name: getattr(gap, name) for name in ("reason", "since_id", "until_id", "from_at", "to_at")}
+        self.connection.execute(NOTE_WINDOW, {**self._key, **bounds})
+
+    def count_differs(self, request_id: str, *, stated: int, given: int) -> None:
+        """Note with the request that X stated another number of tweets than it gave, twice."""
+        difference = {"stated_count": stated, "given_count": given}
+        self.raw.api_requests.update_one({"_id": request_id}, {"$set": difference})
+        self._metrics.count("extract_count_differs_total")
+        logger.warning(
+            "count differs rule=%s request=%s stated=%d given=%d", self.rule, request_id, stated, given
+        )

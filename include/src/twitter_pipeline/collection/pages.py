@@ -5,7 +5,8 @@ start went past them, before that. Then its tweets are asked for again by their 
 becomes a gap row. Judged in one statement: a gap that is noted between two would let a lost page count as settled.
 """
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import psycopg
@@ -37,13 +38,14 @@ returning page.state
 """
 NOTE_MISSING = """
 insert into pipeline.gaps (kind, rule, tweet_ids, reason)
-values ('tweets', %(rule)s, %(missing)s, 'lost with the log, and X gives them no more')
+values ('tweets', %(rule)s, %(missing)s, %(reason)s)
 """
+MOST_TRIES = 10
 
 
 @dataclass(frozen=True)
 class LostPage:
-    """A page to fetch again: its tweets, and the rule that brought them."""
+    """A page to fetch again: the tweets that X has not answered for yet, and the rule that brought them."""
 
     request_id: str
     rule: str | None
@@ -59,23 +61,49 @@ def settle(connection: psycopg.Connection, topic: str, topic_id: str) -> dict[st
 
 
 def lost(connection: psycopg.Connection, rule: str, limit: int = 100) -> list[LostPage]:
-    """The oldest lost pages of a rule (an archive's are imported again by hand). Never writes."""
+    """Lost pages of a rule, those tried least first (an archive's are imported again by hand). Never writes."""
     rows = connection.execute(
-        "select request_id, rule, tweet_ids from pipeline.pages where state = 'lost' and rule = %s"
-        " and source <> 'import' order by observed_at limit %s",
+        "select request_id, rule, coalesce(open_ids, tweet_ids) from pipeline.pages"
+        " where state = 'lost' and rule = %s and source <> 'import'"
+        " order by refetch_tries, observed_at limit %s",
         (rule, limit),
     ).fetchall()
     return [LostPage(*row) for row in rows]
 
 
-def refetched(connection: psycopg.Connection, page: LostPage, found: Collection[int]) -> list[int]:
-    """Record that a lost page was asked for again; returns the ids that X no longer gave, kept as a gap row."""
-    missing = sorted(set(page.tweet_ids) - set(found))
+def refetched(
+    connection: psycopg.Connection,
+    page: LostPage,
+    found: Collection[int],
+    refused: Mapping[int, str],
+    unanswered: Collection[int] = (),
+) -> list[int]:
+    """Record that a lost page was asked for again; returns the ids that are given up now, kept as gap rows.
+
+    `refused` holds X's reason for each tweet that it gives no more. Tweets in none of the three count as unanswered;
+    these are asked for again, ten times in all, before they are given up too.
+    """
+    open_ids = sorted(set(page.tweet_ids) - set(found) - refused.keys() | set(unanswered))
+    reasons: dict[str, list[int]] = defaultdict(list)
+    for tweet_id, reason in refused.items():
+        reasons[f"lost with the log, and X gives them no more: {reason[:200]}"].append(tweet_id)
     with connection.transaction():
-        changed = connection.execute(
-            "update pipeline.pages set state = %s, state_at = now() where request_id = %s and state = 'lost'",
-            ("gone" if missing and not found else "refetched", page.request_id),
-        ).rowcount
-        if changed and missing:
-            connection.execute(NOTE_MISSING, {"rule": page.rule, "missing": missing})
-    return missing
+        row = connection.execute(
+            "select refetch_tries from pipeline.pages where request_id = %s and state = 'lost' for update",
+            (page.request_id,),
+        ).fetchone()
+        if row is None:
+            return []
+        if open_ids and row[0] + 1 >= MOST_TRIES:
+            reasons[f"lost with the log, and X did not answer for them in {MOST_TRIES} tries"] += open_ids
+            open_ids = []
+        state = "lost" if open_ids else "refetched" if found else "gone"
+        connection.execute(
+            "update pipeline.pages set state = %s, state_at = now(), open_ids = %s,"
+            " refetch_tries = refetch_tries + 1 where request_id = %s",
+            (state, open_ids, page.request_id),
+        )
+        for reason, missing in reasons.items():
+            given_up = {"rule": page.rule, "missing": sorted(missing), "reason": reason.replace("\x00", "")}
+            connection.execute(NOTE_MISSING, given_up)
+    return sorted(tweet_id for missing in reasons.values() for tweet_id in missing)

@@ -1,61 +1,91 @@
-"""Collection rules: read from a YAML file, kept in pipeline.rules, leased by whoever polls.
+"""Collection rules: kept in pipeline.rules, seeded from a file, leased by whoever polls.
 
-The file looks like this; a rule has a query of X's search or a list of accounts:
-
-    rules:
-      - name: python
-        query: "#python lang:en"
-        interval_seconds: 30
-      - name: newsroom
-        accounts: [alice, bob]
-        enabled: false
+A rule is polled while it is enabled, not parked and not removed. Who has asked X and was refused parks the rule;
+editing or unparking it makes it due again.
 """
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
-import yaml
 from psycopg.rows import class_row
 
-KNOWN_KEYS = {"name", "query", "accounts", "interval_seconds", "enabled"}
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
-USERNAME = re.compile(r"[A-Za-z0-9_]{1,15}", re.ASCII)
-QUERY_LENGTH = 512  # recent search; X refuses longer ones
+from twitter_pipeline.collection.query_check import QUERY_LENGTH
+from twitter_pipeline.collection.rule import NAME, USERNAME, Rule
+from twitter_pipeline.collection.rules_file import BadRules, read_rules
+from twitter_pipeline.collection.seeding import Seeded, seed
 
-UPSERT = """
-insert into pipeline.rules as known (name, query, accounts, interval_seconds, is_enabled)
-values (%(name)s, %(query)s, %(accounts)s, %(interval_seconds)s, %(is_enabled)s)
-on conflict (name) do update set query = excluded.query, accounts = excluded.accounts,
-    interval_seconds = excluded.interval_seconds, is_enabled = excluded.is_enabled
-where (known.query, known.accounts, known.interval_seconds, known.is_enabled)
-    is distinct from (excluded.query, excluded.accounts, excluded.interval_seconds, excluded.is_enabled)
+__all__ = [
+    "NAME",
+    "QUERY_LENGTH",
+    "USERNAME",
+    "BadRules",
+    "Lease",
+    "LeaseHeld",
+    "Rule",
+    "RuleStopped",
+    "Seeded",
+    "count",
+    "due",
+    "find",
+    "lease",
+    "park",
+    "read_rules",
+    "seed",
+    "unpark",
+]
+
+MOST_DUE = 1000  # Airflow refuses to map a task over more than 1,024
+LONGEST_ERROR = 2000
+LONGEST_FAILURE = 200
+
+FIND = """
+select name, query, accounts, interval_seconds, is_enabled, page_size, first_poll_days, overlap_seconds, budget_usd
+from pipeline.rules where name = %s
 """
 DUE = """
 select name from pipeline.rules
-where is_enabled and next_due_at <= now() and (leased_until is null or leased_until < now())
-order by next_due_at, name
+where is_enabled and parked_at is null and removed_at is null
+    and next_due_at <= now() and (leased_until is null or leased_until < now())
+order by next_due_at, name limit %s
 """
-LEASE = """
+PARK = """
+update pipeline.rules set parked_at = coalesce(parked_at, now()), parked_reason = %(reason)s
+where name = %(name)s and (query, accounts, page_size, first_poll_days, overlap_seconds)
+    is not distinct from (%(query)s, %(accounts)s::text[], %(page_size)s, %(first_poll_days)s, %(overlap_seconds)s)
+"""
+UNPARK = """
+update pipeline.rules set parked_at = null, parked_reason = null, last_error = null, last_error_at = null,
+    next_due_at = least(next_due_at, now())
+where name = %s and parked_at is not null
+"""
+HOLD = """
 update pipeline.rules set leased_by = %(holder)s, leased_until = now() + %(seconds)s * interval '1 second'
 where name = %(rule)s and (leased_until is null or leased_until < now() or leased_by = %(holder)s)
 """
+HOLD_TO_GO_ON = f"{HOLD} and is_enabled and parked_at is null and removed_at is null"
+STANDING = """
+select case
+        when removed_at is not null and source = 'file' then 'is no longer in ' || source_file
+        when removed_at is not null then 'was removed'
+        when parked_at is not null then 'is parked: ' || parked_reason
+        when not is_enabled then 'is disabled'
+    end, coalesce(leased_by = %(holder)s, false)
+from pipeline.rules where name = %(rule)s
+"""
 RELEASE = """
 update pipeline.rules set leased_by = null, leased_until = null,
-    next_due_at = coalesce(%(due)s, now() + interval_seconds * interval '1 second'),
-    last_polled_at = case when %(error)s::text is null then now() else last_polled_at end,
-    last_error = %(error)s, last_error_at = case when %(error)s::text is null then null else now() end
+    next_due_at = case
+        when %(due)s::timestamptz is not null then least(greatest(%(due)s, now()), now() + interval '1 day')
+        when %(stopped)s then next_due_at
+        else now() + interval_seconds * interval '1 second' end,
+    last_polled_at = case when %(read)s then now() else last_polled_at end,
+    last_error = case when %(stopped)s then last_error else %(error)s::text end,
+    last_error_at = case when %(stopped)s then last_error_at when %(error)s::text is null then null else now() end
 where name = %(rule)s and leased_by = %(holder)s
 """
-
-
-class BadRules(ValueError):
-    """The rules file cannot be used; the text names file, rule and field. Nothing was changed."""
 
 
 class LeaseHeld(RuntimeError):
@@ -64,99 +94,47 @@ class LeaseHeld(RuntimeError):
     skip_task = True
 
 
-@dataclass(frozen=True)
-class Rule:
-    """One rule: either a search `query` or the `accounts` whose timelines are read."""
+class RuleStopped(RuntimeError):
+    """The rule is disabled, parked, removed or gone: nothing more is asked for it. The text says which."""
 
-    name: str
-    query: str | None
-    accounts: list[str] | None
-    interval_seconds: int
-    is_enabled: bool
-
-
-def read_rules(path: Path) -> list[Rule]:
-    """The rules of a file. Raises BadRules."""
-    try:
-        document = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise BadRules(f"{path}: there is no such file; write one or set PIPELINE_RULES") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadRules(f"{path}: {error}") from None
-    entries = document.get("rules") if isinstance(document, dict) else None
-    if not isinstance(entries, list):
-        raise BadRules(f"{path}: expected a list under 'rules:'")
-    rules = [_rule(entry, f"{path}: rule {number}") for number, entry in enumerate(entries, 1)]
-    names = [r.name for r in rules]
-    if twice := sorted({n for n in names if names.count(n) > 1}):
-        raise BadRules(f"{path}: rule names must be unique, twice: {', '.join(twice)}")
-    return rules
-
-
-def _rule(entry: Any, where: str) -> Rule:
-    if not isinstance(entry, Mapping):
-        raise BadRules(f"{where}: expected fields such as name and query, not {type(entry).__name__}")
-    name = entry.get("name")
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise BadRules(
-            f"{where}: name: {name!r} must be 1 to 63 of a-z 0-9 _ - and start with a letter or digit"
-        )
-    where = f"{where} ({name})"
-    if unknown := sorted(set(map(str, entry)) - KNOWN_KEYS):
-        raise BadRules(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(sorted(KNOWN_KEYS))}")
-    query, accounts = entry.get("query"), entry.get("accounts")
-    if (query is None) == (accounts is None):
-        raise BadRules(f"{where}: needs either query or accounts")
-    if query is not None and (not isinstance(query, str) or not 1 <= len(query.strip()) <= QUERY_LENGTH):
-        raise BadRules(f"{where}: query: must be text of 1 to {QUERY_LENGTH} characters")
-    if query is not None and not _storable(query):
-        raise BadRules(f"{where}: query: holds a character that is no text (NUL or half of a pair)")
-    if accounts is not None:
-        if not isinstance(accounts, list) or not 1 <= len(accounts) <= 100:
-            raise BadRules(f"{where}: accounts: must be a list of 1 to 100 account names")
-        for account in accounts:
-            if not isinstance(account, str) or not USERNAME.fullmatch(account.removeprefix("@")):
-                raise BadRules(f"{where}: accounts: {account!r} is no account name")
-        accounts = sorted({a.removeprefix("@").lower() for a in accounts})
-    interval, enabled = entry.get("interval_seconds", 60), entry.get("enabled", True)
-    if isinstance(interval, bool) or not isinstance(interval, int) or not 1 <= interval <= 86_400:
-        raise BadRules(f"{where}: interval_seconds: {interval!r} must be a whole number from 1 to 86400")
-    if not isinstance(enabled, bool):
-        raise BadRules(f"{where}: enabled: {enabled!r} must be true or false")
-    return Rule(name, query.strip() if query else None, accounts, interval, enabled)
-
-
-def _storable(text: str) -> bool:
-    """Whether PostgreSQL can hold the text: no NUL, no lone surrogates."""
-    return "\x00" not in text and text.encode("utf-8", "ignore").decode() == text
-
-
-def seed(dsn: str, path: Path) -> int:
-    """Put the rules of a file into the table; returns how many were new or changed.
-
-    The file wins for the rules that it names; rules that are only in the table stay as they are. Raises BadRules.
-    """
-    rules = read_rules(path)
-    with psycopg.connect(dsn) as connection, connection.cursor() as cursor:
-        cursor.executemany(UPSERT, [vars(rule) for rule in rules])
-        return max(cursor.rowcount, 0)
+    skip_task = True
 
 
 def find(connection: psycopg.Connection, name: str) -> Rule:
     """The rule of a name. Raises LookupError. Never writes."""
     with connection.cursor(row_factory=class_row(Rule)) as cursor:
-        rule = cursor.execute(
-            "select name, query, accounts, interval_seconds, is_enabled from pipeline.rules where name = %s",
-            (name,),
-        ).fetchone()
+        rule = cursor.execute(FIND, (name,)).fetchone()
     if rule is None:
         raise LookupError(f"there is no rule {name!r} in pipeline.rules")
     return rule
 
 
-def due(connection: psycopg.Connection) -> list[str]:
-    """Names of the enabled rules whose time has come and that nobody polls, longest waiting first. Never writes."""
-    return [name for (name,) in connection.execute(DUE).fetchall()]
+def due(connection: psycopg.Connection, limit: int = MOST_DUE) -> list[str]:
+    """Names of the rules whose time has come and that nobody polls, longest waiting first, at most `limit`.
+
+    Those beyond the limit come first the next time. Never writes.
+    """
+    return [name for (name,) in connection.execute(DUE, (limit,)).fetchall()]
+
+
+def count(connection: psycopg.Connection) -> int:
+    """How many rules there are, but for removed ones. Never writes."""
+    row = connection.execute("select count(*) from pipeline.rules where removed_at is null").fetchone()
+    return int(row[0]) if row else 0
+
+
+def park(connection: psycopg.Connection, rule: Rule, reason: str) -> bool:
+    """Do not ask for a rule any more that X has refused, until it is edited or unparked; `reason` is X's own.
+
+    `rule` is the rule as it was asked: one that was edited meanwhile is not parked, and False is returned.
+    """
+    return connection.execute(PARK, vars(rule) | {"reason": _storable(reason, LONGEST_ERROR)}).rowcount > 0
+
+
+def unpark(connection: psycopg.Connection, name: str) -> bool:
+    """Let a parked rule be due again at once; False for one that is not parked. Raises LookupError."""
+    find(connection, name)
+    return connection.execute(UNPARK, (name,)).rowcount > 0
 
 
 class Lease:
@@ -166,40 +144,98 @@ class Lease:
         self.rule, self.holder = rule, holder
         self._connection, self._seconds = connection, seconds
         self._due: datetime | None = None
+        self._read = False
 
-    def extend(self) -> None:
-        """Hold on for another span. Raises LeaseHeld when somebody else has the rule by now."""
-        done = self._connection.execute(
-            LEASE, {"rule": self.rule, "holder": self.holder, "seconds": self._seconds}
-        ).rowcount
-        if done == 0:
+    def check(self) -> None:
+        """To be asked before each request. Raises RuleStopped when the rule is disabled, parked, removed or gone, and
+        LeaseHeld when somebody else has it by now. Never writes."""
+        stopped, is_ours = self._standing()
+        if stopped is not None:
+            raise RuleStopped(f"rule {self.rule!r} {stopped}")
+        if not is_ours:
             raise LeaseHeld(f"rule {self.rule!r} is polled by another run")
 
+    def extend(self) -> None:
+        """Hold on for another span, for more requests. Raises RuleStopped and LeaseHeld as `check` does."""
+        if self._hold(HOLD_TO_GO_ON):
+            return
+        stopped, _ = self._standing()
+        if stopped is not None:
+            raise RuleStopped(f"rule {self.rule!r} {stopped}")
+        raise LeaseHeld(f"rule {self.rule!r} is polled by another run")
+
+    def hold(self) -> None:
+        """Hold on to write down what was read already, also of a rule that was stopped meanwhile. Raises LeaseHeld."""
+        if not self._hold(HOLD):
+            raise LeaseHeld(f"rule {self.rule!r} is polled by another run")
+
+    def note_read(self) -> None:
+        """Something was read: the end of the lease sets the rule's last_polled_at."""
+        self._read = True
+
     def give_back_at(self, due: datetime) -> None:
-        """Let the rule be due at `due` (a rate limit's reset) once the lease ends."""
+        """Let the rule be due at `due` (a rate limit's reset) once the lease ends, a day from now at the latest."""
         self._due = due.astimezone(UTC)
 
-    def release(self, error: str | None) -> None:
+    def release(self, error: str | None, *, stopped: bool = False) -> None:
+        """Give the rule back, with its error or None; one that was `stopped` keeps its turn and its last error."""
         self._connection.execute(
-            RELEASE, {"rule": self.rule, "holder": self.holder, "due": self._due, "error": error}
+            RELEASE,
+            {
+                "rule": self.rule,
+                "holder": self.holder,
+                "due": self._due,
+                "read": self._read,
+                "error": None if error is None else _storable(error, LONGEST_ERROR),
+                "stopped": stopped,
+            },
         )
+
+    def _hold(self, statement: str) -> bool:
+        values = {"rule": self.rule, "holder": self.holder, "seconds": self._seconds}
+        return self._connection.execute(statement.encode(), values).rowcount > 0
+
+    def _standing(self) -> tuple[str | None, bool]:
+        """Why nothing more may be asked, or None; and whether the lease is still ours."""
+        row: Any = self._connection.execute(STANDING, {"rule": self.rule, "holder": self.holder}).fetchone()
+        return row or ("is no longer in pipeline.rules", False)
 
 
 @contextmanager
 def lease(connection: psycopg.Connection, rule: str, holder: str, seconds: float = 300) -> Iterator[Lease]:
-    """Hold a rule while polling it; `holder` names the run. Raises LeaseHeld.
+    """Hold a rule while polling it; `holder` names the run. Raises RuleStopped and LeaseHeld.
 
-    At the end the rule is due again after its interval; an exception is kept as the rule's last error.
+    At the end the rule is due again after its interval; an exception is kept as the rule's last error, each failure of
+    a group in short. A rule that was stopped keeps its turn, so that it goes on at once when it may.
     """
     held = Lease(connection, rule, holder, seconds)
     held.extend()
     try:
         yield held
     except BaseException as error:
-        quiet = held._due is not None or getattr(error, "skip_task", False)
-        reason = (
-            f"{type(error).__name__}: {error}"[:500].replace("\x00", "").encode("utf-8", "replace").decode()
-        )
-        held.release(None if quiet else reason)
+        quiet = getattr(error, "skip_task", False)
+        held.release(None if quiet else _told(error), stopped=isinstance(error, RuleStopped))
         raise
     held.release(None)
+
+
+def _told(error: BaseException) -> str:
+    """The error behind its notes, which name the item; of a group its text and each failure, as many as have room."""
+    if not isinstance(error, BaseExceptionGroup):
+        return ": ".join([*getattr(error, "__notes__", ()), type(error).__name__, str(error)])
+    failures = [" ".join(_told(failure).split()) for failure in error.exceptions]
+    lines, room = [], LONGEST_ERROR - len(error.message) - 30
+    for number, failure in enumerate(failures):
+        line = failure if len(failure) <= LONGEST_FAILURE else f"{failure[: LONGEST_FAILURE - 1]}…"
+        room -= len(line) + 2
+        if room < 0:
+            lines.append(f"and {len(failures) - number} more")
+            break
+        lines.append(line)
+    return f"{error.message}: {'; '.join(lines)}"
+
+
+def _storable(text: str, longest: int) -> str:
+    """Text that PostgreSQL can hold: no NUL, no halves of pairs, not without end."""
+    plain = text.replace("\x00", "").encode("utf-8", "replace").decode()
+    return plain if len(plain) <= longest else f"{plain[: longest - 1]}…"

@@ -19,6 +19,7 @@ from twitter_pipeline.exports.delivery import deliver
 from twitter_pipeline.exports.destination import Refused, check, written_whole
 from twitter_pipeline.exports.search import Found, Search, search_tweets, table
 from twitter_pipeline.exports.tweets import Exported, Filters, Format, count_tweets, export_tweets
+from twitter_pipeline.warehouse.search import fill_search_columns, fill_search_tags, unfilled_below
 
 STANDARD_OUTPUT = "-"
 PROGRESS_SECONDS = 2.0
@@ -147,6 +148,30 @@ def search(
         click.echo(f"there may be more: --before {found.next_before}", err=True)
 
 
+@click.group("search-index")
+def search_index() -> None:
+    """What searches by words and hashtags use."""
+
+
+@search_index.command()
+def fill() -> None:
+    """Make tweets that an older version loaded searchable by index.
+
+    New tweets are searchable as they are loaded, old ones are found more slowly until this is done. It goes from the
+    newest on, may be interrupted at any time and goes on where it was; loading need not stop.
+    """
+    dsn = settings.load().need("postgres_dsn")
+    done, told_at = 0, time.monotonic()
+    with _connected(dsn, "search-index fill") as connection:
+        tags = fill_search_tags(connection)
+        while (batch := fill_search_columns(connection)) is not None:
+            done += batch
+            if time.monotonic() - told_at >= PROGRESS_SECONDS:
+                told_at = time.monotonic()
+                click.echo(f"{done:,} tweets; next below {unfilled_below(connection)}", err=True)
+    click.echo(f"{done:,} tweets and {tags:,} hashtags made searchable; none is left")
+
+
 def _as_json(found: Found) -> dict[str, object]:
     next_before = None if found.next_before is None else str(found.next_before)
     return {"tweets": [tweet.as_json() for tweet in found.tweets], "next_before": next_before}
@@ -154,15 +179,30 @@ def _as_json(found: Found) -> dict[str, object]:
 
 @contextmanager
 def _reader(name: str) -> Iterator[psycopg.Connection]:
-    dsn = settings.load().need("postgres_reader_dsn")
+    with _connected(settings.load().need("postgres_reader_dsn"), name) as connection:
+        yield connection
+
+
+@contextmanager
+def _connected(dsn: str, name: str) -> Iterator[psycopg.Connection]:
     try:
         with psycopg.connect(dsn, autocommit=True, connect_timeout=10, application_name=name) as connection:
             yield connection
+    except psycopg.errors.QueryCanceled as error:
+        raise click.ClickException(
+            "PostgreSQL: this took too long; narrow it down, by --rule, --author or --hashtag"
+        ) from error
+    except psycopg.errors.LockNotAvailable as error:
+        raise click.ClickException(
+            "PostgreSQL: a table is locked by somebody else's work; try again"
+        ) from error
     except psycopg.OperationalError as error:
         first = str(error).strip().splitlines()[0]
         raise click.ClickException(f"PostgreSQL: {first}. Is the stack up (`make up`)?") from error
-    except psycopg.errors.UndefinedTable as error:
-        raise click.ClickException("the database has no tables yet; `make up` makes them") from error
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction) as error:
+        raise click.ClickException(
+            "the database lacks tables of this version; `make up` makes them"
+        ) from error
 
 
 class _Progress:

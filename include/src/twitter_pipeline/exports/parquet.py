@@ -2,8 +2,12 @@
 
 Ids are 64-bit integers here, times are timestamps in UTC, lists are lists, null is null. Row groups of GROUP tweets
 are what memory is needed for.
+
+pandas makes doubles of a column of integers that has a null in it, and a double holds 53 bits of an id. Its own
+metadata in the schema tell it to take its nullable types instead; other readers pass over them.
 """
 
+import json
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -15,12 +19,31 @@ from pyarrow import parquet
 from twitter_pipeline.exports.tweets import COLUMNS, LISTS, TWEETS, Exported, Filters
 
 GROUP = 5_000
+PANDAS_DTYPES = {pa.int64(): ("int64", "Int64"), pa.bool_(): ("bool", "boolean")}
+"""What pandas calls a type, and the type of its own that can be null and loses nothing."""
 TIMES = {"created_at": pa.timestamp("ms", "UTC"), "metrics_observed_at": pa.timestamp("us", "UTC")}
 
 
 def schema() -> pa.Schema:
     """Names and types, in the order of COLUMNS."""
-    return pa.schema([pa.field(name, _type(name)) for name in COLUMNS])
+    fields = [pa.field(name, _type(name)) for name in COLUMNS]
+    return pa.schema(fields, metadata={"pandas": json.dumps(_for_pandas(fields))})
+
+
+def _for_pandas(fields: list[pa.Field]) -> dict[str, object]:
+    """pandas' metadata (its developer guide, "Storing pandas DataFrame objects in Apache Parquet format")."""
+    columns = [
+        {
+            "name": field.name,
+            "field_name": field.name,
+            "pandas_type": PANDAS_DTYPES[field.type][0],
+            "numpy_type": PANDAS_DTYPES[field.type][1],
+            "metadata": None,
+        }
+        for field in fields
+        if field.type in PANDAS_DTYPES
+    ]
+    return {"index_columns": [], "column_indexes": [], "columns": columns}
 
 
 def _type(name: str) -> pa.DataType:

@@ -1,14 +1,15 @@
 """A look at the newest tweets that say something: by words, account, hashtag or rule."""
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 
 import psycopg
 
-from twitter_pipeline.transform.values import normal_tag
+from twitter_pipeline.text import normal_tag, normal_username
+from twitter_pipeline.warehouse import search
 
 SEARCH = resources.files(__package__).joinpath("search.sql").read_text()
 BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -16,7 +17,7 @@ BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u
 
 @dataclass(frozen=True)
 class Search:
-    """What to look for: every word (in any case), and each of the others that is not None."""
+    """What to look for: every word (or phrase), and each of the others that is not None; all as people type them."""
 
     words: Sequence[str] = ()
     rule: str | None = None
@@ -66,21 +67,30 @@ class Found:
 
 def search_tweets(connection: psycopg.Connection, wanted: Search) -> Found:
     """Look among the collected tweets. Never writes; a page costs the same wherever it begins."""
-    parameters = {
-        "before": wanted.before,
-        "patterns": [f"%{_literally(word)}%" for word in wanted.words],
+    words = search.Words.of(wanted.words)
+    conditions = {
+        "below": wanted.before,
         "rule": wanted.rule,
-        "tag": normal_tag(wanted.hashtag.removeprefix("#")) if wanted.hashtag else None,
-        "author": wanted.author.lower() if wanted.author else None,
-        "limit": wanted.limit + 1,
+        "hashtags": search.hashtag_spellings(normal_tag(wanted.hashtag)) if wanted.hashtag else None,
+        "author": normal_username(wanted.author) if wanted.author else None,
     }
-    rows = connection.execute(SEARCH.encode(), parameters).fetchall()
-    tweets = [Tweet(*row) for row in rows[: wanted.limit]]
-    return Found(tweets, tweets[-1].id if len(rows) > wanted.limit else None)
+    if not words:
+        rows = _tweets(connection, conditions, wanted.limit + 1)
+        tweets = rows[: wanted.limit]
+        return Found(tweets, tweets[-1].id if len(rows) > wanted.limit else None)
+    found: list[int] = []
+    while True:
+        page = search.find(connection, words, conditions, wanted.limit - len(found))
+        found += page.ids
+        if page.next_below is None or len(found) == wanted.limit:
+            tweets = _tweets(connection, {"ids": found}, wanted.limit)
+            return Found(tweets, page.next_below)
+        conditions["below"] = page.next_below  # texts are being filled: the page was shorter than asked for
 
 
-def _literally(word: str) -> str:
-    return word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+def _tweets(connection: psycopg.Connection, conditions: Mapping[str, object], limit: int) -> list[Tweet]:
+    statement, values = search.for_psycopg(SEARCH, {**conditions, "limit": limit})
+    return [Tweet(*row) for row in connection.execute(statement, values).fetchall()]
 
 
 def table(tweets: Sequence[Tweet], width: int | None) -> Iterator[str]:

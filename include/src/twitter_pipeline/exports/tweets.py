@@ -4,6 +4,8 @@ CSV is RFC 4180 (CRLF, quotes doubled), UTF-8 without a byte order mark, null is
 "". Spreadsheets run cells that begin with = + - @, tab, CR or LF as formulas, so a text cell that begins with one
 of them, or with an apostrophe, gets an apostrophe in front. Undo: take one leading apostrophe away from every
 text cell that has one. JSON Lines need no such guard and have none. Lists are separated by spaces in CSV.
+
+`text` is as X sends it, with `&amp;`, `&lt;` and `&gt;` in it; `text_unescaped` is what people read.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,12 +17,13 @@ from typing import BinaryIO, Literal, Self
 import psycopg
 from psycopg import sql
 
-from twitter_pipeline.collection.rules import NAME, USERNAME
+from twitter_pipeline.collection.rules import NAME
+from twitter_pipeline.text import normal_username
 
 Format = Literal["csv", "jsonl", "parquet"]
 
 TWEETS = resources.files(__package__).joinpath("tweets.sql").read_text()
-TEXTS = ("author_username", "author_name", "text", "note_text", "lang", "source")
+TEXTS = ("author_username", "author_name", "text", "note_text", "lang", "source", "text_unescaped")
 LISTS = ("hashtags", "mentions", "urls", "media_keys", "rules")
 COLUMNS = (
     "id",
@@ -50,6 +53,7 @@ COLUMNS = (
     "impression_count",
     "metrics_observed_at",
     "rules",
+    "text_unescaped",
 )
 """The columns of both formats in their order; programs rely on them, new ones come at the end."""
 
@@ -75,14 +79,15 @@ class Filters:
         """Filters out of texts, empty ones left out. Raises ValueError naming the one that is wrong."""
         if rule and not NAME.fullmatch(rule):
             raise ValueError(f"rule: {rule!r} is no name of a rule (a-z 0-9 _ -)")
-        name = author.removeprefix("@") if author else None
-        if name and not USERNAME.fullmatch(name):
-            raise ValueError(f"author: {author!r} is no name of an account")
-        return cls(rule or None, _instant("since", since), _instant("until", until), name or None)
+        try:
+            name = normal_username(author) if author else None
+        except ValueError as wrong:
+            raise ValueError(f"author: {author!r}: {wrong}") from None
+        return cls(rule or None, _instant("since", since), _instant("until", until), name)
 
     def parameters(self) -> dict[str, object]:
         """What tweets.sql is asked with."""
-        return {**asdict(self), "author": self.author.lower() if self.author else None}
+        return {**asdict(self), "author": normal_username(self.author) if self.author else None}
 
 
 def _instant(name: str, text: str | None) -> datetime | None:

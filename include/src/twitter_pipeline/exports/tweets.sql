@@ -33,7 +33,9 @@ select
     case when twitter.observed_at(tweet.metrics_version) > timestamptz 'epoch' then
         to_char(twitter.observed_at(tweet.metrics_version) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
     end as metrics_observed_at,
-    array(select rule from twitter.tweet_rules where tweet_id = tweet.id order by rule collate "C") as rules
+    array(select rule from twitter.tweet_rules where tweet_id = tweet.id order by rule collate "C") as rules,
+    -- as twitter_pipeline.text.unescaped: the ampersand last, so that nothing is undone twice
+    replace(replace(replace(tweet.text, '&lt;', '<'), '&gt;', '>'), '&amp;', '&') as text_unescaped
 from twitter.tweets tweet
 left join twitter.users author on author.id = tweet.author_id
 cross join lateral (

@@ -50,7 +50,12 @@ class _Head(msgspec.Struct):
     tweet: _TweetHead | None = None
 
 
+class _Sourced(msgspec.Struct):
+    provenance: _Provenance
+
+
 _decode = msgspec.json.Decoder(_Head).decode
+_decode_source = msgspec.json.Decoder(_Sourced).decode
 SUPPORTED_VERSION = 1
 
 
@@ -127,6 +132,14 @@ def _head(value: bytes) -> _Head:
         raise Unlandable("shape", str(error)) from None
     except NotJson as why:
         raise Unlandable(why.reason, str(why)) from None
+
+
+def source_of(value: bytes | None) -> str | None:
+    """What a message that could not be landed says of its source; None: nothing that can be read."""
+    try:
+        return _decode_source(value or b"").provenance.source
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
 
 
 def dead_letter(value: bytes | None, at: Coordinate, reason: str, detail: str) -> dict[str, Any]:

@@ -1,9 +1,13 @@
 """Drain Kafka into MongoDB.
 
 Per batch: read, ask once more whether the topic is still the same one (what was read across a change is dropped),
-insert unordered under the coordinates (majority, journaled), and only when everything is acknowledged move
-landing's cursor. Then publish the position to Kafka as a hint. Killed anywhere in between, the next drain inserts
-the same documents under the same ids and nothing is twice.
+insert unordered under the coordinates (majority, journaled), raise the raw store's mark, and only when all of that
+is acknowledged move landing's cursor. Then publish the position to Kafka as a hint. Killed anywhere in between, the
+next drain inserts the same documents under the same ids and nothing is twice.
+
+Every offset between the cursor and its new position is a document, a dead letter, or in a range that the log skipped,
+which is written down in the transaction that moves the cursor. A raw store whose mark is below the cursor has lost
+what was in it: it is filled again from Kafka, from the mark on and without moving the cursor, if Kafka has all of it.
 """
 
 import logging
@@ -15,34 +19,55 @@ from typing import Any
 
 import psycopg
 from confluent_kafka import Message, Producer
-from pymongo import WriteConcern
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
-from twitter_pipeline.landing.documents import Coordinate, Unlandable, dead_letter, raw_document
+from twitter_pipeline.landing.documents import Coordinate, Unlandable, dead_letter, raw_document, source_of
+from twitter_pipeline.landing.lost import RawStoreLost
+from twitter_pipeline.landing.raw_store import (
+    DURABLE,
+    LANDED,
+    WHAT_TO_DO,
+    RawStore,
+    adopted_identity,
+    chunks,
+    points_filter,
+)
 from twitter_pipeline.streaming import cursors
 from twitter_pipeline.streaming.flood import FloodGate
 from twitter_pipeline.streaming.hints import Hints
-from twitter_pipeline.streaming.log import LANDING_GROUP, Log, TopicChanged, Truncated, next_offsets, place
+from twitter_pipeline.streaming.log import LANDING_GROUP, Log, TopicChanged, Truncated, place
 from twitter_pipeline.streaming.warmth import Warmth, stay_warm
 
 logger = logging.getLogger(__name__)
 
 STAGE = "landing"
-DURABLE = WriteConcern(w="majority", j=True)
 DUPLICATE_KEY = 11000
+GAP = """
+insert into pipeline.gaps (kind, topic_id, partition, from_offset, to_offset, reason)
+values ('offsets', %s, %s, %s, %s, %s) on conflict do nothing
+"""
+EMPTY_RANGE = """
+insert into pipeline.empty_ranges (topic_id, partition, from_offset, to_offset) values (%s, %s, %s, %s)
+on conflict do nothing
+"""
+REFILL_QUIET_SECONDS = 0.15  # a step without a message waits 0.2 s
 
 
 @dataclass
 class Landed:
-    """What one drain did: messages read, documents new, redelivered ones, dead letters, seconds it took."""
+    """What one drain did: messages read, documents new, redelivered ones, dead letters, seconds it took.
+
+    `skipped`: offsets for which the log had no record.
+    """
 
     topic_id: str = ""
     read: int = 0
     landed: int = 0
     duplicates: int = 0
     dead_lettered: int = 0
+    skipped: int = 0
     seconds: float = 0.0
 
 
@@ -61,8 +86,9 @@ def land(
 
     `kafka`: librdkafka configuration; `warehouse`: a connection in autocommit mode; `partitions`: which to take
     (default: all). Safe to run twice or at once. Raises cursors.Fenced when another drain took over (end and do
-    not retry), TopicMissing, TopicChanged, LogUnavailable and pymongo's errors (retry), Flood and Truncated (the log
-    ends before our cursor: a person must look).
+    not retry), TopicMissing, TopicChanged, LogUnavailable and pymongo's errors (retry), Flood, RawStoreLost (the raw
+    store is another one, or lost what Kafka no longer has) and Truncated (the log ends before our cursor): a person
+    must look. A partition with such an end does not stop the others; it is raised when they are quiet.
     """
     started, summary = time.monotonic(), Landed()
     announcer = Producer({**kafka, "message.timeout.ms": 10_000}, logger=logger)
@@ -71,8 +97,15 @@ def land(
         ours = log.partitions if partitions is None else partitions
         drain = _Drain(log, raw, warehouse, hints, summary, batch_size, flood or FloodGate(STAGE), announcer)
         with cursors.fenced_when_ended(warehouse, STAGE, [(log.topic_id, number) for number in ours]):
-            drain.take(ours)
-            stay_warm(drain.step, lambda: cursors.seconds_since_a_move(warehouse, STAGE), warmth or Warmth())
+            try:
+                drain.take(ours)
+                stay_warm(drain.step, drain.idle_seconds, warmth or Warmth())
+                drain.finish()
+            except cursors.Fenced:
+                raise
+            except Exception as error:
+                cursors.note_failure(warehouse, STAGE, drain.partitions_of(error, ours), error)
+                raise
     summary.seconds = round(time.monotonic() - started, 3)
     return summary
 
@@ -93,39 +126,192 @@ class _Drain:
         self._batch_size, self._flood, self._announcer = batch_size, flood, announcer
         self._raw: Collection[Any] = raw.raw_tweets.with_options(write_concern=DURABLE)
         self._dead: Collection[Any] = raw.dead_letters.with_options(write_concern=DURABLE)
+        self._store_marks = RawStore(raw)
+        self._store_id = ""
         self._cursors: dict[int, cursors.Cursor] = {}
-        self._asked_at = time.monotonic()
+        self._positions: dict[
+            int, int
+        ] = {}  # what is read next: the cursor, or the mark while the store is refilled
+        self._failed: dict[int, Exception] = {}
+        self._noted = True  # whether a failure of an earlier drain may stand beside our cursors
+        self._asked_at = self._moved_at = time.monotonic()
 
     def take(self, partitions: Sequence[int]) -> None:
         starts = self._starts()
         cursors.declare(self._warehouse, STAGE, self._log.topic, self._log.topic_id, starts)
         for partition in sorted(partitions):
             self._cursors[partition] = cursors.take(self._warehouse, STAGE, self._log.topic_id, partition)
+        self._open_store(starts)
         self._skip_what_is_gone(starts)
-        positions = {p: c.next_offset for p, c in self._cursors.items()}
-        self._hints.publish(positions)
-        self._log.read_from(positions)
+        self._hints.publish({p: c.next_offset for p, c in self._cursors.items()})
+        self._log.read_from(self._positions)
+
+    def _open_store(self, starts: Mapping[int, int]) -> None:
+        """Make sure that the raw store is the one that the cursors speak of, and find out where to go on.
+
+        Raises RawStoreLost when it is another one, or has lost what Kafka cannot give again.
+        """
+        self._store_id = adopted_identity(self._store_marks, self._warehouse)
+        landed = self._warehouse.execute(LANDED).fetchall()
+        identity = self._store_marks.identity()
+        if identity not in {None, self._store_id}:
+            raise RawStoreLost(
+                f"the raw store is store {identity}, but the cursors speak of store {self._store_id}. {WHAT_TO_DO}"
+            )
+        # without an identity it is empty, whatever marks came back into it
+        keys = [(topic_id, partition) for _, topic_id, partition, _, _ in landed]
+        marks: dict[Any, int] = {} if identity is None else self._store_marks.marks(keys, self._store_id)
+        lost: list[tuple[str, int, int, int]] = []
+        refilled: list[tuple[str, int, int, int]] = []
+        for _, topic_id, number, start, landed_to in landed:
+            mark = marks.get((topic_id, number), int(start))
+            if mark >= landed_to:
+                continue
+            has_all = topic_id == self._log.topic_id and starts.get(number, landed_to) <= mark
+            (refilled if has_all else lost).append((topic_id, number, mark, landed_to))
+        if lost:
+            raise RawStoreLost(
+                f"the raw store has lost {_ranges(lost)}, which Kafka does not hold any more. {WHAT_TO_DO}"
+            )
+        if refilled:
+            logger.error("incident=raw_store_lost refilling from Kafka: %s", _ranges(refilled))
+        if identity is None and self._store_marks.name(self._store_id) != self._store_id:
+            raise RawStoreLost(f"the raw store got another identity while it was opened. {WHAT_TO_DO}")
+        behind = {partition: mark for topic_id, partition, mark, _ in refilled}
+        for partition, cursor in self._cursors.items():
+            self._positions[partition] = behind.get(partition, cursor.next_offset)
+            self._store_marks.begin_mark(
+                cursor.topic_id, partition, self._store_id, self._positions[partition]
+            )
 
     def step(self) -> int:
         try:
             messages = self._log.poll(self._batch_size, 0.2)
-        except Truncated:
-            if not self._skip_what_is_gone(self._starts()):
-                raise  # nothing is gone before our cursor: the log ends before it
-            self._log.read_from({p: c.next_offset for p, c in self._cursors.items()})
+        except Truncated as truncated:
+            self._go_on_after(truncated)
             return 0
-        if not messages:
+        ends = {p: end for p, end in self._log.reached().items() if end > self._positions.get(p, end)}
+        if not messages and not ends:
             # a broker without out-of-range errors says nothing when it was wiped: ask now and then
             if time.monotonic() - self._asked_at > 1.0:
                 self._check_topic()
+            self._clear_note()
             return 0
         self._check_topic()
-        self._store(messages)
-        ends = next_offsets(messages)
-        moved = cursors.advance(self._warehouse, [(self._cursors[p], end) for p, end in ends.items()])
-        self._cursors.update({cursor.partition: cursor for cursor in moved})
-        self._hints.publish(ends)
-        return len(messages)
+        if messages:
+            self._store(messages)
+        self._move(messages, ends)
+        self._clear_note()
+        return len(messages) or len(ends)
+
+    def _move(self, messages: Sequence[Message], ends: Mapping[int, int]) -> None:
+        """Raise the marks over what is stored, then move the cursors, with a row for each range that was skipped."""
+        offsets: dict[int, list[int]] = {}
+        for partition, offset in map(place, messages):
+            offsets.setdefault(partition, []).append(offset)
+        to: dict[int, int] = {}
+        skipped: list[tuple[int, int, int]] = []
+        for partition in offsets.keys() | ends.keys():
+            position = self._positions[partition]
+            for offset in sorted(offsets.get(partition, ())):
+                skipped.append((partition, position, offset))
+                position = max(position, offset + 1)
+            skipped.append((partition, position, ends.get(partition, position)))
+            to[partition] = max(position, ends.get(partition, position))
+        # below the cursor, in a store that is refilled, they were written down when it passed them
+        cursor_at = {p: c.next_offset for p, c in self._cursors.items()}
+        skipped = [(p, max(a, cursor_at[p]), b) for p, a, b in skipped if b > max(a, cursor_at[p])]
+        starts = self._starts() if skipped else {}
+        for partition, end in sorted(to.items()):
+            self._store_marks.raise_mark(
+                self._log.topic_id, partition, self._store_id, self._positions[partition], end
+            )
+            self._positions[partition] = end
+        ahead = [(self._cursors[p], end) for p, end in to.items() if end > cursor_at[p]]
+        if ahead:
+            with self._warehouse.transaction():
+                moved = cursors.advance(self._warehouse, ahead)
+                for partition, start, end in sorted(skipped):
+                    self._write_down(partition, start, end, starts[partition])
+            self._cursors.update({cursor.partition: cursor for cursor in moved})
+            self._hints.publish({cursor.partition: cursor.next_offset for cursor in moved})
+        self._moved_at = time.monotonic()
+
+    def _write_down(self, partition: int, start: int, end: int, log_starts: int) -> None:
+        """A range without a record: a gap as far as the log's start has passed it, else empty."""
+        topic_id = self._log.topic_id
+        gone_to = min(max(start, log_starts), end)
+        if start < gone_to:
+            reason = "the log starts after landing's cursor"
+            self._warehouse.execute(GAP, (topic_id, partition, start, gone_to, reason))
+            logger.error("gap topic_id=%s partition=%d from=%d to=%d", topic_id, partition, start, gone_to)
+        if gone_to < end:
+            self._warehouse.execute(EMPTY_RANGE, (topic_id, partition, gone_to, end))
+            logger.error(
+                "incident=empty_range topic_id=%s partition=%d from=%d to=%d: the log has no record there; does somebody"
+                " produce in transactions, or is the topic compacted?",
+                topic_id,
+                partition,
+                gone_to,
+                end,
+            )
+        self._summary.skipped += end - start
+
+    def _go_on_after(self, truncated: Truncated) -> None:
+        """After a position that is out of range: a gap where the log starts later, else that partition is given up."""
+        starts = self._starts()
+        for partition, position in self._positions.items():
+            cursor = self._cursors[partition]
+            if position < cursor.next_offset and position < starts[partition]:
+                lost = [(cursor.topic_id, partition, position, cursor.next_offset)]
+                raise RawStoreLost(
+                    f"the raw store has lost {_ranges(lost)}, and the log was cut before it was refilled. {WHAT_TO_DO}"
+                )
+        if not self._skip_what_is_gone(starts):  # nothing is gone before our cursor: the log ends before it
+            failed = truncated.partition
+            if failed is None or failed not in self._positions or len(self._positions) == 1:
+                raise truncated
+            self._failed[failed] = truncated
+            del self._positions[failed]
+            cursors.note_failure(self._warehouse, STAGE, [(self._log.topic_id, failed)], truncated)
+            logger.error("partition=%d topic_id=%s failed: %s", failed, self._log.topic_id, truncated)
+        self._log.read_from(self._positions)
+
+    def idle_seconds(self) -> float:
+        """How long ago the stage moved, or this drain refilled something."""
+        own = time.monotonic() - self._moved_at
+        return min(cursors.seconds_since_a_move(self._warehouse, STAGE), own)
+
+    def finish(self) -> None:
+        """Raise what was put off so that other partitions could go on."""
+        quiet = time.monotonic() - self._moved_at > REFILL_QUIET_SECONDS
+        behind = [
+            (c.topic_id, p, self._positions[p], c.next_offset)
+            for p, c in self._cursors.items()
+            if p in self._positions and self._positions[p] < c.next_offset
+        ]
+        if behind and quiet:
+            raise RawStoreLost(
+                f"the raw store has lost {_ranges(behind)}, and Kafka does not give it again: out of range of its log."
+                f" {WHAT_TO_DO}"
+            )
+        if self._failed:
+            failed = sorted(self._failed.items())
+            if len(failed) == 1:
+                raise failed[0][1]
+            raise Truncated("; ".join(f"partition {p}: {error}" for p, error in failed))
+
+    def partitions_of(self, error: Exception, ours: Sequence[int]) -> list[tuple[str, int]]:
+        """The partitions that an error stops."""
+        numbers = self._failed.keys() if isinstance(error, Truncated) and self._failed else ours
+        return [(self._log.topic_id, number) for number in numbers]
+
+    def _clear_note(self) -> None:
+        """Once a step has gone well: what stood beside our cursors is over."""
+        if self._noted:
+            healthy = [(self._log.topic_id, p) for p in self._positions]
+            cursors.note_failure(self._warehouse, STAGE, healthy, None)
+            self._noted = False
 
     def _starts(self) -> dict[int, int]:
         """Where the log starts, and surely this topic's and not that of another of the same name."""
@@ -150,7 +336,8 @@ class _Drain:
             except Unlandable as unlandable:
                 dead.append(dead_letter(message.value(), at, unlandable.reason, str(unlandable)))
                 announcements.append((message, at, unlandable.reason))
-        self._flood.check(len(messages), len(dead))
+        bad = [source_of(message.value()) for message, _, _ in announcements]
+        self._flood.check_live([*(document["source"] for document in documents), *bad], bad)
         duplicates = self._insert(self._raw, documents) + self._insert(self._dead, dead)
         for message, at, reason in announcements:
             self._announce(message, at, reason)
@@ -178,10 +365,14 @@ class _Drain:
     def _compare(self, collection: Collection[Any], documents: list[dict[str, Any]]) -> None:
         by_key = {d["_id"]: d for d in documents}
         field = "sha256" if collection.name == self._raw.name else "payload"
-        known = collection.find({"_id": {"$in": list(by_key)}, "removed_at": None}, {field: 1})
+        known = (
+            other
+            for ids in chunks(by_key)
+            for other in collection.find(points_filter(ids), {field: 1, "removed_at": 1})
+        )
         for other in known:
             mine = by_key[other["_id"]]
-            if not _same(other.get(field), mine[field]):
+            if other.get("removed_at") is None and not _same(other.get(field), mine[field]):
                 logger.error(
                     "incident=coordinate_conflict id=%s: two payloads under one coordinate", mine["_id"]
                 )
@@ -214,26 +405,23 @@ class _Drain:
         skipped = 0
         for partition, cursor in list(self._cursors.items()):
             start = starts[partition]
-            if start <= cursor.next_offset:
+            if start <= cursor.next_offset or partition not in self._positions:
                 continue
+            self._store_marks.raise_mark(
+                cursor.topic_id, partition, self._store_id, self._positions[partition], start
+            )
             with self._warehouse.transaction():
                 cursors.hold(self._warehouse, cursor)
-                self._warehouse.execute(
-                    "insert into pipeline.gaps (kind, topic_id, partition, from_offset, to_offset, reason)"
-                    " values ('offsets', %s, %s, %s, %s, 'the log starts after landing''s cursor')"
-                    " on conflict do nothing",
-                    (cursor.topic_id, partition, cursor.next_offset, start),
-                )
+                self._write_down(partition, cursor.next_offset, start, start)
                 self._cursors[partition] = cursors.move(self._warehouse, cursor, start)
+            self._positions[partition] = start
             skipped += 1
-            logger.error(
-                "gap topic_id=%s partition=%d from=%d to=%d",
-                cursor.topic_id,
-                partition,
-                cursor.next_offset,
-                start,
-            )
         return skipped
+
+
+def _ranges(lost: Sequence[tuple[str, int, int, int]]) -> str:
+    named = [f"topic {t} partition {p} offsets {a} to {b}" for t, p, a, b in lost[:5]]
+    return "; ".join(named) + (f" and {len(lost) - 5} more ranges" if len(lost) > 5 else "")
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -76,9 +76,39 @@ CATALOGUE = (
         "gauge",
         "records",
         (),
-        "Messages that could not be landed, ever (MongoDB dead_letters).",
+        "Messages that could not be landed and are not resolved yet (MongoDB dead_letters).",
     ),
-    Metric("warehouse_gaps", "gauge", "rows", (), "What is known to be missing (pipeline.gaps)."),
+    Metric(
+        "warehouse_gaps", "gauge", "rows", (), "What is known to be missing and not settled (pipeline.gaps)."
+    ),
+    Metric(
+        "accounting_unaccounted",
+        "gauge",
+        "offsets",
+        (),
+        "Offsets that transform passed and that nothing explains: no document, dead letter, gap or row. 0 when all is well.",
+    ),
+    Metric(
+        "raw_missing",
+        "gauge",
+        "offsets",
+        (),
+        "Documents that were missing in raw, that Kafka no longer had, and that nobody has settled.",
+    ),
+    Metric(
+        "landing_empty_ranges",
+        "gauge",
+        "ranges",
+        (),
+        "Ranges of offsets in which the log had no record though it had not been cut. Our topic has none of them.",
+    ),
+    Metric(
+        "stage_failing_partitions",
+        "gauge",
+        "partitions",
+        ("stage",),
+        "Partitions that landing or transform cannot go on with; pipeline.cursors says why.",
+    ),
     Metric(
         "extract_lost_pages",
         "gauge",
@@ -94,11 +124,32 @@ CATALOGUE = (
         "Spent or reserved on the real X since the month began (UTC).",
     ),
     Metric(
+        "extract_budget_used_ratio",
+        "gauge",
+        "ratio",
+        (),
+        "Share of X_BUDGET_USD that is spent or reserved this month (UTC); 0 without a budget.",
+    ),
+    Metric(
+        "extract_circuit_open",
+        "gauge",
+        "circuits",
+        (),
+        "APIs to which nothing but probes is sent, since nobody knows what the last requests cost (pipeline.circuits).",
+    ),
+    Metric(
         "extract_requests_total",
         "counter",
         "requests",
         ("endpoint", "status"),
         "Requests to X by endpoint and HTTP status (none: no answer).",
+    ),
+    Metric(
+        "extract_count_differs_total",
+        "counter",
+        "pages",
+        (),
+        "Pages for which X stated another number of tweets than it gave, twice in a row.",
     ),
     Metric(
         "extract_tweets_total",
@@ -153,6 +204,41 @@ CATALOGUE = (
     Metric("api_request_seconds", "timer", "seconds", ("route",), "How long the REST API took to answer."),
     Metric(
         "export_tweets_total", "counter", "tweets", ("format",), "Tweets written by the Dag tweet_export."
+    ),
+    Metric(
+        "rules_parked",
+        "gauge",
+        "0 or 1",
+        ("rule",),
+        "1 for each enabled rule that X refused and that is not asked again; goes a minute after it is unparked.",
+    ),
+    Metric(
+        "budget_used_ratio",
+        "gauge",
+        "ratio",
+        ("rule",),
+        "Share of a rule's own budget that is spent or reserved this month (UTC), for rules that have one.",
+    ),
+    Metric(
+        "extract_failing_rules",
+        "gauge",
+        "rules",
+        ("error",),
+        "Enabled rules whose newest poll ended with this error, for errors that a person must act on.",
+    ),
+    Metric(
+        "stack_service_starts",
+        "gauge",
+        "starts",
+        ("service",),
+        "Starts of a service since the stack was started; only where `make up` runs it.",
+    ),
+    Metric(
+        "alerts_delivery_age_seconds",
+        "gauge",
+        "seconds",
+        (),
+        "Seconds since Alertmanager last got a message through to SNS; the heartbeat is sent every five minutes.",
     ),
 )
 

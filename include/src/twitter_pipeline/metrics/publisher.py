@@ -1,4 +1,4 @@
-"""Publishes how the pipeline is, as gauges, every few seconds: counts, lag, age, dead letters, gaps, money.
+"""Publishes how the pipeline is, as gauges, every few seconds: counts, lag, age, dead letters, gaps, money, rules.
 
 Read from the stores like `status`, so that the figures are right also when every task that could count is dead.
 What is unknown is not sent; alerts notice by `health_stage_answers` and by the time of the last look.
@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 
 from twitter_pipeline import health as health_of
 from twitter_pipeline.health import Health
+from twitter_pipeline.metrics import rules, service_starts
+from twitter_pipeline.metrics.delivery import DeliveryWatch
 from twitter_pipeline.metrics.statsd import Metrics
 from twitter_pipeline.settings import Settings
 
@@ -33,27 +35,52 @@ def publish(metrics: Metrics, health: Health, now: datetime) -> None:
         ("transform_dead_letters", health.quarantined),
         ("landing_dead_letters", health.unlandable),
         ("warehouse_gaps", health.gaps),
+        ("accounting_unaccounted", health.unaccounted),
+        ("raw_missing", health.missing_in_raw),
+        ("landing_empty_ranges", health.empty_ranges),
         ("extract_lost_pages", health.lost_pages),
         ("extract_spend_usd", health.spent_usd),
+        ("extract_circuit_open", health.open_circuits),
     ):
         if value is not None:
             metrics.gauge(name, float(value))
+    if health.failing is not None:
+        for drained in ("landing", "transform"):
+            count = sum(failing.stage == drained for failing in health.failing)
+            metrics.gauge("stage_failing_partitions", count, stage=drained)
     for contract in health.contracts:
         metrics.gauge("quality_failed_checks", contract.failed, contract=contract.contract)
     metrics.gauge("health_looked_timestamp_seconds", now.timestamp())
 
 
+def _publish_health(metrics: Metrics, settings: Settings) -> None:
+    health = health_of.look(settings.stores())
+    publish(metrics, health, datetime.now(UTC))
+    if health.spent_usd is not None:
+        used = health.spent_usd / settings.x_budget_usd if settings.x_budget_usd else 0
+        metrics.gauge("extract_budget_used_ratio", float(used))
+
+
 def keep_publishing(settings: Settings, stopping: Callable[[], bool] = lambda: False) -> None:
-    """Look and publish until told to stop; a look that fails is said once and tried again."""
+    """Look and publish until told to stop; a look that fails is said once and tried again, and keeps no other away."""
     metrics = Metrics(settings.need("statsd"))
-    trouble = ""
+    looks: dict[str, Callable[[], None]] = {
+        "health": lambda: _publish_health(metrics, settings),
+        "rules": lambda: rules.publish(metrics, settings.need("postgres_reader_dsn")),
+        "services": lambda: service_starts.publish(metrics, settings.run),
+    }
+    if settings.alertmanager_url is not None:
+        watch = DeliveryWatch(settings.alertmanager_url, settings.need("postgres_dsn"), metrics)
+        looks["alerts"] = watch.look
+    troubles: dict[str, str] = {}
     while not stopping():
-        try:
-            publish(metrics, health_of.look(settings.stores()), datetime.now(UTC))
-            now_trouble = ""
-        except Exception as error:  # noqa: BLE001 - whatever is broken, the next look may find it mended
-            now_trouble = f"{type(error).__name__}: {error}"
-        if now_trouble != trouble:
-            logger.warning("health: %s", now_trouble or "can be asked again")
-        trouble = now_trouble
+        for name, look in looks.items():
+            try:
+                look()
+                trouble = ""
+            except Exception as error:  # noqa: BLE001 - whatever is broken, the next look may find it mended
+                trouble = f"{type(error).__name__}: {error}"
+            if trouble != troubles.get(name, ""):
+                logger.warning("%s: %s", name, trouble or "can be asked again")
+            troubles[name] = trouble
         time.sleep(LOOK_SECONDS)

@@ -22,10 +22,18 @@ os.environ["PYTHON_DOTENV_DISABLED"] = "true"
 
 DATA_SOURCE = "pipeline_postgres"
 _DATASET = re.compile(rf"^dataset: {DATA_SOURCE}/tweets/(twitter|pipeline)/([a-z_]+)$", re.MULTILINE)
-RETENTION_DAYS = 90
-FORGET = """
-delete from pipeline.quality_results where contract = %s and checked_at < now() - make_interval(days => %s)
-"""
+DUE_AFTER_NEW_TWEETS = """
+select contract, checked_at from unnest(%(contracts)s::text[]) as known (contract)
+cross join lateral (
+    select greatest(
+        (select max(checked_at) from pipeline.quality_results where contract = 'twitter.' || known.contract),
+        (select max(checked_at) from pipeline.quality_results where contract = 'pipeline.' || known.contract)
+    ) as checked_at
+) newest
+where coalesce(checked_at, '-infinity') < now() - make_interval(mins => %(minutes)s)
+    and coalesce(checked_at, '-infinity') < (select max(updated_at) from pipeline.cursors where stage = 'transform')
+order by contract
+"""  # the question behind the doorbell of `data_quality`
 OUTCOMES = {"PASSED": "passed", "FAILED": "failed", "WARN": "failed"}
 
 
@@ -143,9 +151,8 @@ def _without_secret(text: str, address: dict[str, Any]) -> str:
 
 
 def record(connection: psycopg.Connection, run_id: str, results: list[Checked]) -> None:
-    """Keep the results of one contract for RETENTION_DAYS (role pipeline_loader)."""
+    """Keep the results of one contract (role pipeline_loader); the Dag housekeeping removes them when they are old."""
     with connection.transaction(), connection.cursor() as cursor:
-        cursor.execute(FORGET, ({r.contract for r in results}.pop(), RETENTION_DAYS))
         cursor.executemany(
             "insert into pipeline.quality_results"
             " (run_id, contract, check_name, column_name, outcome, measured, threshold)"

@@ -12,20 +12,35 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from twitter_pipeline.settings import Settings
 from twitter_pipeline.stack.credentials import Credentials
-from twitter_pipeline.stack.servers import LOOPBACK, StackError, tail
+from twitter_pipeline.stack.private_files import private_folder
+from twitter_pipeline.stack.servers import ASK_SECONDS, LOOPBACK, StackError, tail
 
 ADMIN = "admin"
-HEARTBEAT_FRESH_SECONDS = 15
+# what each of them says of every run, task and request would be hundreds of lines a minute; warnings are still told
+QUIET_LOGGERS = (
+    "airflow.api_fastapi.execution_api",
+    "airflow.dag_processing",
+    "airflow.executors.local_executor",
+    "airflow.jobs.scheduler_job_runner",
+    "airflow.jobs.triggerer_job_runner",
+    "airflow.models.dag",
+    "airflow.sdk.api.client",
+    "airflow.serialization.definitions",
+    "http.access",
+    "supervisor",
+    "task",
+)
 
 
 def command(*words: str) -> list[str]:
@@ -64,6 +79,7 @@ def environment(
             "execution_api_server_url": f"http://{LOOPBACK}:{port}/execution/",
             "test_connection": "Enabled",  # the button in the form; ours only reads
             "hostname_callable": "socket.gethostname",  # the default asks DNS
+            "dagbag_import_timeout": 120,  # 30 s are not enough for the imports on a busy machine
         },
         "database": {
             "sql_alchemy_conn": metadata_dsn.replace("postgresql://", "postgresql+psycopg2://", 1),
@@ -81,21 +97,31 @@ def environment(
         },  # one for all processes, else tasks are refused
         "scheduler": {
             "scheduler_idle_sleep_time": 0.1,  # an idle loop of 1 s is most of a short run's latency
-            "task_instance_heartbeat_timeout": 10,  # 300 s by default: how long a killed task goes unnoticed
+            # 300 s by default: how long a killed task goes unnoticed; much less declares live ones dead under load
+            "task_instance_heartbeat_timeout": settings.task_heartbeat_seconds,
             "task_instance_heartbeat_timeout_detection_interval": 2,
             "orphaned_tasks_check_interval": 15,  # LocalExecutor cannot adopt tasks: find a dead scheduler's soon
-            "scheduler_health_check_threshold": HEARTBEAT_FRESH_SECONDS,
+            "scheduler_health_check_threshold": settings.process_heartbeat_seconds,
         },
         "workers": {
             "min_heartbeat_interval": 2,
-            "execution_api_retries": 8,
-        },  # outlive a restart of the api-server
+            "execution_api_retries": 8,  # outlive a restart of the api-server
+            "execution_api_timeout": 20,  # 5 s by default: less than one answer may take on a busy machine
+        },
         "triggerer": {
             "job_heartbeat_sec": 1,
-            "triggerer_health_check_threshold": 5,  # the doorbells of a killed triggerer move within seconds
+            "triggerer_health_check_threshold": 15,  # the doorbells of a killed triggerer move within seconds
         },
-        "dag_processor": {"refresh_interval": 30, "min_file_process_interval": 30},  # revives a watcher's Dag
-        "logging": {"base_log_folder": settings.logs / "airflow"},
+        "dag_processor": {
+            "refresh_interval": 30,  # revives a watcher's Dag
+            "min_file_process_interval": 30,
+            "dag_file_processor_timeout": 180,  # above dagbag_import_timeout
+        },
+        "logging": {
+            "base_log_folder": settings.logs / "airflow",
+            # below task is what tasks print
+            "namespace_levels": " ".join(f"{name}=WARNING" for name in QUIET_LOGGERS) + " task.stdout=INFO",
+        },
         "usage_data_collection": {"enabled": False},
         "metrics": {
             "statsd_on": statsd_port is not None,
@@ -121,17 +147,22 @@ def environment(
 
 @dataclass(frozen=True)
 class AirflowProcess:
-    """One of Airflow's long-running processes; ready when its heartbeat in the database is fresh."""
+    """One of Airflow's long-running processes; ready when its heartbeat in the database is fresh.
+
+    A heartbeat of an earlier life does not count: `starts` is the file of when the process was started.
+    """
 
     name: str
     job: str
     words: tuple[str, ...]
     metadata_dsn: str = field(repr=False)
     settings_environment: Mapping[str, str] = field(repr=False)
+    fresh_seconds: int
+    starts: Path
     port: int = 0
 
     def prepare(self) -> None:
-        Path(self.settings_environment["AIRFLOW_HOME"]).mkdir(parents=True, exist_ok=True)
+        private_folder(Path(self.settings_environment["AIRFLOW_HOME"]))
 
     def command(self) -> list[str]:
         return command(*self.words)
@@ -142,13 +173,20 @@ class AirflowProcess:
     def ready(self) -> bool:
         query = """
             SELECT count(*) FROM job WHERE job_type = %s AND state = 'running'
-            AND latest_heartbeat > now() - make_interval(secs => %s)"""
+            AND latest_heartbeat > now() - make_interval(secs => %s) AND start_date >= %s::timestamptz"""
         try:
-            with psycopg.connect(self.metadata_dsn, connect_timeout=2) as connection:
-                found = connection.execute(query, [self.job, HEARTBEAT_FRESH_SECONDS]).fetchone()
+            with psycopg.connect(self.metadata_dsn, connect_timeout=ASK_SECONDS) as connection:
+                asked = [self.job, self.fresh_seconds, self._started_at()]
+                found = connection.execute(query, asked).fetchone()
         except psycopg.Error:
             return False
         return found is not None and found[0] > 0
+
+    def _started_at(self) -> str:
+        try:
+            return self.starts.read_text().split()[-1]
+        except (OSError, IndexError):
+            return "infinity"  # it was never started
 
 
 @dataclass(frozen=True)
@@ -160,7 +198,7 @@ class ApiServer:
     name: str = "airflow"
 
     def prepare(self) -> None:
-        Path(self.settings_environment["AIRFLOW_HOME"]).mkdir(parents=True, exist_ok=True)
+        private_folder(Path(self.settings_environment["AIRFLOW_HOME"]))
 
     def command(self) -> list[str]:
         return command("api-server")
@@ -202,6 +240,7 @@ def run_once(words: list[str], variables: Mapping[str, str], log: Path, answers:
             check=False,
             input=answers.encode(),
             start_new_session=True,
+            umask=0o077,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -209,34 +248,48 @@ def run_once(words: list[str], variables: Mapping[str, str], log: Path, answers:
         raise StackError(f"`airflow {words[0]} {words[1]}` failed; the end of {log}:\n{tail(log)}")
 
 
-def migrate_database(settings: Settings, variables: Mapping[str, str]) -> None:
-    """Bring Airflow's database to the installed versions; at once when that was done before."""
-    done = "\n".join(
+def migrate_database(settings: Settings, metadata_dsn: str, variables: Mapping[str, str]) -> None:
+    """Bring Airflow's database to the installed versions; at once when that was done before.
+
+    What was done is a comment on the database itself: it goes where the database goes.
+    """
+    done = ", ".join(
         f"{name} {version(name)}" for name in ("apache-airflow-core", "apache-airflow-providers-fab")
     )
-    stamp = settings.home / "postgres" / "airflow-migrated"  # beside the data, so that they go together
-    if stamp.exists() and stamp.read_text() == done:
-        return
-    Path(variables["AIRFLOW_HOME"]).mkdir(parents=True, exist_ok=True)
-    run_once(["db", "migrate"], variables, settings.logs / "airflow-setup.log")
-    stamp.write_text(done)
+    with psycopg.connect(metadata_dsn, autocommit=True) as connection:
+        found = connection.execute(
+            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
+        ).fetchone()
+        if found == (f"migrated to {done}",):
+            return
+        private_folder(Path(variables["AIRFLOW_HOME"]))
+        run_once(["db", "migrate"], variables, settings.logs / "airflow-setup.log")
+        database = sql.Identifier(connection.info.dbname)
+        note = sql.Literal(f"migrated to {done}")
+        connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(database, note))
 
 
-def create_admin(settings: Settings, secrets: Credentials, variables: Mapping[str, str]) -> None:
-    """Create the person who may do everything, once; a password changed later in the pages is left alone."""
-    stamp = settings.home / "postgres" / "airflow-admin-created"
-    if stamp.exists():
-        return
+def create_admin(
+    settings: Settings, secrets: Credentials, metadata_dsn: str, variables: Mapping[str, str]
+) -> None:
+    """Create the person who may do everything when nobody is there; later changes in the pages are left alone."""
+    with psycopg.connect(metadata_dsn) as connection:
+        if connection.execute("SELECT FROM ab_user LIMIT 1").fetchone() is not None:
+            return
     words = ["users", "create", "--username", ADMIN, "--firstname", "Pipeline", "--lastname", "Admin"]
     words += ["--role", "Admin", "--email", "admin@localhost"]
     password = secrets["airflow_admin"]
     run_once(words, variables, settings.logs / "airflow-setup.log", f"{password}\n{password}\n")
-    stamp.touch()
 
 
-def unpause_dags(url: str, password: str, expected: set[str], seconds: float = 90) -> list[str]:
-    """Wait until the expected Dags are parsed and see that none is paused; returns what is wrong, if anything."""
-    deadline = time.monotonic() + seconds
+def unpause_dags(
+    url: str, password: str, expected: set[str], seconds: float, say: Callable[[str], None] = lambda _: None
+) -> list[str]:
+    """Wait until the expected Dags are parsed and see that none is paused; returns what is wrong, if anything.
+
+    Says every few seconds what is waited for; `seconds` bounds the wait for Dags that never appear.
+    """
+    began = said = time.monotonic()
     while True:
         try:
             token = _ask(f"{url}/auth/token", method="POST", body={"username": ADMIN, "password": password})[
@@ -244,6 +297,9 @@ def unpause_dags(url: str, password: str, expected: set[str], seconds: float = 9
             ]
             dags = {dag["dag_id"]: dag for dag in _ask(f"{url}/api/v2/dags?limit=100", token=token)["dags"]}
             errors = _ask(f"{url}/api/v2/importErrors", token=token)["import_errors"]
+            if expected <= dags.keys() or errors:
+                _unpause(url, token, [dags[name] for name in expected & dags.keys()])
+                break
         except urllib.error.HTTPError as error:
             if error.code in {
                 401,
@@ -253,14 +309,21 @@ def unpause_dags(url: str, password: str, expected: set[str], seconds: float = 9
             dags, errors = {}, []
         except OSError:
             dags, errors = {}, []
-        if expected <= dags.keys() or errors or time.monotonic() > deadline:
+        now = time.monotonic()
+        if now - began > seconds:
             break
+        if now - said > 5:
+            said = now
+            say(f"{', '.join(sorted(expected - dags.keys()))} ({now - began:.0f} s)")
         time.sleep(0.5)
-    for dag_id in expected & dags.keys():
-        if dags[dag_id]["is_paused"]:
-            address = f"{url}/api/v2/dags/{urllib.parse.quote(dag_id)}"
-            _ask(address, method="PATCH", token=token, body={"is_paused": False})
     wrong = [
         f"{error['filename']} does not import: {error['stack_trace'].splitlines()[-1]}" for error in errors
     ]
     return wrong + [f"Dag {dag_id} did not appear" for dag_id in sorted(expected - dags.keys())]
+
+
+def _unpause(url: str, token: str, dags: list[dict[str, Any]]) -> None:
+    for dag in dags:
+        if dag["is_paused"]:
+            address = f"{url}/api/v2/dags/{urllib.parse.quote(dag['dag_id'])}"
+            _ask(address, method="PATCH", token=token, body={"is_paused": False})

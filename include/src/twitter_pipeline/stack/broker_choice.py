@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from twitter_pipeline.settings import Settings
 from twitter_pipeline.stack import apache_kafka
 from twitter_pipeline.stack.apache_kafka import ApacheKafka
+from twitter_pipeline.stack.credentials import Credentials
 from twitter_pipeline.stack.servers import StackError
 from twitter_pipeline.stack.tansu import Tansu
 
@@ -17,8 +18,15 @@ class BrokerChoice:
     why: str
     server: ApacheKafka | Tansu
 
+    @property
+    def warning(self) -> str | None:
+        """What a person should know about this broker, or None."""
+        if self.kind == "tansu":
+            return "Tansu asks for no password: any user of this machine can read and write its topics"
+        return None
 
-def choose(settings: Settings) -> BrokerChoice:
+
+def choose(settings: Settings, secrets: Credentials) -> BrokerChoice:
     """Follow PIPELINE_BROKER; raises when Apache Kafka is asked for and cannot run here."""
     missing = apache_kafka.missing() if settings.broker != "tansu" else None
     if settings.broker == "apache-kafka" and missing:
@@ -26,6 +34,7 @@ def choose(settings: Settings) -> BrokerChoice:
     if settings.broker == "tansu" or missing:
         why = f"Apache Kafka cannot run here: {missing}" if missing else "PIPELINE_BROKER says so"
         return BrokerChoice("tansu", why, Tansu(settings.port("broker")))
-    server = ApacheKafka(settings.home / "kafka", settings.port("broker"), settings.port("broker_controller"))
+    ports = settings.port("broker"), settings.port("broker_controller")
+    server = ApacheKafka(settings.home / "kafka", *ports, secrets["kafka"])
     why = "PIPELINE_BROKER says so" if settings.broker != "auto" else "Java and Maven are on this machine"
     return BrokerChoice("apache-kafka", why, server)

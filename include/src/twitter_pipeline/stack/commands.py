@@ -24,6 +24,7 @@ def up() -> None:
     from twitter_pipeline.stack import launcher
     from twitter_pipeline.stack import status as status_of
 
+    os.umask(0o077)  # nothing that is made on the way is for other users
     settings = settings_of.load(launched=False)
     launcher.up(settings, _say)
     click.echo(status_of.after_start(status_of.picture(settings)))

@@ -5,6 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
+from twitter_pipeline.stack.private_files import private_folder
 from twitter_pipeline.stack.servers import StackError
 
 
@@ -23,7 +24,7 @@ class Credentials:
             return path.read_text("ascii")
         except FileNotFoundError:
             pass
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self._folder)
         fresh = path.with_name(f".{name}.{os.getpid()}")
         fresh.touch(mode=0o600)
         fresh.write_text(_random(name), "ascii")

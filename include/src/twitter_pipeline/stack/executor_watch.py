@@ -15,7 +15,6 @@ import psycopg
 
 log = logging.getLogger(__name__)
 
-STUCK_SECONDS = 20
 GRACE_SECONDS = 60  # a scheduler that was just started first adopts what the last one left
 STUCK = """
 select count(*) filter (where state = 'queued' and queued_dttm < now() - make_interval(secs => %(seconds)s)) > 0
@@ -30,22 +29,27 @@ where state in ('queued', 'running') or start_date > now() - interval '1 hour'
 
 @dataclass
 class ExecutorWatch:
-    """Looks into Airflow's database (never writes there); `restart` ends the scheduler and all that it started."""
+    """Looks into Airflow's database (never writes there); `restart` ends the scheduler and all that it started.
+
+    `stuck_seconds` must be more than a live executor needs for one start on a busy machine.
+    """
 
     metadata_dsn: str = field(repr=False)
     slots: int
+    stuck_seconds: int
     restart: Callable[[], None]
     clock: Callable[[], float] = time.monotonic
     _restarted_at: float | None = None
 
     def look(self) -> bool:
         """Restart a stuck executor; whether it did. Raises OSError when the database does not answer."""
-        if self._restarted_at is not None and self.clock() - self._restarted_at < GRACE_SECONDS:
+        grace = max(GRACE_SECONDS, self.stuck_seconds)
+        if self._restarted_at is not None and self.clock() - self._restarted_at < grace:
             return False
         try:
             with psycopg.connect(self.metadata_dsn, connect_timeout=5) as connection:
                 row = connection.execute(
-                    STUCK, {"seconds": STUCK_SECONDS, "slots": self.slots, "grace": GRACE_SECONDS}
+                    STUCK, {"seconds": self.stuck_seconds, "slots": self.slots, "grace": grace}
                 ).fetchone()
         except psycopg.errors.UndefinedTable:
             return False
@@ -54,7 +58,8 @@ class ExecutorWatch:
         if row is None or not row[0]:
             return False
         log.error(
-            "executor stuck: tasks queued for over %d s, slots free, none started; restarting", STUCK_SECONDS
+            "executor stuck: tasks queued for over %d s, slots free, none started; restarting",
+            self.stuck_seconds,
         )
         self.restart()
         self._restarted_at = self.clock()

@@ -23,8 +23,9 @@ from twitter_pipeline.settings import Settings, write_environment_file
 from twitter_pipeline.stack import airflow, preflight
 from twitter_pipeline.stack.credentials import Credentials
 from twitter_pipeline.stack.orphans import end_processes, marked_processes
-from twitter_pipeline.stack.servers import StackError, tail
-from twitter_pipeline.stack.services import Service, Stack, Step, assemble
+from twitter_pipeline.stack.private_files import private_folder, write_private
+from twitter_pipeline.stack.servers import Movement, StackError, tail
+from twitter_pipeline.stack.services import Service, Stack, Step, assemble, starts_file
 from twitter_pipeline.stack.supervision import Supervisor
 
 Say = Callable[[str], None]
@@ -36,7 +37,7 @@ GIVEN_UP_STARTS = 4
 def sole(home: Path) -> Iterator[None]:
     """Hold the one lock under which a stack is started, stopped or removed; raises when another holds it."""
     path = home / "run" / "lock"
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(path.parent)
     with path.open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -61,14 +62,24 @@ def up(settings: Settings, say: Say, assembled: Callable[[Settings], Stack] = as
         stack = assembled(settings)
         say(f"X API: {stack.x.url} ({stack.x.why})")
         say(f"Kafka: {stack.broker.kind} ({stack.broker.why})")
+        if stack.broker.warning:
+            say(f"  {stack.broker.warning}")
         if stack.not_on_this_machine:
             say("Monitoring: not all of it is on this machine, and what is not there is left out. To get it:")
             for name, way in stack.not_on_this_machine.items():
                 say(f"  {name}: {way}")
         supervisor = Supervisor(settings.home)
-        if supervisor.answers() and _differs(_launch(stack), read_launch(supervisor)):
-            say("settings or the installation changed since the stack was started: it is restarted")
-            _stop_everything(settings.home, say)
+        if supervisor.answers():
+            launch, running = _launch(stack), read_launch(supervisor)
+            if _differs(launch, running):
+                say("settings or the installation changed since the stack was started: it is restarted")
+                _stop_everything(settings.home, say)
+            elif outdated := _with_old_code(launch, running):
+                say(
+                    f"the code changed since {', '.join(sorted(outdated))} began: restarted with the new code"
+                )
+                _stop_everything(settings.home, say, outdated)
+                _write(supervisor.launch_file, launch)
         fresh = not supervisor.answers()
         if fresh:
             if left := marked_processes(str(settings.home)):
@@ -114,14 +125,29 @@ def _launch(stack: Stack) -> dict[str, Any]:
                 "stop_signal": service.stop_signal,
                 "stop_seconds": service.stop_seconds,
                 "log": str(service.log),
+                "code": service.code,
             }
             for service in stack.services
         },
     }
 
 
-def _differs(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return any(one.get(part) != other.get(part) for part in ("installation", "services"))
+def _differs(launch: Mapping[str, Any], running: Mapping[str, Any]) -> bool:
+    """Whether anything but the code of ours differs: then the supervisor needs another configuration."""
+
+    def without_code(of: Mapping[str, Any]) -> dict[str, Any]:
+        services = of.get("services", {})
+        return {name: {**service, "code": None} for name, service in services.items()}
+
+    return launch["installation"] != running.get("installation") or without_code(launch) != without_code(
+        running
+    )
+
+
+def _with_old_code(launch: Mapping[str, Any], running: Mapping[str, Any]) -> set[str]:
+    """The services whose processes keep code of ours from before it changed; the servers of others run on."""
+    services = launch["services"].items()
+    return {name for name, service in services if service["code"] != running["services"][name].get("code")}
 
 
 def _installation() -> str:
@@ -141,10 +167,7 @@ def _needed_services(stack: Stack, node: Service | Step) -> set[str]:
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    fresh.touch(mode=0o600)
-    fresh.write_text(json.dumps(content))
-    fresh.replace(path)
+    write_private(path, json.dumps(content))
 
 
 def read_launch(supervisor: Supervisor) -> dict[str, Any]:
@@ -165,6 +188,7 @@ class _Launch:
         self._started = started
         self._nodes = stack.nodes
         self._abandoned = threading.Event()
+        self._does: dict[str, str] = {}  # by name of a service that does not answer yet
 
     def run(self) -> None:
         """Returns when everything is ready; raises the first failure and abandons the rest."""
@@ -188,8 +212,9 @@ class _Launch:
                         self._say(f"  ready: {name:<17} {time.monotonic() - began[name]:5.1f} s  {title}")
                     if running and time.monotonic() - reminded > REMINDER_SECONDS:
                         reminded = time.monotonic()
-                        names = (f"{name} ({reminded - began[name]:.0f} s)" for name in running.values())
-                        self._say(f"  waiting for {', '.join(names)}")
+                        for name in running.values():
+                            does = self._does.get(name, "at work")
+                            self._say(f"  waiting for {name} ({reminded - began[name]:.0f} s): {does}")
             finally:
                 self._abandoned.set()
 
@@ -197,36 +222,47 @@ class _Launch:
         if isinstance(node, Step):
             node.run()
             return
-        if self._supervisor.states()[node.name]["statename"] not in {"RUNNING", "STARTING"}:
+        settings = self._stack.settings
+        if self._state(node.name)["statename"] not in {"RUNNING", "STARTING"}:
+            self._does[node.name] = "its data is being prepared"
             node.server.prepare()
-            _starts(self._stack.settings, node.name).unlink(missing_ok=True)
+            starts_file(settings, node.name).unlink(missing_ok=True)
             self._started.append(node.name)
             self._supervisor.start_service(node.name)
-        deadline = time.monotonic() + node.start_seconds
+        movement = Movement(lambda: self._processes(node.name), node.log)
+        began = time.monotonic()
         while not node.server.ready():
             if self._abandoned.is_set():
                 return
-            if self._supervisor.states()[node.name]["statename"] == "FATAL" or (
-                count_starts(self._stack.settings, node.name) >= GIVEN_UP_STARTS
-            ):
+            starts = count_starts(settings, node.name)
+            if starts >= GIVEN_UP_STARTS or self._state(node.name)["statename"] == "FATAL":
                 raise StackError(
                     f"{node.name} ends again and again; the end of {node.log}:\n{tail(node.log)}"
                 )
-            if time.monotonic() > deadline:
+            if (still := movement.still_seconds()) > settings.stalled_seconds:
                 raise StackError(
-                    f"{node.name} does not answer after {node.start_seconds} s; the end of {node.log}:\n{tail(node.log)}"
+                    f"{node.name} has neither answered nor moved for {still:.0f} s (PIPELINE_STALLED_SECONDS); "
+                    f"the end of {node.log}:\n{tail(node.log)}"
                 )
-            time.sleep(0.2)
+            again = f"started {starts} times, " if starts > 1 else ""
+            self._does[node.name] = f"{again}{movement}"
+            time.sleep(0.2 if time.monotonic() - began < 30 else 1)  # asking costs what starting needs
 
+    def _state(self, name: str) -> dict[str, Any]:
+        return self._supervisor.states()[name]
 
-def _starts(settings: Settings, name: str) -> Path:
-    return settings.run / f"{name}.starts"
+    def _processes(self, name: str) -> list[psutil.Process]:
+        """The service's own process while it has one."""
+        pid = self._state(name)["pid"]
+        with contextlib.suppress(psutil.Error):
+            return [psutil.Process(pid)] if pid else []
+        return []
 
 
 def count_starts(settings: Settings, name: str) -> int:
     """How often a service was started since the launcher started it."""
     try:
-        return len(_starts(settings, name).read_text().splitlines())
+        return len(starts_file(settings, name).read_text().splitlines())
     except FileNotFoundError:
         return 0
 
@@ -238,7 +274,10 @@ def _look_at_dags(stack: Stack, say: Say) -> None:
         return
     say(f"  waiting for the Dags {', '.join(sorted(expected))}")
     password = Credentials(stack.settings.home / "secrets")["airflow_admin"]
-    for trouble in airflow.unpause_dags(stack.environment["PIPELINE_AIRFLOW_URL"], password, expected):
+    url, seconds = stack.environment["PIPELINE_AIRFLOW_URL"], stack.settings.stalled_seconds
+    for trouble in airflow.unpause_dags(
+        url, password, expected, seconds, lambda missing: say(f"  waiting for the Dags {missing}")
+    ):
         say(f"  warning: {trouble}")
 
 

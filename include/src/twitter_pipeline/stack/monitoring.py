@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-from twitter_pipeline.stack.servers import LOOPBACK
+from twitter_pipeline.stack.private_files import private_folder
+from twitter_pipeline.stack.servers import ASK_SECONDS, LOOPBACK
 
 PROGRAMS: Mapping[str, Sequence[str]] = {
     "statsd_exporter": ("statsd_exporter", "prometheus-statsd-exporter"),
@@ -37,6 +38,7 @@ CONTAINER_ADDRESSES = {
     "airflow": "airflow:8080",
     "sns": "sns:5000",
 }
+PUBLISHED_AIRFLOW = "127.0.0.1:18080"  # where compose publishes it: the links in alerts lead there
 
 
 def program(name: str) -> str | None:
@@ -70,7 +72,7 @@ class Monitor:
     secret_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def prepare(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self.folder)
         for name in self.files:
             text = localized((self.source / name).read_text("utf-8"), self.ports)
             (self.folder / name).write_text(reachable(text) if name == "prometheus.yml" else text)
@@ -87,7 +89,7 @@ class Monitor:
 
     def ready(self) -> bool:
         try:
-            with urllib.request.urlopen(self.url + self.health, timeout=3) as answer:  # noqa: S310
+            with urllib.request.urlopen(self.url + self.health, timeout=ASK_SECONDS) as answer:  # noqa: S310
                 return bool(answer.status == 200)
         except OSError:
             return False
@@ -98,6 +100,8 @@ def localized(text: str, ports: Mapping[str, int]) -> str:
     for name, address in CONTAINER_ADDRESSES.items():
         if name in ports:
             text = text.replace(address, f"{LOOPBACK}:{ports[name]}")
+    if "airflow" in ports:
+        text = text.replace(PUBLISHED_AIRFLOW, f"{LOOPBACK}:{ports['airflow']}")
     return text
 
 

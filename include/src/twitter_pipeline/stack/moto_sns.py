@@ -7,7 +7,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from twitter_pipeline.stack.servers import LOOPBACK
+from twitter_pipeline.stack.servers import ASK_SECONDS, LOOPBACK
 
 REGION = "us-east-1"
 # moto tells services apart by the scope of the signature and checks none; these are no secrets
@@ -61,5 +61,5 @@ def _ask(url: str, **parameters: str) -> str:
         data=urllib.parse.urlencode(parameters | {"Version": "2010-03-31"}).encode(),
         headers={"Authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"},
     )
-    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=ASK_SECONDS) as answer:  # noqa: S310
         return str(answer.read().decode())

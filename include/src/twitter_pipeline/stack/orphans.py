@@ -9,6 +9,7 @@ import psutil
 
 HOME_MARK = "PIPELINE_STACK"
 SERVICE_MARK = "PIPELINE_STACK_SERVICE"
+DYING_SECONDS = 30  # a killed process gives back its memory before it is gone; a busy machine takes its time
 
 
 def marked_processes(home: str, service: str | None = None) -> list[psutil.Process]:
@@ -29,8 +30,8 @@ def end_processes(processes: list[psutil.Process], seconds: float) -> None:
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.terminate() if seconds else process.kill()
-    _, alive = psutil.wait_procs(processes, timeout=seconds or 5)
+    _, alive = psutil.wait_procs(processes, timeout=seconds or DYING_SECONDS)
     for process in alive:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(alive, timeout=5)
+    psutil.wait_procs(alive, timeout=DYING_SECONDS)

@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
 import psycopg
 from psycopg import sql
 
-from twitter_pipeline.stack.servers import LOOPBACK, StackError
+from twitter_pipeline.stack.private_files import private_folder
+from twitter_pipeline.stack.servers import ASK_SECONDS, LOOPBACK, StackError
 
 SUPERUSER = "postgres"
 
@@ -45,7 +47,8 @@ def stepping_down() -> tuple[list[str], int]:
 
     First choice is a user namespace: the process is nobody to itself while the kernel still knows it as the
     owner of root's files. Where namespaces are forbidden (most containers), the process becomes nobody and
-    keeps the one capability to pass folders that only root may enter.
+    keeps the one capability to pass folders that only root may enter. Programs of PostgreSQL look for each other
+    with access(2), which counts capabilities only under the securebit no_setuid_fixup.
     """
     if os.geteuid() != 0:
         return [], os.geteuid()
@@ -58,7 +61,13 @@ def stepping_down() -> tuple[list[str], int]:
     namespace = ["unshare", "--user", f"--map-user={uid}", f"--map-group={gid}", "--"]
     if _works([*namespace, "true"]):
         return namespace, 0
-    capable = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
+    capable = [
+        "setpriv",
+        f"--reuid={uid}",
+        f"--regid={gid}",
+        "--clear-groups",
+        "--securebits=+no_setuid_fixup",
+    ]
     capable += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--"]
     if _works([*capable, "true"]):
         return capable, uid
@@ -85,11 +94,13 @@ class PostgreSQL:
     def prepare(self) -> None:
         """Create the cluster when there is none; an interrupted creation starts over."""
         words, owner = stepping_down()
+        private_folder(self.data.parent)
         if (self.data / "PG_VERSION").exists():
+            private_folder(self.data)  # PostgreSQL refuses one that others may enter
             if self.data.stat().st_uid != owner:
                 _give(self.data, owner)
+            self._remove_lying_lock()
             return
-        self.data.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix="initdb-", dir=self.data.parent))
         try:
             password = fresh / "password"
@@ -101,7 +112,7 @@ class PostgreSQL:
             command = [str(binaries() / "initdb"), "-D", str(cluster), "-U", SUPERUSER]
             command += ["--auth=scram-sha-256", f"--pwfile={password}", *CLUSTER_WORDS]
             command += [] if self.durable else ["--no-sync"]
-            result = subprocess.run(words + command, check=False, capture_output=True, text=True)
+            result = subprocess.run(words + command, check=False, capture_output=True, text=True, umask=0o077)
             if result.returncode != 0:
                 raise StackError(
                     f"initdb could not create {self.data}: {result.stderr.strip() or result.stdout.strip()}"
@@ -111,6 +122,19 @@ class PostgreSQL:
             cluster.rename(self.data)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
+
+    def _remove_lying_lock(self) -> None:
+        """Remove a killed server's lock file whose process id another program has got by now.
+
+        PostgreSQL asks only whether that id lives, and would refuse to start.
+        """
+        lock = self.data / "postmaster.pid"
+        try:
+            holder = psutil.Process(int(lock.read_text().split()[0]))
+            if str(self.data) not in holder.cmdline():
+                lock.unlink()
+        except (OSError, ValueError, IndexError, psutil.Error):
+            return  # no lock, or nobody lives under its id: PostgreSQL removes it by itself
 
     def command(self) -> list[str]:
         settings = {
@@ -143,7 +167,7 @@ class PostgreSQL:
 
     def ready(self) -> bool:
         try:
-            with psycopg.connect(self.superuser_dsn(), connect_timeout=2) as connection:
+            with psycopg.connect(self.superuser_dsn(), connect_timeout=ASK_SECONDS) as connection:
                 connection.execute("SELECT 1")
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error):

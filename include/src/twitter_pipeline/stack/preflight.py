@@ -6,21 +6,38 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
 
+from twitter_pipeline.stack import monitoring
+from twitter_pipeline.stack.orphans import DYING_SECONDS
+from twitter_pipeline.stack.private_files import private_folder
 from twitter_pipeline.stack.servers import LOOPBACK, StackError
 
+# what the stack makes in its home
+OWN = {"airflow", "exports", "kafka", "logs", "mongo", "postgres", "run", "secrets", "simulator"} | set(
+    monitoring.PROGRAMS
+)
 NEEDED_MEGABYTES = 2000  # PostgreSQL 150, Kafka 100, Airflow's logs, and a day of tweets
 
 
 def check_home(home: Path, needed_megabytes: int = NEEDED_MEGABYTES) -> None:
-    """Create the folder of all data, or raise: not writable, or too little space."""
+    """Create the folder of all data, private to its owner, or raise: not writable, or too little space.
+
+    A folder with other things in it may be PIPELINE_HOME too; then only what is the stack's own is made private.
+    """
     try:
-        for folder in (home, home / "run", home / "logs", home / "logs" / "airflow"):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        there = {path.name for path in home.iterdir()}
+        if not there or OWN & there:
+            private_folder(home)
+        for name in OWN & there:
+            private_folder(home / name)
+        for folder in (home / "run", home / "logs", home / "logs" / "airflow"):
+            private_folder(folder)
         with tempfile.TemporaryFile(dir=home) as probe:
             probe.write(b"x" * 65536)
             probe.flush()
@@ -40,8 +57,16 @@ def check_home(home: Path, needed_megabytes: int = NEEDED_MEGABYTES) -> None:
         )
 
 
-def check_ports(ports: Mapping[str, int]) -> None:
-    """Raise when a port of the stack is taken, naming all that are, by whom, and the setting that moves them."""
+def check_ports(ports: Mapping[str, int], dying_seconds: float = DYING_SECONDS) -> None:
+    """Raise when a port of the stack is taken, naming all that are, by whom, and the setting that moves them.
+
+    A killed process keeps its ports for a moment, when it can no longer be found: such a port is waited for.
+    """
+    deadline = time.monotonic() + dying_seconds
+    while any(not _free(port) and _owner(port) is None for port in ports.values()):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
     seen: dict[int, str] = {}
     troubles = []
     for name, port in ports.items():
@@ -50,7 +75,7 @@ def check_ports(ports: Mapping[str, int]) -> None:
             troubles.append(f"port {port} is given to both {seen[port]} and {name}; change {setting}")
         elif not _free(port):
             troubles.append(
-                f"port {port} for {name} is taken by {_owner(port)}; set {setting} or PIPELINE_PORT_BASE"
+                f"port {port} for {name} is taken by {_owner(port) or 'another process'}; set {setting} or PIPELINE_PORT_BASE"
             )
         seen[port] = name
     if troubles:
@@ -69,11 +94,15 @@ def _free(port: int) -> bool:
     return True
 
 
-def _owner(port: int) -> str:
+def _owner(port: int) -> str | None:
+    """The process that listens on a port; None when it cannot be found, as when it is just being ended."""
     with contextlib.suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr[1] == port:
                 if connection.pid is None:
                     break
-                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
-    return "another process"
+                process = psutil.Process(connection.pid)
+                if not process.cmdline():  # it has given back its memory and not yet its ports
+                    break
+                return f"{process.name()} (pid {connection.pid})"
+    return None

@@ -11,7 +11,8 @@ from urllib.parse import quote
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from twitter_pipeline.stack.servers import LOOPBACK, RunningServer, StackError, free_port
+from twitter_pipeline.stack.private_files import private_folder, private_tree
+from twitter_pipeline.stack.servers import ASK_SECONDS, LOOPBACK, RunningServer, StackError, free_port
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,13 @@ class SecantusDB:
 
     def prepare(self) -> None:
         """Create the user before the first start: for that moment without authentication, on a free port."""
-        stamp = self.data / "user-created"
+        storage = self._storage
+        private_tree(self.data)  # an earlier version let the umask decide
+        stamp = storage / "user-created"  # in the data that it speaks of, so that they go together
         if stamp.exists():
             return
-        self.data.mkdir(parents=True, exist_ok=True)
-        self._configuration.touch()
+        private_folder(storage)
+        self._configuration.touch(mode=0o600)
         opened = _Unauthenticated(self, free_port())
         with (
             RunningServer(opened, self.data / "create-user.log"),
@@ -41,7 +44,11 @@ class SecantusDB:
                 client.admin.command("createUser", self.user, pwd=self.password, roles=roles)
             except OperationFailure:
                 client.admin.command("updateUser", self.user, pwd=self.password)
-        stamp.touch()
+        stamp.touch(mode=0o600)
+
+    @property
+    def _storage(self) -> Path:
+        return self.data / "wiredtiger"
 
     @property
     def _configuration(self) -> Path:
@@ -50,8 +57,10 @@ class SecantusDB:
     def base_command(self, port: int) -> list[str]:
         program = Path(sys.executable).parent / "secantusd-py"
         words = [sys.executable, str(program), "--config", str(self._configuration)]
-        words += ["--host", LOOPBACK, "--port", str(port), "--storage-path", str(self.data / "wiredtiger")]
-        return [*words, "--cache-size", "256M", "--log-level", "WARNING", "--sync-on-commit"]
+        words += ["--host", LOOPBACK, "--port", str(port), "--storage-path", str(self._storage)]
+        # Without --standalone the server keeps an oplog for change streams, which nobody here reads: as large as the
+        # data, and what --oplog-max-entries prunes is not given back to the disk (0.7.0b3).
+        return [*words, "--cache-size", "256M", "--log-level", "WARNING", "--sync-on-commit", "--standalone"]
 
     def command(self) -> list[str]:
         return [*self.base_command(self.port), "--auth"]
@@ -95,7 +104,10 @@ class _Unauthenticated:
 def _answers(uri: str) -> bool:
     try:
         with MongoClient[dict](
-            uri, serverSelectionTimeoutMS=1000, connectTimeoutMS=1000, socketTimeoutMS=2000
+            uri,
+            serverSelectionTimeoutMS=1000 * ASK_SECONDS,
+            connectTimeoutMS=1000 * ASK_SECONDS,
+            socketTimeoutMS=1000 * ASK_SECONDS,
         ) as client:
             client.admin.command("listDatabases", nameOnly=True)
     except OperationFailure as error:

@@ -11,13 +11,20 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+import psutil
+
 LOOPBACK = "127.0.0.1"
 FREE_PORTS = (20_000, 32_000)
+ASK_SECONDS = 10  # a busy machine takes seconds for one answer
+MOVEMENT_LOOK_SECONDS = 5.0
+IDLE_SHARE_OF_A_CORE = (
+    0.02  # what timers take of a process that waits; a starting one gets more, also at load 20
+)
 _given_ports: set[int] = set()
 
 
@@ -79,13 +86,81 @@ def wait_until(
         time.sleep(0.05)
 
 
-class RunningServer:
-    """A server run by this process, in a process group of its own; leaving the context ends all of it."""
+class Movement:
+    """Whether a server that does not answer yet still does something: is started, takes CPU time, writes its log.
 
-    def __init__(self, server: Server, log: Path, start_seconds: float = 60) -> None:
+    A busy machine makes a start slow without bound, so the clock alone cannot tell slow from stuck. `processes` gives
+    the server's own process or processes, whose children are found; `clock` is monotonic.
+    """
+
+    def __init__(
+        self,
+        processes: Callable[[], Iterable[psutil.Process]],
+        log: Path,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._processes = processes
+        self._log = log
+        self._clock = clock
+        self._looked_at = self._moved_at = clock()
+        self._cpu_of: dict[tuple[int, float], float] = {}
+        self._log_bytes = self._size_of_log()
+        self._look()
+
+    def still_seconds(self) -> float:
+        """For how long nothing had moved at the last look, of which there is one every few seconds."""
+        now = self._clock()
+        if now - self._looked_at >= MOVEMENT_LOOK_SECONDS and self._look(now - self._looked_at):
+            self._moved_at = now
+        return self._looked_at - self._moved_at
+
+    def __str__(self) -> str:
+        """What it does, for people: its CPU time, and the last line of its log."""
+        lines = tail(self._log, 1).strip()
+        said = f"log: {lines[:100]}" if self._log_bytes and lines else "its log is empty"
+        return f"{sum(self._cpu_of.values()):.0f} s of CPU, {said}"
+
+    def _look(self, elapsed: float = 0) -> bool:
+        used = 0.0
+        is_new = False
+        for process in self._all_processes():
+            with contextlib.suppress(psutil.Error):
+                key = (process.pid, process.create_time())
+                times = process.cpu_times()
+                cpu = times.user + times.system
+                is_new = is_new or key not in self._cpu_of
+                used += cpu - self._cpu_of.get(key, 0.0)
+                self._cpu_of[key] = cpu
+        size = self._size_of_log()
+        grown = size != self._log_bytes
+        self._log_bytes = size
+        self._looked_at = self._clock()
+        return is_new or grown or used > elapsed * IDLE_SHARE_OF_A_CORE
+
+    def _all_processes(self) -> list[psutil.Process]:
+        found = []
+        for process in self._processes():
+            with contextlib.suppress(psutil.Error):
+                found += [process, *process.children(recursive=True)]
+        return found
+
+    def _size_of_log(self) -> int:
+        try:
+            return self._log.stat().st_size
+        except OSError:
+            return 0
+
+
+class RunningServer:
+    """A server run by this process, in a process group of its own; leaving the context ends all of it.
+
+    It may start as slowly as the machine makes it, as long as something moves within `stalled_seconds`.
+    """
+
+    def __init__(self, server: Server, log: Path, stalled_seconds: float = 120) -> None:
         self.server = server
         self.log = log
-        self._start_seconds = start_seconds
+        self._stalled_seconds = stalled_seconds
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -105,18 +180,28 @@ class RunningServer:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                umask=0o077,
             )
         try:
-            wait_until(
-                self.server.ready, self._start_seconds, self.server.name, alive=lambda: process.poll() is None
-            )
+            self._wait_until_ready(process)
         except BaseException as error:
             self.kill()
             if isinstance(error, StackError):
                 raise StackError(f"{error}; the end of {self.log}:\n{tail(self.log)}") from None
             raise
 
-    def stop(self, seconds: float = 20) -> None:
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        movement = Movement(lambda: [psutil.Process(process.pid)], self.log)
+        while not self.server.ready():
+            if process.poll() is not None:
+                raise StackError(f"{self.server.name} ended before it was ready")
+            if movement.still_seconds() > self._stalled_seconds:
+                raise StackError(
+                    f"{self.server.name} has neither answered nor moved for {self._stalled_seconds:.0f} s"
+                )
+            time.sleep(0.05)
+
+    def stop(self, seconds: float = 60) -> None:
         """Ask the server to end, and end its whole group when it does not within `seconds`."""
         if self._process is None:
             return

@@ -1,18 +1,20 @@
 """What `up` does to its embedded PostgreSQL, for servers that somebody else runs: containers, managed databases."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from twitter_pipeline.collection.rules import BadRules, seed
+from twitter_pipeline.collection.budget import is_local
+from twitter_pipeline.collection.rules import BadRules, count, seed
+from twitter_pipeline.collection.seeding import brought_by
 from twitter_pipeline.settings import Settings
 from twitter_pipeline.stack import postgresql, x_source
 from twitter_pipeline.stack.servers import StackError
 from twitter_pipeline.stack.topics import METADATA_DSN
 from twitter_pipeline.warehouse.migrations import MigrationRefused, migrate
 
+WARNING = "warning: "
 SUPERUSER_DSN = "PIPELINE_POSTGRES_SUPERUSER_DSN"
 ROLES = {
     "pipeline_migrator": "postgres_migrator_dsn",
@@ -26,25 +28,41 @@ def prepare(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]
 
     Raises StackError before anything is changed when the X in use needs rules, a token or a budget that miss.
     """
-    x = x_source.choose(settings)
+    x = x_source.choose(settings, rules_may_be_missing=True)
     yield f"X API: {x.url} ({x.why})"
     if superuser_dsn := environment.get(SUPERUSER_DSN):
         yield from _create(settings, superuser_dsn, environment.get(METADATA_DSN))
-    applied, changed = bring_schema(
-        settings.need("postgres_migrator_dsn"), settings.need("postgres_dsn"), x.rules
-    )
-    yield f"tables: {', '.join(applied) or 'up to date'}"
-    yield f"rules: {changed} new or changed of {x.rules.name}"
+    yield from bring_schema(settings.need("postgres_migrator_dsn"), settings.need("postgres_dsn"), x)
 
 
-def bring_schema(migrator_dsn: str, loader_dsn: str, rules: Path) -> tuple[list[str], int]:
-    """Migrate and seed; returns the names of what was applied and how many rules were new or changed."""
+def bring_schema(migrator_dsn: str, loader_dsn: str, x: x_source.XSource) -> Iterator[str]:
+    """Migrate, and seed the rules; yields what was done, warnings among it.
+
+    A rules file that cannot be used stops nothing that collects already: the rules of before go on, and a notice says
+    why. Raises StackError when there are none.
+    """
     try:
-        return migrate(migrator_dsn), seed(loader_dsn, rules)
+        yield f"tables: {', '.join(migrate(migrator_dsn)) or 'up to date'}"
+        yield _seed(loader_dsn, x)
     except (BadRules, MigrationRefused) as error:
         raise StackError(str(error)) from None
     except psycopg.OperationalError as error:
         raise StackError(f"PostgreSQL: {str(error).strip().splitlines()[0]}") from None
+
+
+def _seed(loader_dsn: str, x: x_source.XSource) -> str:
+    """The shipped rules stand in until there is a file of the user's own; that takes their place."""
+    sample = x_source.sample_rules()
+    try:
+        seeded = seed(loader_dsn, x.rules, instead_of=[sample])
+    except BadRules as bad:
+        with psycopg.connect(loader_dsn) as connection:
+            going_on, of_sample = count(connection), brought_by(connection, sample)
+        if not going_on or (of_sample and not (x.is_simulator or is_local(x.url))):
+            raise  # the shipped rules would be asked of the real X
+        return f"{WARNING}{bad}; the {going_on} rules of before go on"
+    left = f", {len(seeded.left)} stopped: {', '.join(seeded.left)}" if seeded.left else ""
+    return f"rules: {seeded.changed} new or changed of {x.rules.name}{left}"
 
 
 def _create(settings: Settings, superuser_dsn: str, metadata_dsn: str | None) -> Iterator[str]:

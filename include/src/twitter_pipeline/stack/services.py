@@ -12,21 +12,35 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import click
 import psycopg
 
-from twitter_pipeline.settings import Settings
-from twitter_pipeline.stack import airflow, broker_choice, monitoring, moto_sns, postgresql, topics, x_source
+from twitter_pipeline.settings import KafkaOption, Settings
+from twitter_pipeline.stack import (
+    airflow,
+    broker_choice,
+    kafka_access,
+    monitoring,
+    moto_sns,
+    postgresql,
+    topics,
+    x_source,
+)
 from twitter_pipeline.stack.broker_choice import BrokerChoice
+from twitter_pipeline.stack.code_fingerprint import code_fingerprint
 from twitter_pipeline.stack.credentials import Credentials
 from twitter_pipeline.stack.postgresql import PostgreSQL
+from twitter_pipeline.stack.private_files import private_folder
 from twitter_pipeline.stack.secantusdb import SecantusDB
-from twitter_pipeline.stack.servers import LOOPBACK, Server
+from twitter_pipeline.stack.servers import ASK_SECONDS, LOOPBACK, Server
 from twitter_pipeline.stack.x_simulator import XApiSimulator
 from twitter_pipeline.stack.x_source import XSource
 
 METADATA_DATABASE = "airflow"
 TWEETS_DATABASE = "tweets"
+SERVERS_OF_OTHERS = frozenset({"postgres", "broker", "mongo", "sns", *monitoring.PROGRAMS})
 ALERT_TOPIC_ARN = f"arn:aws:sns:{moto_sns.REGION}:123456789012:{topics.ALERT_TOPIC}"
+HEARTBEAT_TOPIC_ARN = f"arn:aws:sns:{moto_sns.REGION}:123456789012:{topics.HEARTBEAT_TOPIC}"
 
 
 @dataclass(frozen=True)
@@ -39,10 +53,10 @@ class Service:
     url: str | None = None
     login: str | None = None
     log: Path = field(default=Path())
-    stop_seconds: int = 20
+    stop_seconds: int = 60
     stop_signal: str = "TERM"
     stops_alone: bool = False  # the signal goes to the process only, which ends its children in its own order
-    start_seconds: int = 120
+    code: str = ""  # a fingerprint of the code of ours that its process keeps; "" for the servers of others
 
     @property
     def name(self) -> str:
@@ -92,8 +106,8 @@ class Stack:
 def assemble(settings: Settings) -> Stack:
     """Decide what runs here and how; starts nothing. Raises StackError when a decision cannot be made."""
     x = x_source.choose(settings)
-    broker = broker_choice.choose(settings)
     secrets = Credentials(settings.home / "secrets")
+    broker = broker_choice.choose(settings, secrets)
     postgres = PostgreSQL(settings.home / "postgres" / "data", settings.port("postgres"), secrets["postgres"])
     mongo = SecantusDB(settings.home / "mongo", settings.port("mongo"), "pipeline", secrets["mongo"])
     sns = moto_sns.MotoSns(settings.port("sns"))
@@ -115,8 +129,10 @@ def assemble(settings: Settings) -> Stack:
         "PIPELINE_MONGO_URI": mongo.uri,
         "PIPELINE_MONGO_DATABASE": settings.mongo_database,
         "PIPELINE_KAFKA_BOOTSTRAP": broker.server.bootstrap,
+        "PIPELINE_KAFKA_OPTIONS": json.dumps(broker.server.options),
         "PIPELINE_TOPIC_PARTITIONS": str(settings.topic_partitions),
         "PIPELINE_ALERT_TOPIC_ARN": ALERT_TOPIC_ARN,
+        "PIPELINE_HEARTBEAT_TOPIC_ARN": HEARTBEAT_TOPIC_ARN,
         "PIPELINE_SNS_URL": sns.url,
         "PIPELINE_AIRFLOW_URL": airflow_url,
         "PIPELINE_API_TOKEN": settings.api_token or secrets["api_token"],
@@ -134,11 +150,18 @@ def assemble(settings: Settings) -> Stack:
     has_statsd = monitoring.program("statsd_exporter") is not None
     if has_statsd:
         environment["PIPELINE_STATSD"] = f"{LOOPBACK}:{settings.port('statsd')}"
+        if monitoring.program("alertmanager") is not None:
+            environment["PIPELINE_ALERTMANAGER_URL"] = f"http://{LOOPBACK}:{settings.port('alertmanager')}"
     if settings.x_budget_usd is not None:
         environment["X_BUDGET_USD"] = str(settings.x_budget_usd)
     connections = {
         "twitter_default": x.connection(),
-        "pipeline_postgres": _postgres_connection(settings, "pipeline_loader", secrets),
+        "pipeline_postgres": _postgres_connection(
+            settings, TWEETS_DATABASE, "pipeline_loader", secrets["pipeline_loader"]
+        ),
+        "airflow_metadata": _postgres_connection(
+            settings, METADATA_DATABASE, "airflow", secrets["airflow_database"]
+        ),
         "pipeline_mongo": json.dumps(
             {
                 "conn_type": "mongo",
@@ -151,7 +174,10 @@ def assemble(settings: Settings) -> Stack:
             }
         ),
         "pipeline_kafka": json.dumps(
-            {"conn_type": "kafka", "extra": {"bootstrap.servers": broker.server.bootstrap}},
+            {
+                "conn_type": "kafka",
+                "extra": {"bootstrap.servers": broker.server.bootstrap} | broker.server.options,
+            },
         ),
         "aws_default": json.dumps(
             {
@@ -167,7 +193,8 @@ def assemble(settings: Settings) -> Stack:
     database = ("airflow database",)
 
     def process(name: str, job: str, words: tuple[str, ...]) -> airflow.AirflowProcess:
-        return airflow.AirflowProcess(name, job, words, metadata_dsn, variables)
+        fresh, starts = settings.process_heartbeat_seconds, starts_file(settings, name)
+        return airflow.AirflowProcess(name, job, words, metadata_dsn, variables, fresh, starts)
 
     logs = settings.logs
     services = [
@@ -179,7 +206,14 @@ def assemble(settings: Settings) -> Stack:
             stop_signal="INT",
             stops_alone=True,
         ),
-        Service(broker.server, f"Kafka protocol: {broker.kind} ({broker.why})", url=broker.server.bootstrap),
+        Service(
+            broker.server,
+            f"Kafka protocol: {broker.kind} ({broker.why})",
+            url=broker.server.bootstrap,
+            login=f"SCRAM user {kafka_access.USER}, password in {secrets.path('kafka')}"
+            if broker.server.options
+            else None,
+        ),
         Service(
             mongo,
             "MongoDB protocol: SecantusDB",
@@ -189,7 +223,11 @@ def assemble(settings: Settings) -> Stack:
         Service(sns, "SNS: moto (in memory)", url=sns.url),
         *([Service(simulator, "X API simulator", url=simulator.url)] if x.is_simulator else []),
         Service(
-            TopicKeeperProcess(settings, environment | {topics.METADATA_DSN: metadata_dsn}),
+            TopicKeeperProcess(
+                settings,
+                environment | {topics.METADATA_DSN: metadata_dsn},
+                {"bootstrap.servers": broker.server.bootstrap} | broker.server.options,
+            ),
             "keeps topics, log sizes and the executor",
             ("broker", "sns"),
         ),
@@ -219,29 +257,37 @@ def assemble(settings: Settings) -> Stack:
         ),
     ]
     services += _monitoring(settings, environment)
-    with_logs = tuple(replace(service, log=logs / f"{service.name}.log") for service in services)
+    code = code_fingerprint(settings.clone)
+    complete = tuple(
+        replace(
+            service,
+            log=logs / f"{service.name}.log",
+            code="" if service.name in SERVERS_OF_OTHERS else code,
+        )
+        for service in services
+    )
     steps = (
         Step("databases", "roles and databases", ("postgres",), lambda: _create_databases(postgres, secrets)),
         Step(
             "tweets schema",
             "tables of the tweets, rules",
             ("databases",),
-            lambda: _bring_schema(dsns["pipeline_migrator"], dsns["pipeline_loader"], x.rules),
+            lambda: _bring_schema(dsns["pipeline_migrator"], dsns["pipeline_loader"], x),
         ),
         Step(
             "airflow database",
             "Airflow's own tables",
             ("databases",),
-            lambda: airflow.migrate_database(settings, variables),
+            lambda: airflow.migrate_database(settings, metadata_dsn, variables),
         ),
         Step(
             "airflow admin",
             "the user admin",
             ("airflow database",),
-            lambda: airflow.create_admin(settings, secrets, variables),
+            lambda: airflow.create_admin(settings, secrets, metadata_dsn, variables),
         ),
     )
-    return Stack(settings, with_logs, steps, x, broker, environment, monitoring.missing())
+    return Stack(settings, complete, steps, x, broker, environment, monitoring.missing())
 
 
 def _monitoring(settings: Settings, environment: Mapping[str, str]) -> list[Service]:
@@ -264,15 +310,15 @@ def _monitoring(settings: Settings, environment: Mapping[str, str]) -> list[Serv
     return services
 
 
-def _postgres_connection(settings: Settings, role: str, secrets: Credentials) -> str:
+def _postgres_connection(settings: Settings, database: str, role: str, password: str) -> str:
     return json.dumps(
         {
             "conn_type": "postgres",
             "host": LOOPBACK,
             "port": settings.port("postgres"),
-            "schema": TWEETS_DATABASE,
+            "schema": database,
             "login": role,
-            "password": secrets[role],
+            "password": password,
         }
     )
 
@@ -283,6 +329,7 @@ class TopicKeeperProcess:
 
     settings: Settings
     client_environment: Mapping[str, str] = field(repr=False)
+    kafka: Mapping[str, KafkaOption] = field(repr=False)
     name: str = "topics"
     port: int = 0
 
@@ -296,7 +343,7 @@ class TopicKeeperProcess:
         return dict(self.client_environment)
 
     def ready(self) -> bool:
-        return topics.topics_exist(self.client_environment["PIPELINE_KAFKA_BOOTSTRAP"])
+        return topics.topics_exist(self.kafka)
 
 
 @dataclass(frozen=True)
@@ -320,16 +367,21 @@ class MetricsPublisherProcess:
     def ready(self) -> bool:
         url = f"http://{LOOPBACK}:{self.settings.port('statsd_exporter')}/metrics"
         try:
-            with urllib.request.urlopen(url, timeout=3) as answer:
+            with urllib.request.urlopen(url, timeout=ASK_SECONDS) as answer:
                 return b"twitter_pipeline_health_looked_timestamp_seconds" in answer.read()
         except OSError:
             return False
 
 
+def starts_file(settings: Settings, name: str) -> Path:
+    """Where it is written down when a service was started, a line for each start since the launcher's own."""
+    return settings.run / f"{name}.starts"
+
+
 def _epoch(path: Path) -> datetime:
     """When the simulator's world began: an hour before the first launch, the same ever after."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
         path.write_text((datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)).isoformat())
     return datetime.fromisoformat(path.read_text())
 
@@ -343,9 +395,12 @@ def _create_databases(postgres: PostgreSQL, secrets: Credentials) -> None:
         postgresql.create_database(superuser, METADATA_DATABASE, "airflow")
 
 
-def _bring_schema(migrator_dsn: str, loader_dsn: str, rules: Path) -> None:
-    from twitter_pipeline.stack.servers_of_ones_own import (
-        bring_schema,  # only this step needs the warehouse's room
+def _bring_schema(migrator_dsn: str, loader_dsn: str, x: XSource) -> None:
+    from twitter_pipeline.stack.servers_of_ones_own import (  # only this step needs the warehouse's room
+        WARNING,
+        bring_schema,
     )
 
-    bring_schema(migrator_dsn, loader_dsn, rules)
+    for line in bring_schema(migrator_dsn, loader_dsn, x):
+        if line.startswith((WARNING, "rules: ")):
+            click.echo(f"  {line}", err=True)

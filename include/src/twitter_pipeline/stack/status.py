@@ -7,6 +7,7 @@ import contextlib
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Any
 
 import psutil
@@ -45,6 +46,7 @@ def picture(settings: Settings) -> dict[str, Any]:
             "running": False,
             "services": [],
             "stages": [],
+            "accounts": [],
             "x": None,
             "broker": None,
         }
@@ -59,7 +61,7 @@ def picture(settings: Settings) -> dict[str, Any]:
             pool.submit(_service, settings, service, states.get(service.name, {}))
             for service in stack.services
         ]
-        stages = pool.submit(_stages, settings, running)
+        told = pool.submit(_stages_and_accounts, settings, running)
         report = read_report(settings.run / "broker.json")
         return {
             "home": str(settings.home),
@@ -68,7 +70,7 @@ def picture(settings: Settings) -> dict[str, Any]:
             "broker": launch["broker"]
             | {"topics": report.get("topics", {}), "wiped": report.get("wiped", [])},
             "services": [service.result() for service in services],
-            "stages": stages.result(),
+            **told.result(),
         }
 
 
@@ -114,14 +116,22 @@ def _service(settings: Settings, service: Service, state: dict[str, Any]) -> dic
     }
 
 
-def _stages(settings: Settings, running: bool) -> list[dict[str, Any]]:
-    """The stages' own figures; a stage that cannot be asked is one line that says why."""
+def _stages_and_accounts(settings: Settings, running: bool) -> dict[str, list[dict[str, Any]]]:
+    """The stages' own figures, and the accounts with which something is the matter.
+
+    Stages that cannot be asked are one line that says why.
+    """
     if not running:
-        return []
+        return {"stages": [], "accounts": []}
     try:
-        return health.stages(settings.stores())
+        now = health.look(settings.stores())
     except Exception as error:  # noqa: BLE001 - whatever is broken, the picture must still be shown
-        return [{"stage": "stages", "last_error": f"{type(error).__name__}: {error}"}]
+        unknown = {"stage": "stages", "last_error": f"{type(error).__name__}: {error}"}
+        return {"stages": [unknown], "accounts": []}
+    return {
+        "stages": [asdict(stage) for stage in now.stages],
+        "accounts": [account.as_json() for account in now.accounts],
+    }
 
 
 def as_text(now: dict[str, Any]) -> str:
@@ -151,6 +161,12 @@ def as_text(now: dict[str, Any]) -> str:
                 "-" if stage.get(key) is None else str(stage[key]) for key in columns
             )
             lines.append(f"{stage['stage']:<14} {count:>10} {lag:>8}  {newest:<28} {error}")
+    if now["accounts"]:
+        lines += ["", f"{'account':<17} {'state':<11}  {'since':<20} reason"]
+        for account in now["accounts"]:
+            since = f"{account['since']:%Y-%m-%d %H:%M}" if account["since"] else "-"
+            name, state = f"@{account['username']}", account["state"] or "not read"
+            lines.append(f"{name:<17} {state:<11}  {since:<20} {account['reason'] or '-'}")
     if any(service["state"] == "unsupervised" for service in now["services"]):
         lines += [
             "",

@@ -20,10 +20,12 @@ from typing import Any
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from twitter_pipeline.stack.orphans import HOME_MARK, SERVICE_MARK
-from twitter_pipeline.stack.servers import StackError, tail, wait_until
+from twitter_pipeline.stack.private_files import write_private
+from twitter_pipeline.stack.servers import ASK_SECONDS, StackError, tail, wait_until
 from twitter_pipeline.stack.services import Service
 
 SETTLED_SECONDS = 10  # an earlier death counts as a failed start and is answered with a longer pause
+DAEMON_SECONDS = 120  # to open or close one socket, on a busy machine
 FAILED_STARTS = 100  # pauses grow by a second: more than an hour of trying
 
 
@@ -56,8 +58,7 @@ class Supervisor:
         if self.socket.parent.stat().st_uid != os.geteuid():
             raise StackError(f"{self.socket.parent} belongs to another user; set a shorter PIPELINE_HOME")
         configuration = self._run / "supervisord.conf"
-        configuration.touch(mode=0o600)
-        configuration.write_text(self._configuration(services))
+        write_private(configuration, self._configuration(services))
         result = subprocess.run(
             [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)],
             env=os.environ | {HOME_MARK: str(self._home), SERVICE_MARK: "supervisor"},
@@ -68,7 +69,7 @@ class Supervisor:
         )
         if result.returncode != 0:
             raise StackError(f"supervisord did not start: {result.stderr.strip() or tail(self.log)}")
-        wait_until(self.answers, 20, "supervisord")
+        wait_until(self.answers, DAEMON_SECONDS, "supervisord")
 
     def _configuration(self, services: Sequence[Service]) -> str:
         sections: dict[str, dict[str, object]] = {
@@ -120,7 +121,7 @@ class Supervisor:
         """Whether supervisord runs and answers."""
         try:
             with socket.socket(socket.AF_UNIX) as probe:
-                probe.settimeout(5)
+                probe.settimeout(ASK_SECONDS)
                 probe.connect(str(self.socket))
             return bool(self._rpc().getState()["statename"] == "RUNNING")
         except (OSError, HTTPException, xmlrpc.client.Error):
@@ -149,4 +150,4 @@ class Supervisor:
     def shut_down(self) -> None:
         """End supervisord, whose services were stopped before."""
         self._rpc().shutdown()
-        wait_until(lambda: not self.socket.exists(), 30, "the end of supervisord")
+        wait_until(lambda: not self.answers(), DAEMON_SECONDS, "the end of supervisord")

@@ -2,6 +2,9 @@
 
 A restart is a wiped broker: new topic ids, nothing in them. The pipeline notices by the topic id and fetches
 again what had not landed, so this costs requests to X and never tweets.
+
+It asks nobody for a password. With `--authentication` it refuses everybody: its users live in its storage, which is
+empty at each start, and it does not let an unknown client create the first one (decision 20).
 """
 
 import os
@@ -9,6 +12,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from twitter_pipeline.settings import KafkaOption
+from twitter_pipeline.stack.kafka_access import answers
 from twitter_pipeline.stack.servers import LOOPBACK, StackError
 
 
@@ -47,21 +52,10 @@ class Tansu:
     def bootstrap(self) -> str:
         return f"{LOOPBACK}:{self.port}"
 
+    @property
+    def options(self) -> dict[str, KafkaOption]:
+        """What clients need to enter: nothing."""
+        return {}
+
     def ready(self) -> bool:
-        return kafka_answers(self.bootstrap)
-
-
-def kafka_answers(bootstrap: str) -> bool:
-    """Whether a broker lists its topics within two seconds."""
-    from confluent_kafka import KafkaException
-    from confluent_kafka.admin import AdminClient
-
-    try:
-        quiet: dict[str, str | int | float | bool] = {
-            "bootstrap.servers": bootstrap,
-            "log_level": 0,
-            "socket.connection.setup.timeout.ms": 2000,
-        }
-        return bool(AdminClient(quiet).list_topics(timeout=2).brokers)
-    except KafkaException:
-        return False
+        return answers({"bootstrap.servers": self.bootstrap})

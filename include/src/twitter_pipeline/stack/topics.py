@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,20 +18,32 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from twitter_pipeline.settings import DEAD_LETTER_TOPIC, TOPIC, Settings
+from twitter_pipeline.settings import DEAD_LETTER_TOPIC, TOPIC, KafkaOption, Settings
 from twitter_pipeline.stack.airflow import parallelism
 from twitter_pipeline.stack.executor_watch import ExecutorWatch
 from twitter_pipeline.stack.log_files import trim
 from twitter_pipeline.stack.moto_sns import create_topic
 from twitter_pipeline.stack.orphans import end_processes, marked_processes
+from twitter_pipeline.stack.servers import ASK_SECONDS
 
 log = logging.getLogger(__name__)
 
 ALERT_TOPIC = "pipeline-alerts"
+HEARTBEAT_TOPIC = "pipeline-heartbeat"
 METADATA_DSN = "PIPELINE_METADATA_DSN"  # of Airflow's database; only this process of ours gets it
 LOOK_SECONDS = 2.0
 TRIM_SECONDS = 60.0
 SETTLE_SECONDS = 10.0
+
+
+def replication(brokers: int) -> tuple[int, dict[str, str]]:
+    """How many copies a new topic gets in a cluster of so many brokers, and the settings that go with it.
+
+    With three copies a message is acknowledged when two have it: one broker may be lost, and one be away. With two,
+    the second copy is for safety and not waited for, else the loss of either broker would stop all writing.
+    """
+    copies = max(1, min(3, brokers))
+    return copies, {"min.insync.replicas": str(copies - 1)} if copies > 1 else {}
 
 
 class TopicKeeper:
@@ -47,9 +59,11 @@ class TopicKeeper:
 
         Raises KafkaException while the broker is away.
         """
-        known = self._admin.list_topics(timeout=5).topics
-        absent = [NewTopic(name, count, 1) for name, count in self._partitions.items() if name not in known]
-        if absent:
+        known = self._admin.list_topics(timeout=5)
+        names = [name for name in self._partitions if name not in known.topics]
+        if names:
+            copies, config = replication(len(known.brokers))
+            absent = [NewTopic(name, self._partitions[name], copies, config=config) for name in names]
             for created in self._admin.create_topics(absent).values():
                 created.result(20)
         ids = self._ids()
@@ -102,30 +116,32 @@ def read_report(path: Path) -> dict[str, Any]:
     return report if isinstance(report, dict) else {}
 
 
-def topics_exist(bootstrap: str) -> bool:
+def topics_exist(kafka: Mapping[str, KafkaOption]) -> bool:
     """Whether the broker has all the pipeline's topics."""
     try:
-        quiet: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap, "log_level": 0}
-        return {TOPIC, DEAD_LETTER_TOPIC} <= AdminClient(quiet).list_topics(timeout=2).topics.keys()
+        admin = AdminClient({**kafka, "log_level": 0})
+        return {TOPIC, DEAD_LETTER_TOPIC} <= admin.list_topics(timeout=ASK_SECONDS).topics.keys()
     except KafkaException:
         return False
 
 
 def keep(settings: Settings, stopping: Callable[[], bool] = lambda: False) -> None:
     """Look after topics, log sizes and the scheduler's executor; absent servers are waited for."""
-    quiet: dict[str, str | int | float | bool] = {
-        "bootstrap.servers": settings.need("kafka_bootstrap"),
-        "log_level": 0,
-    }
-    keeper = TopicKeeper(AdminClient(quiet), settings.topic_partitions, settings.run / "broker.json")
+    admin = AdminClient({**settings.kafka(), "log_level": 0})
+    keeper = TopicKeeper(admin, settings.topic_partitions, settings.run / "broker.json")
     troubles: dict[str, str] = {}
     looks: dict[str, Callable[[], object]] = {"broker": keeper.look}
     if settings.sns_url:
         url = settings.sns_url
-        looks["sns"] = lambda: create_topic(url, ALERT_TOPIC)
+        looks["sns"] = lambda: [create_topic(url, name) for name in (ALERT_TOPIC, HEARTBEAT_TOPIC)]
     if metadata_dsn := os.environ.get(METADATA_DSN):
         scheduler = functools.partial(marked_processes, str(settings.home), "scheduler")
-        watch = ExecutorWatch(metadata_dsn, parallelism(), lambda: end_processes(scheduler(), 0))
+        watch = ExecutorWatch(
+            metadata_dsn,
+            parallelism(),
+            settings.executor_watch_seconds,
+            lambda: end_processes(scheduler(), 0),
+        )
         looks["executor"] = watch.look
     trimmed = 0.0
     while not stopping():

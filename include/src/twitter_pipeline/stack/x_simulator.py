@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from twitter_pipeline.stack.servers import LOOPBACK
+from twitter_pipeline.stack.private_files import private_folder
+from twitter_pipeline.stack.servers import ASK_SECONDS, LOOPBACK
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class XApiSimulator:
     name: str = "simulator"
 
     def prepare(self) -> None:
-        self.journal.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(self.journal.parent)
 
     def command(self) -> list[str]:
         program = Path(sys.executable).parent / "x-api-simulator"
@@ -38,7 +39,7 @@ class XApiSimulator:
 
     def ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/_control/health", timeout=3) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"{self.url}/_control/health", timeout=ASK_SECONDS) as answer:  # noqa: S310
                 return bool(answer.status == 200)
         except OSError:
             return False

@@ -36,15 +36,20 @@ def sample_rules() -> Path:
     return Path(str(files("twitter_pipeline.stack") / "sample_rules.yaml"))
 
 
-def choose(settings: Settings) -> XSource:
-    """Decide for the simulator, an emulator or the real X; raises when something is missing for that one."""
+def choose(settings: Settings, *, rules_may_be_missing: bool = False) -> XSource:
+    """Decide for the simulator, an emulator or the real X; raises when something is missing for that one.
+
+    A rules file that went away since an earlier launch is not missing here, nor with `rules_may_be_missing`: the rules
+    that it brought are in the tables, and seeding says what becomes of them.
+    """
+    rules_may_be_missing |= (settings.run / "environment").is_file()
     simulator = f"http://{LOOPBACK}:{settings.port('simulator')}"
     url, token = settings.x_api_url, settings.x_bearer_token
     connection = _own_connection(settings)
     url = url or connection.get("host") or None
     token = token or connection.get("password") or None
     rules = settings.rules_file()
-    if settings.rules and not settings.rules.is_file():
+    if settings.rules and not settings.rules.is_file() and not rules_may_be_missing:
         raise StackError(f"PIPELINE_RULES names {settings.rules}, which is no file")
     if url == simulator or (url is None and token is None):
         why = "no X_BEARER_TOKEN and no X_API_URL are set: the simulator stands in for X"
@@ -57,10 +62,12 @@ def choose(settings: Settings) -> XSource:
         if is_local(url):
             why = "X_API_URL names an emulator of X on this machine or network"
             return XSource(url, token or SIMULATOR_TOKEN, False, True, rules or sample_rules(), why)
+    if rules is None and (settings.run / "environment").is_file():
+        rules = settings.clone / "rules.yaml"
     missing = []
     if token is None:
         missing.append("X_BEARER_TOKEN, the key to X")
-    if rules is None or rules.read_bytes() == sample_rules().read_bytes():
+    if rules is None or _is_sample(rules):
         missing.append(f"rules of your own, in {settings.clone / 'rules.yaml'} or where PIPELINE_RULES says")
     if not settings.x_budget_usd:
         missing.append("X_BUDGET_USD, the most that may be spent, in US dollars")
@@ -73,6 +80,14 @@ def choose(settings: Settings) -> XSource:
     return XSource(
         url or REAL_X, token, False, allow, rules, "X_BEARER_TOKEN, rules and X_BUDGET_USD are set"
     )
+
+
+def _is_sample(rules: Path) -> bool:
+    """Whether the file is a copy of the shipped rules. One that cannot be read is not: seeding says what becomes of it."""
+    try:
+        return rules.read_bytes() == sample_rules().read_bytes()
+    except OSError:
+        return False
 
 
 def _own_connection(settings: Settings) -> dict[str, str]:

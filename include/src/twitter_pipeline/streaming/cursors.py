@@ -11,7 +11,7 @@ rows that are not there: `on conflict do nothing` alone would wait for whoever h
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import psycopg
@@ -61,9 +61,25 @@ where stage = %(stage)s and topic_id = %(topic_id)s and partition = %(partition)
 for update
 """
 MOVE = """
-update pipeline.cursors set next_offset = %(to)s, updated_at = clock_timestamp()
+update pipeline.cursors
+set next_offset = %(to)s, updated_at = clock_timestamp(), failed_at = null, last_error = null
 where stage = %(stage)s and topic_id = %(topic_id)s and partition = %(partition)s
 """
+# rows that somebody holds are left out: a note must not wait for a frozen drain
+NOTE_FAILURE = """
+with free as (
+    select stage, topic_id, partition from pipeline.cursors
+    where stage = %(stage)s
+        and (topic_id, partition) in (select * from unnest(%(topic_ids)s::text[], %(partitions)s::integer[]))
+    for update skip locked
+)
+update pipeline.cursors failed set failed_at = case when %(error)s::text is null then null else clock_timestamp() end,
+    last_error = %(error)s
+from free
+where failed.stage = free.stage and failed.topic_id = free.topic_id and failed.partition = free.partition
+    and failed.last_error is distinct from %(error)s::text
+"""
+LONGEST_ERROR = 400
 
 
 class Fenced(RuntimeError):
@@ -196,6 +212,33 @@ def advance(connection: psycopg.Connection, cursors: Iterable[tuple[Cursor, int]
             hold(connection, cursor)
             moved.append(move(connection, cursor, to))
         return moved
+
+
+def note_failure(
+    connection: psycopg.Connection,
+    stage: str,
+    partitions: Iterable[tuple[str, int]],
+    error: BaseException | None,
+) -> None:
+    """Write what stops these partitions beside their cursors, where status reads it; None: they go on.
+
+    Keeps the first line of the error, and never raises: what is on its way is the error itself.
+    """
+    text = None
+    if error is not None:
+        first = next(iter(str(error).strip().splitlines()), "")
+        text = f"{type(error).__name__}: {first}"[:LONGEST_ERROR].replace("\x00", "")
+    keys = sorted(partitions)
+    with suppress(psycopg.Error):
+        connection.execute(
+            NOTE_FAILURE,
+            {
+                "stage": stage,
+                "topic_ids": [topic_id for topic_id, _ in keys],
+                "partitions": [number for _, number in keys],
+                "error": text,
+            },
+        )
 
 
 def positions(connection: psycopg.Connection, stage: str) -> dict[tuple[str, int], int]:

@@ -2,9 +2,16 @@
 
 One bad record goes to the dead letters and the stage goes on. When most of what arrives is bad, X or a producer
 has changed, and going on would drain the topic into the dead letters: the stage stops before it moves a cursor.
+
+Imported records are not what X sends: an import has a gate of its own, and a bad archive does not stop what is live.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
+
+IMPORT: Final = "import"
+"""The source of imported records, in their provenance."""
 
 
 class Flood(RuntimeError):
@@ -20,6 +27,10 @@ class FloodGate:
     least: int = 50
     _seen: int = 0
     _bad: int = 0
+
+    def check_live(self, seen: Iterable[str | None], bad: Iterable[str | None]) -> None:
+        """Count a batch by the sources of its records, the imported ones left out. Raises Flood."""
+        self.check(sum(source != IMPORT for source in seen), sum(source != IMPORT for source in bad))
 
     def check(self, seen: int, bad: int) -> None:
         """Count a batch. Raises Flood."""

@@ -9,8 +9,10 @@ found out by fetching.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -29,6 +31,7 @@ _GONE = {
 }
 _BEFORE_START = {KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET}
 TIMEOUT = 10.0
+FAR = 2_000  # offsets: what lies nearer is read over, what lies farther is sought
 
 
 class LogUnavailable(RuntimeError):
@@ -44,7 +47,11 @@ class TopicChanged(RuntimeError):
 
 
 class Truncated(RuntimeError):
-    """The log starts after the wanted position: retention or an administrator took records away."""
+    """A wanted position is out of the log's range: cut off at its start, or beyond its end."""
+
+    def __init__(self, message: str, partition: int | None = None) -> None:
+        super().__init__(message)
+        self.partition = partition
 
 
 def topic_identity(admin: AdminClient, topic: str) -> tuple[str, list[int]]:
@@ -81,9 +88,11 @@ class Log:
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",
                 "fetch.wait.max.ms": 250,
+                "enable.partition.eof": True,
             },
             logger=logger,
         )
+        self._reached: dict[int, int] = {}
         self.topic_id, self.partitions = topic_identity(self._admin, topic)
 
     def __enter__(self) -> "Log":
@@ -111,6 +120,7 @@ class Log:
 
     def read_from(self, positions: Mapping[int, int]) -> None:
         """Assign partitions at positions. The list of topics is asked first: it saves the first fetch a second."""
+        self._reached.clear()
         self._consumer.list_topics(self.topic, timeout=TIMEOUT)
         self._consumer.assign(offsets(self.topic, positions))
 
@@ -125,17 +135,85 @@ class Log:
         messages = [first]
         if most > 1:
             messages += self._consumer.consume(most - 1, 0.02)
-        for message in messages:
-            if (error := message.error()) is not None:
-                self._raise(error)
-        return messages
+        return [message for message in messages if self._is_record(message)]
 
-    def _raise(self, error: KafkaError) -> None:
+    def reached(self) -> dict[int, int]:
+        """Per partition that was read to its end since the last call: where it ends.
+
+        All that lies before was given out by `poll`, or the log has no record there (a transaction's marker, an
+        aborted or compacted record).
+        """
+        reached, self._reached = self._reached, {}
+        return reached
+
+    def _is_record(self, message: Message) -> bool:
+        error = message.error()
+        if error is None:
+            return True
+        if error.code() == KafkaError._PARTITION_EOF:
+            partition, offset = place(message)
+            self._reached[partition] = offset
+            return False
+        self._raise(error, message.partition())
+
+    def _raise(self, error: KafkaError, partition: int | None) -> NoReturn:
         if error.code() in _BEFORE_START:
-            raise Truncated(f"{self.topic}: {error.str()}")
+            raise Truncated(f"{self.topic} partition {partition}: {error.str()}", partition)
         if error.code() in _GONE:
             raise TopicChanged(f"{self.topic}: {error.str()}")
         raise LogUnavailable(f"{self.topic}: {error.str()}")
+
+
+def read_again(
+    kafka: Mapping[str, Any], topic: str, topic_id: str, partition: int, offsets: Iterable[int]
+) -> dict[int, bytes | None]:
+    """The values at these offsets that Kafka still has, by offset; without those that it has no more.
+
+    A topic that is gone or is another one has none of them. Raises LogUnavailable when the broker does not say.
+    """
+    found: dict[int, bytes | None] = {}
+    try:
+        with Log(kafka, topic, LANDING_GROUP) as log:
+            if log.topic_id != topic_id or partition not in log.partitions:
+                return {}
+            start = log.starts()[partition]
+            wanted = deque(sorted(offset for offset in set(offsets) if offset >= start))
+            while wanted:
+                _read_on(log, partition, wanted, found)
+            return found if log.is_same() else {}
+    except (TopicMissing, TopicChanged):
+        return {}
+
+
+def _read_on(log: Log, partition: int, wanted: deque[int], found: dict[int, bytes | None]) -> None:
+    """Read from the first wanted offset on until the next one is far, or all are found or known to be gone."""
+    log.read_from({partition: wanted[0]})
+    give_up_at = time.monotonic() + TIMEOUT
+    while wanted and time.monotonic() < give_up_at:
+        try:
+            messages = log.poll(500, 0.5)
+        except Truncated:  # cut off meanwhile, or beyond the end
+            start = log.starts()[partition]
+            wanted_still = [offset for offset in wanted if offset >= start > wanted[0]]
+            wanted.clear()
+            wanted.extend(wanted_still)
+            return
+        for message in messages:
+            _, offset = place(message)
+            while wanted and wanted[0] < offset:
+                wanted.popleft()
+            if wanted and wanted[0] == offset:
+                found[wanted.popleft()] = message.value()
+        if partition in log.reached():
+            wanted.clear()
+        if messages:
+            give_up_at = time.monotonic() + TIMEOUT
+            if wanted and wanted[0] - place(messages[-1])[1] > FAR:
+                return
+    if wanted:
+        raise LogUnavailable(
+            f"{log.topic} partition {partition}: no answer for offset {wanted[0]} in {TIMEOUT:.0f} s"
+        )
 
 
 def place(message: Message) -> tuple[int, int]:
@@ -144,11 +222,3 @@ def place(message: Message) -> tuple[int, int]:
     if partition is None or offset is None:
         raise LogUnavailable("a message without a place in the log")
     return partition, offset
-
-
-def next_offsets(messages: Sequence[Message]) -> dict[int, int]:
-    """Where each partition goes on after these messages."""
-    ends: dict[int, int] = {}
-    for partition, offset in map(place, messages):
-        ends[partition] = max(ends.get(partition, 0), offset + 1)
-    return ends

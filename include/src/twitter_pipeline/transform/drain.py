@@ -2,27 +2,44 @@
 
 Reads MongoDB by Kafka coordinates between transform's cursor and landing's: unordered inserts become visible in
 any order, so nothing beyond landing's cursor may be read. Retired topics are drained to their end like the
-current one. A batch that PostgreSQL refuses for its data is halved until the refused record stands alone, and
-that one goes to the dead letters; a fault of the infrastructure is raised, never dead-lettered.
+current one. A cursor moves only over offsets that are each a document, a dead letter of landing, or in a known gap;
+a document that is missing is read again from Kafka, and is a gap row when Kafka has it no more.
+
+A batch that PostgreSQL refuses for its data is halved until the refused record stands alone, and that one goes to the
+dead letters; a fault of the infrastructure is raised, never dead-lettered. A partition that fails does not stop the
+others: its error is written beside its cursor at once, and raised when the others are done.
 """
 
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import psycopg
 from pymongo.database import Database
+from pymongo.errors import PyMongoError
 
-from twitter_pipeline.landing.documents import Coordinate, offset_of
+from twitter_pipeline.landing.documents import Coordinate, Unlandable, dead_letter, offset_of, raw_document
+from twitter_pipeline.landing.expected import expected_offsets, runs
+from twitter_pipeline.landing.lost import RawStoreLost
+from twitter_pipeline.landing.raw_store import (
+    DURABLE,
+    WHAT_TO_DO,
+    RawStore,
+    adopted_identity,
+    check_marks,
+    read_points,
+)
 from twitter_pipeline.streaming import cursors
-from twitter_pipeline.streaming.flood import FloodGate
+from twitter_pipeline.streaming.flood import Flood, FloodGate
 from twitter_pipeline.streaming.hints import Hints
-from twitter_pipeline.streaming.log import PROCESSING_GROUP
+from twitter_pipeline.streaming.log import PROCESSING_GROUP, LogUnavailable, read_again
 from twitter_pipeline.streaming.warmth import Warmth, stay_warm
+from twitter_pipeline.transform.faults import Fault, fault_of
 from twitter_pipeline.transform.flatten import Batch, Coordinates, Unreadable
 from twitter_pipeline.transform.load import STAGE, Loader, Quarantined
 
@@ -40,22 +57,40 @@ order by topic_id, partition
 on conflict do nothing
 """
 WITH_WORK = """
-select transform.topic_id, transform.partition, landing.next_offset
+select transform.topic_id, transform.partition, landing.next_offset, landing.start_offset
 from pipeline.cursors transform
 join pipeline.cursors landing using (topic_id, partition)
 where transform.stage = 'transform' and landing.stage = 'landing' and transform.next_offset < landing.next_offset
 order by transform.topic_id, transform.partition
 """
+MISSING_IN_RAW = "missing in raw"
+GAP = """
+insert into pipeline.gaps (kind, topic_id, partition, from_offset, to_offset, reason)
+values ('offsets', %s, %s, %s, %s, %s) on conflict do nothing
+"""
+FIELDS = {"envelope": 1, "removed_at": 1, "landed_at": 1, "source": 1}
+LOST_FROM = 50  # missing documents, and more than half of a batch: the store is broken, not a document
+RETRY_SECONDS = 5.0
+NEIGHBOURS_TRIED = 5
+
+
+class PartitionsFailed(RuntimeError):
+    """Several partitions cannot go on; the text names each. The others were drained meanwhile. Retry."""
 
 
 @dataclass
 class Transformed:
-    """What one drain did: raw documents read, envelopes loaded, quarantined, removed ones met, seconds."""
+    """What one drain did: raw documents read, envelopes loaded, quarantined, removed ones met, seconds.
+
+    `read_again`: documents that were missing in raw and that Kafka still had; `missing`: those that are gaps now.
+    """
 
     read: int = 0
     loaded: int = 0
     quarantined: int = 0
     removed: int = 0
+    read_again: int = 0
+    missing: int = 0
     seconds: float = 0.0
 
 
@@ -73,10 +108,11 @@ def transform(
 ) -> Transformed:
     """Load what was landed, stay warm for more, and tell what was done.
 
-    `warehouse`: a connection in autocommit mode; `kafka`: where the position is published as a hint (None: not);
-    `partitions`: (topic id, partition) pairs to take (default: all that have work, as they come). Safe to run
-    twice or at once. Raises cursors.Fenced when another drain took over (end, do not retry), psycopg and pymongo
-    errors (retry), Flood (a person must look).
+    `warehouse`: a connection in autocommit mode; `kafka`: where missing documents are read again, and the position is
+    published as a hint (None: not); `partitions`: (topic id, partition) pairs to take (default: all that have work,
+    as they come). Safe to run twice or at once. Raises cursors.Fenced when another drain took over (end, do not
+    retry), psycopg and pymongo errors, LogUnavailable and PartitionsFailed (retry), Flood and RawStoreLost (a person
+    must look).
     """
     started, summary = time.monotonic(), Transformed()
     with (
@@ -85,8 +121,9 @@ def transform(
     ):
         publisher = None if kafka is None else hints
         gate = flood or FloodGate(STAGE)
-        drain = _Drain(raw, warehouse, publisher, topic, partitions, batch_size, gate, summary, sleep)
+        drain = _Drain(raw, warehouse, publisher, topic, partitions, batch_size, gate, summary, sleep, kafka)
         stay_warm(drain.step, lambda: cursors.seconds_since_a_move(warehouse, STAGE), warmth or Warmth())
+        drain.finish()
     summary.seconds = round(time.monotonic() - started, 3)
     return summary
 
@@ -103,12 +140,18 @@ class _Drain:
         flood: FloodGate,
         summary: Transformed,
         sleep: Callable[[float], None],
+        kafka: Mapping[str, Any] | None,
     ) -> None:
         self._raw, self._warehouse, self._hints, self._topic = raw, warehouse, hints, topic
         self._wanted = None if partitions is None else set(partitions)
         self._batch_size, self._flood, self._summary, self._sleep = batch_size, flood, summary, sleep
+        self._kafka = kafka
         self._cursors: dict[tuple[str, int], cursors.Cursor] = {}
+        self._failures: dict[tuple[str, int], tuple[Exception, float]] = {}
         self._loader = Loader(warehouse)
+        self._store, self._store_id = RawStore(raw), ""
+        self._whole: Sequence[dict[str, Any]] = ()
+        self._has_loaded = False
 
     def step(self) -> int:
         """One batch of each partition that has work; waits a moment when none has.
@@ -117,42 +160,182 @@ class _Drain:
         first needs, and is ended by taking.
         """
         self._warehouse.execute(ADOPT_NEW_PARTITIONS)
-        with_work = [
-            ((topic_id, partition), landed_to)
-            for topic_id, partition, landed_to in self._warehouse.execute(WITH_WORK).fetchall()
+        with_work = {
+            (topic_id, partition): (landed_to, start)
+            for topic_id, partition, landed_to, start in self._warehouse.execute(WITH_WORK).fetchall()
             if self._wanted is None or (topic_id, partition) in self._wanted
-        ]
-        for key, _ in with_work:
+        }
+        for key in with_work:
             if key not in self._cursors:
                 self._cursors[key] = cursors.take(self._warehouse, STAGE, *key)
-        moved = sum(self._one_batch(*key, landed_to) for key, landed_to in with_work)
+        if with_work:
+            self._check_store(with_work)
+        moved = 0
+        for key, (landed_to, start) in with_work.items():
+            if key not in self._failures or time.monotonic() >= self._failures[key][1]:
+                moved += self._try_batch(key, landed_to, start)
         if moved:
             self._publish()
+        elif self._failures:
+            self.finish()
         else:
             self._sleep(0.1)
         return moved
 
-    def _one_batch(self, topic_id: str, partition: int, landed_to: int) -> int:
-        key = (topic_id, partition)
-        cursor = self._cursors[key]
-        bounds = {
-            "$gte": Coordinate(topic_id, partition, cursor.next_offset).key,
-            "$lt": Coordinate(topic_id, partition, landed_to).key,
-        }
-        found = list(
-            self._raw.raw_tweets.find({"_id": bounds}, {"envelope": 1, "removed_at": 1, "landed_at": 1})
-            .sort("_id", 1)
-            .limit(self._batch_size)
-            .batch_size(self._batch_size)
-        )
-        end = offset_of(found[-1]["_id"]) + 1 if len(found) == self._batch_size else landed_to
-        before = cursor.next_offset
-        self._load(found, key, end)
+    def finish(self) -> None:
+        """Raise what stopped partitions while the others went on."""
+        failed = sorted(self._failures.items())
+        if len(failed) == 1:
+            raise failed[0][1][0]
+        if failed:
+            named = (f"topic {t} partition {p}: {type(e).__name__}: {e}" for (t, p), (e, _) in failed)
+            raise PartitionsFailed("; ".join(named)) from failed[0][1][0]
+
+    def _check_store(self, landed: Mapping[tuple[str, int], tuple[int, int]]) -> None:
+        """Make sure that raw holds what landing's cursors say; `landed`: (cursor, start). Raises RawStoreLost."""
+        try:
+            if not self._store_id:
+                self._store_id = adopted_identity(self._store, self._warehouse)
+            landed_to = {key: to for key, (to, _) in landed.items()}
+            check_marks(
+                self._store, self._store_id, landed_to, {key: start for key, (_, start) in landed.items()}
+            )
+        except (RawStoreLost, PyMongoError) as error:
+            cursors.note_failure(self._warehouse, STAGE, landed, error)
+            raise
+
+    def _try_batch(self, key: tuple[str, int], landed_to: int, start: int) -> int:
+        """One batch of a partition; returns how far its cursor moved. Its failure is kept unless it is everybody's."""
+        try:
+            moved = self._one_batch(key, landed_to, start)
+        except cursors.Fenced:
+            raise
+        except Exception as error:
+            cursors.note_failure(self._warehouse, STAGE, [key], error)
+            everybodys = (Flood, RawStoreLost, PyMongoError)
+            if isinstance(error, everybodys) or self._warehouse.closed or self._warehouse.broken:
+                raise
+            logger.error(
+                "partition=%d topic_id=%s failed: %s: %s", key[1], key[0], type(error).__name__, error
+            )
+            self._failures[key] = (error, time.monotonic() + RETRY_SECONDS)
+            return 0
+        self._failures.pop(key, None)
+        return moved
+
+    def _one_batch(self, key: tuple[str, int], landed_to: int, start: int) -> int:
+        before = self._cursors[key].next_offset
+        candidates = expected_offsets(self._warehouse, *key, before, landed_to)
+        expected = list(islice(candidates, self._batch_size))
+        end = expected[-1][0] + 1 if len(expected) == self._batch_size else landed_to
+        found = read_points(self._raw.raw_tweets, *key, (offset for offset, _ in expected), FIELDS)
+        absent = {offset: is_required for offset, is_required in expected if offset not in found}
+        if absent:
+            found |= self._account_for(key, absent, (landed_to, start), len(expected))
+        documents = [found[offset] for offset in sorted(found)]
+        self._whole, self._has_loaded = documents, False
+        self._load(documents, key, end)
         self._summary.read += len(found)
         return end - before
 
-    def _load(self, documents: list[dict[str, Any]], key: tuple[str, int], end: int) -> None:
+    def _account_for(
+        self, key: tuple[str, int], absent: Mapping[int, bool], landed: tuple[int, int], expected: int
+    ) -> dict[int, dict[str, Any]]:
+        """Find out what became of offsets without a document; returns the documents that Kafka still had.
+
+        Raises RawStoreLost when the store is another one now or has lost too much, LogUnavailable.
+        """
+        letters = read_points(self._raw.dead_letters, *key, absent, {"_id": 1})
+        missing = [offset for offset, is_required in absent.items() if is_required and offset not in letters]
+        if not missing:
+            return {}
+        self._check_store({key: landed})  # it may have been exchanged after this step looked
+        topic_id, partition = key
+        if self._kafka is None:
+            raise LogUnavailable(
+                f"topic {topic_id} partition {partition}: {len(missing)} documents are missing in raw from offset"
+                f" {missing[0]} on, and there is no Kafka to read them again from"
+            )
+        values = read_again(self._kafka, self._cursors[key].topic, topic_id, partition, missing)
+        gone = [offset for offset in missing if offset not in values]
+        if len(gone) >= LOST_FROM and len(gone) * 2 > expected:
+            raise RawStoreLost(
+                f"topic {topic_id} partition {partition}: {len(gone)} of {expected} documents from offset {gone[0]} on are"
+                f" missing in raw, and Kafka has them no more. {WHAT_TO_DO}"
+            )
+        if gone:
+            self._write_gaps(key, gone)
+        logger.error(
+            "incident=missing_in_raw topic_id=%s partition=%d first=%d read_again=%d gone=%d",
+            topic_id,
+            partition,
+            missing[0],
+            len(values),
+            len(gone),
+        )
+        self._summary.read_again += len(values)
+        self._summary.missing += len(gone)
+        return self._put_back(key, values)
+
+    def _put_back(
+        self, key: tuple[str, int], values: Mapping[int, bytes | None]
+    ) -> dict[int, dict[str, Any]]:
+        """Land again what was missing, under its own coordinates; returns the documents by offset."""
+        documents = {}
+        for offset, value in values.items():
+            at = Coordinate(*key, offset)
+            try:
+                document = raw_document(value, at, datetime.now(UTC))
+                collection, documents[offset] = self._raw.raw_tweets, document
+            except Unlandable as why:
+                collection, document = self._raw.dead_letters, dead_letter(value, at, why.reason, str(why))
+            collection.with_options(write_concern=DURABLE).replace_one({"_id": at.key}, document, upsert=True)
+        return documents
+
+    def _write_gaps(self, key: tuple[str, int], offsets: Iterable[int]) -> None:
+        with self._warehouse.transaction():
+            cursors.hold(self._warehouse, self._cursors[key])
+            for start, end in runs(offsets):
+                self._warehouse.execute(GAP, (*key, start, end, MISSING_IN_RAW))
+
+    def _load(self, documents: Sequence[dict[str, Any]], key: tuple[str, int], end: int) -> None:
         """Load documents and move the cursor to `end`; halve what PostgreSQL refuses until it stands alone."""
+        try:
+            batch, quarantined, removed = self._flatten(documents, key)
+            if documents is self._whole:
+                bad = {letter.at.offset for letter in quarantined}
+                sources = {offset_of(document["_id"]): document.get("source") for document in documents}
+                self._flood.check_live(sources.values(), [sources[offset] for offset in bad])
+            self._commit(batch, quarantined, key, end)
+        except Exception as refused:
+            fault = fault_of(refused)
+            if fault is Fault.SERVER or not documents:
+                raise
+            if len(documents) > 1:
+                half = len(documents) // 2
+                self._load(documents[:half], key, offset_of(documents[half]["_id"]))
+                self._load(documents[half:], key, end)
+                return
+            if fault is Fault.TOO_SLOW or (
+                fault is Fault.UNKNOWN and not self._a_neighbour_loads(documents[0], key)
+            ):
+                raise
+            self._flood.check_live([], [documents[0].get("source")])
+            at = Coordinates(*key, offset_of(documents[0]["_id"]))
+            alone = Quarantined(at, "refused", str(refused), documents[0]["envelope"])
+            self._commit(Batch(), [alone], key, end)
+            self._summary.quarantined += 1
+            return
+        loaded = len(documents) - len(quarantined) - removed
+        self._has_loaded = self._has_loaded or loaded > 0
+        self._summary.loaded += loaded
+        self._summary.quarantined += len(quarantined)
+        self._summary.removed += removed
+
+    def _flatten(
+        self, documents: Sequence[dict[str, Any]], key: tuple[str, int]
+    ) -> tuple[Batch, list[Quarantined], int]:
+        """The rows of documents, those that cannot be read, and how many are stubs of removed ones."""
         batch, quarantined, removed = Batch(), [], 0
         for document in documents:
             at = Coordinates(*key, offset_of(document["_id"]))
@@ -160,27 +343,30 @@ class _Drain:
                 removed += 1
                 continue
             try:
-                batch.add_envelope(document["envelope"], at, _landed_at(document))
+                add_document(batch, document, at)
             except Unreadable as why:
                 quarantined.append(Quarantined(at, why.reason, str(why), document["envelope"]))
-        self._flood.check(len(documents), len(quarantined))
-        try:
-            self._commit(batch, quarantined, key, end)
-        except (psycopg.DataError, psycopg.IntegrityError) as refused:
-            if len(documents) == 1:
-                self._flood.check(0, 1)
-                at = Coordinates(*key, offset_of(documents[0]["_id"]))
-                alone = Quarantined(at, "refused", str(refused), documents[0]["envelope"])
-                self._commit(Batch(), [alone], key, end)
-                self._summary.quarantined += 1
-                return
-            half = len(documents) // 2
-            self._load(documents[:half], key, offset_of(documents[half]["_id"]))
-            self._load(documents[half:], key, end)
-            return
-        self._summary.loaded += len(documents) - len(quarantined) - removed
-        self._summary.quarantined += len(quarantined)
-        self._summary.removed += removed
+        return batch, quarantined, removed
+
+    def _a_neighbour_loads(self, suspect: dict[str, Any], key: tuple[str, int]) -> bool:
+        """Whether something of the same batch loads: then it is the suspect that cannot, and not the server.
+
+        A later one is loaded where it stands, before its turn; its turn comes again and changes nothing.
+        """
+        if self._has_loaded:
+            return True
+        others = [document for document in self._whole if document["_id"] > suspect["_id"]]
+        for other in others[:NEIGHBOURS_TRIED]:
+            try:
+                batch, _, _ = self._flatten([other], key)
+                if batch.observations:
+                    self._commit(batch, [], key, self._cursors[key].next_offset)
+                    self._has_loaded = True
+                    return True
+            except Exception as error:
+                if fault_of(error) is Fault.SERVER:
+                    raise
+        return False
 
     def _commit(self, batch: Batch, quarantined: list[Quarantined], key: tuple[str, int], end: int) -> None:
         for attempt in range(1, DEADLOCK_TRIES + 1):
@@ -211,3 +397,8 @@ def _landed_at(document: Mapping[str, Any]) -> datetime:
     """When a raw document landed, in UTC, whether or not its client was asked for aware times."""
     landed_at: datetime = document["landed_at"]
     return landed_at.astimezone(UTC) if landed_at.tzinfo else landed_at.replace(tzinfo=UTC)
+
+
+def add_document(batch: Batch, document: Mapping[str, Any], at: Coordinates) -> None:
+    """Flatten one raw document into a batch. Raises Unreadable, then nothing was added."""
+    batch.add_envelope(document["envelope"], at, _landed_at(document))

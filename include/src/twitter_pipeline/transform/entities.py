@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
+from twitter_pipeline.text import bare_tag, normal_tag
 from twitter_pipeline.transform import objects as x
-from twitter_pipeline.transform.values import LONGEST_KEY, lenient_id, normal_tag, text_hash
+from twitter_pipeline.transform.values import LONGEST_KEY, lenient_id, text_hash
 
-_SIGNS = "#\uff03"  # X leaves the sign out, archives of others may not
+_SIGNS = "#\uff03"
 _OF_A_LINK = (
     "url",
     "expanded_url",
@@ -67,7 +68,7 @@ class EntitySet:
 
     def _add(self, entities: x.Entities, *, has_positions: bool) -> None:
         for hashtag in entities.hashtags or ():
-            spelling = (hashtag.tag or "").lstrip(_SIGNS)
+            spelling = bare_tag(hashtag.tag or "")  # X leaves the sign out, archives of others may not
             tag = self._key(normal_tag(spelling), "hashtags")
             if tag and tag not in self._hashtags:
                 place = self._place(hashtag, "hashtags", tag) if has_positions else {}
@@ -123,4 +124,4 @@ class EntitySet:
     def _holds(self, start: int, end: int, tag: str | None) -> bool:
         if tag is None or self._text is None:
             return True
-        return self._text[start] in _SIGNS and normal_tag(self._text[start:end].lstrip(_SIGNS)) == tag
+        return self._text[start] in _SIGNS and normal_tag(self._text[start:end]) == tag

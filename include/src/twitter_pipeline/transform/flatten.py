@@ -16,6 +16,7 @@ from uuid import UUID
 
 import msgspec
 
+from twitter_pipeline.text import searchable, trigrams
 from twitter_pipeline.transform import objects as x
 from twitter_pipeline.transform.careful import Misfits, is_absent, read_struct
 from twitter_pipeline.transform.entities import EntitySet
@@ -235,6 +236,7 @@ class Batch:
         if t.text is not None or (note_text is not None and "text" not in seen.unread):
             # a long text and a language belong to the text that they came with: of none said, there is none
             row.update(text=t.text, note_text=note_text, lang=t.lang, text_version=seen.version)
+            self._add_searched(tweet_id, note_text or t.text or "", seen.version)
         if seen.states(t.source, "source"):
             row.update(source=t.source, source_version=seen.version)
         media_keys = _filled(t.attachments.media_keys if t.attachments else None)
@@ -267,6 +269,13 @@ class Batch:
             snapshot.update(counts, version=seen.version)
             self.add(tables.TWEET_METRICS, snapshot)
         self._add_entities(seen, row)
+
+    def _add_searched(self, tweet_id: int, shown: str, text_version: UUID) -> None:
+        """What searches compare: it must follow the text, and so has the text's version."""
+        text = searchable(shown)
+        row = tables.TWEET_TEXTS.blank(tweet_id)
+        row.update(text=text, trigrams=trigrams(text), version=text_version)
+        self.add(tables.TWEET_TEXTS, row)
 
     def _add_entities(self, seen: Observed, row: dict[str, Any]) -> None:
         t: x.Tweet = seen.object

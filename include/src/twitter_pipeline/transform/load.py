@@ -5,9 +5,10 @@ merged in their one order, the books are written, the cursor moves, and all of i
 drain that was overtaken meanwhile finds the cursor changed and leaves nothing behind.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -29,6 +30,14 @@ insert into pipeline.dead_letters (topic_id, partition, "offset", stage, reason,
 values (%s, %s, %s, 'transform', %s, %s, %s)
 on conflict (topic_id, partition, "offset", stage) do nothing
 """
+CLAIM_LETTER = """
+select from pipeline.dead_letters
+where topic_id = %s and partition = %s and "offset" = %s and stage = 'transform' and resolved_at is null for update
+"""
+RESOLVE_LETTER = """
+update pipeline.dead_letters set resolved_at = now(), resolution = 'loaded', resolved_by = %s
+where topic_id = %s and partition = %s and "offset" = %s and stage = 'transform'
+"""
 COUNT_DRIFT = """
 insert into pipeline.schema_drift as known (object, field, seen_count) values (%s, %s, %s)
 on conflict (object, field) do update set seen_count = known.seen_count + excluded.seen_count, last_seen_at = now()
@@ -37,6 +46,11 @@ _COLUMN_TYPES = """
 select column_name, udt_name from information_schema.columns
 where table_schema = 'twitter' and table_name = %s
 """
+_T = TypeVar("_T")
+
+
+class _AlreadyResolved(Exception):
+    """The letter that was to be resolved is so already."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +85,48 @@ class Loader:
         """Merge a batch and move `cursor` to `to`, or do nothing at all; returns the moved cursor.
 
         Raises cursors.Fenced when the partition was taken over, psycopg.errors.DeadlockDetected and connection
-        errors (repeat), psycopg.DataError or IntegrityError when a row of the batch is refused (narrow it down).
+        errors (repeat), and what transform.faults tells apart when a row of the batch is refused (narrow it down).
         """
+        held = partial(cursors.hold, self._connection, cursor)
+        return self._load_between(
+            held, batch, quarantined, lambda: cursors.move(self._connection, cursor, to)
+        )
+
+    def redrive(self, batch: Batch, letter: Coordinates | None, by: str) -> bool:
+        """Merge the envelope of a dead letter under its own coordinates and resolve the letter in one transaction.
+
+        False when somebody has resolved it meanwhile: then nothing was done. `letter`: where a letter of transform
+        lies (None: there is none to resolve). Raises like `load`.
+        """
+
+        def claim() -> None:
+            if letter is not None and self._connection.execute(CLAIM_LETTER, letter).fetchone() is None:
+                raise _AlreadyResolved
+
+        def resolve() -> bool:
+            if letter is not None:
+                self._connection.execute(RESOLVE_LETTER, (by, *letter))
+            return True
+
+        try:
+            return self._load_between(claim, batch, (), resolve)
+        except _AlreadyResolved:
+            return False
+
+    def _load_between(
+        self,
+        claim: Callable[[], None],
+        batch: Batch,
+        quarantined: Sequence[Quarantined],
+        finish: Callable[[], _T],
+    ) -> _T:
+        """Stage, claim what the batch belongs to, merge, and finish: one transaction."""
         with self._connection.transaction():
             filled = [t for t in tables.IN_LOADING_ORDER if batch.rows[t.name]]
             for table in filled:
                 self._stage(table, batch)
             self._stage_observations(batch)
-            cursors.hold(self._connection, cursor)
+            claim()
             for table in filled:
                 if (key := _tweet_key(table)) is not None:
                     statement = sql.SQL(DROP_REMOVED).format(
@@ -89,7 +137,7 @@ class Loader:
                 self._connection.execute(table.upsert_sql().encode())
             self._connection.execute(INSERT_OBSERVATIONS)
             self._write_books(batch, quarantined)
-            return cursors.move(self._connection, cursor, to)
+            return finish()
 
     def _stage(self, table: tables.Table, batch: Batch) -> None:
         columns = table.columns

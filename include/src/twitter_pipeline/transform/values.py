@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -94,11 +93,6 @@ def version(observed_at: datetime, *, is_data: bool, content_hash: bytes) -> UUI
     """
     microseconds = (observed_at - UNKNOWN_TIME) // timedelta(microseconds=1)
     return UUID(bytes=max(microseconds, 0).to_bytes(8, "big") + bytes((is_data,)) + content_hash[:7])
-
-
-def normal_tag(tag: str) -> str:
-    """The form under which equal hashtags are equal: NFC, case-folded, NFC again."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", tag).casefold())
 
 
 def text_hash(text: str) -> UUID:

@@ -170,6 +170,7 @@ TWEETS = Table(
     any_of=("is_collected", "is_sanitized"),
     all_of=("is_created_at_derived",),
 )
+TWEET_TEXTS = Table("tweet_texts", key=("tweet_id",), groups={"version": ("text", "trigrams")})
 TWEET_RULES = Table("tweet_rules", key=("tweet_id", "rule"))
 HASHTAGS = Table("hashtags", key=("tag",), fixed=("display_tag", "first_used_at"))
 TWEET_REFERENCES = Table("tweet_references", key=("tweet_id", "type", "referenced_tweet_id"))
@@ -178,6 +179,7 @@ TWEET_METRICS = Table("tweet_metrics", key=("tweet_id", "observed_at"), groups={
 IN_LOADING_ORDER = (
     USERS,
     TWEETS,
+    TWEET_TEXTS,
     TWEET_RULES,
     HASHTAGS,
     TWEET_REFERENCES,

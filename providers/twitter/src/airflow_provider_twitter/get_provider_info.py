@@ -43,6 +43,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "airflow_provider_twitter.triggers.kafka_lag",
                     "airflow_provider_twitter.triggers.rate_limit_reset",
+                    "airflow_provider_twitter.triggers.sql_condition",
                 ],
             }
         ],

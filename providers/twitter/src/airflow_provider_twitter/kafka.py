@@ -49,7 +49,11 @@ class NotAcknowledged(SinkError):
 
 
 class MessageTooLarge(SinkError):
-    """One message is larger than the producer may send. Producing it again cannot help."""
+    """Some messages are larger than Kafka takes. Producing them again cannot help; the others can be."""
+
+    def __init__(self, text: str, messages: list[Message]) -> None:
+        super().__init__(text)
+        self.messages = messages
 
 
 class EnvelopeSink:
@@ -70,6 +74,7 @@ class EnvelopeSink:
         self._admin = AdminClient(told)
         self._topic = topic
         self._topic_id: str | None = None
+        self._largest_bytes = int({**PRODUCER_DEFAULTS, **client_config}["message.max.bytes"])
         delivery_seconds = float({**PRODUCER_DEFAULTS, **client_config}["delivery.timeout.ms"]) / 1000
         self._timeout_seconds = delivery_seconds + 5
         self._request_seconds = min(delivery_seconds, 10.0)
@@ -97,9 +102,12 @@ class EnvelopeSink:
     def produce(self, messages: list[Message]) -> dict[int, int]:
         """Write all messages and wait until Kafka has acknowledged them: last offset by partition.
 
-        Raises a SinkError when any one was not; some may be in the topic all the same.
+        Raises a SinkError when any one was not; some may be in the topic all the same. MessageTooLarge names all
+        those that are too large; then none of the others counts as written.
         """
         topic_id = self._topic_id = self._read_topic_id()
+        if too_large := [message for message in messages if _size(message) > self._largest_bytes]:
+            raise _too_large(too_large, self._largest_bytes, "message.max.bytes of the Kafka connection")
         batch = _Batch()
         try:
             for message in messages:
@@ -110,6 +118,8 @@ class EnvelopeSink:
             raise
         if waiting or batch.failures or batch.acknowledged != len(messages):
             self._producer.purge(blocking=False)
+            if too_large := batch.too_large(messages):
+                raise _too_large(too_large, None, "max.message.bytes of the topic or its broker")
             reason = str(batch.failures[0]) if batch.failures else "no answer before the delivery timeout"
             raise NotAcknowledged(
                 f"Kafka acknowledged {batch.acknowledged} of {len(messages)} messages for {self._topic}: {reason}"
@@ -140,15 +150,11 @@ class EnvelopeSink:
                     ) from None
                 self._producer.poll(0.1)
             except KafkaException as refused:
-                if refused.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
-                    raise NotAcknowledged(
-                        f"Kafka refuses a message for {self._topic}: {refused}"
+                if refused.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                    raise _too_large(
+                        [message], None, "message.max.bytes of the Kafka connection"
                     ) from refused
-                digest = hashlib.sha256(message.value).hexdigest()[:16]
-                raise MessageTooLarge(
-                    f"the envelope with key {message.key.decode('ascii', 'replace')} has {len(message.value)} bytes "
-                    f"(sha256 {digest}…), more than message.max.bytes of the Kafka connection"
-                ) from refused
+                raise NotAcknowledged(f"Kafka refuses a message for {self._topic}: {refused}") from refused
             else:
                 self._producer.poll(0)
                 return
@@ -165,6 +171,22 @@ class EnvelopeSink:
             raise SinkError(f"Kafka does not tell the id of topic {self._topic}: {failed}") from failed
 
 
+def _size(message: Message) -> int:
+    return len(message.key) + len(message.value)
+
+
+def _too_large(messages: list[Message], limit: int | None, setting: str) -> MessageTooLarge:
+    largest = max(messages, key=_size)
+    digest = hashlib.sha256(largest.value).hexdigest()[:16]
+    more = f" and {len(messages) - 1} more" if len(messages) > 1 else ""
+    than = f"the {limit} that {setting} allows" if limit is not None else f"{setting} allows"
+    return MessageTooLarge(
+        f"the envelope with key {largest.key.decode('ascii', 'replace')}{more} has {len(largest.value)} bytes "
+        f"(sha256 {digest}…), more than {than}",
+        messages,
+    )
+
+
 def _log_error(error: KafkaError) -> None:
     log.info("Kafka client: %s", error)
 
@@ -176,11 +198,18 @@ class _Batch:
         self.acknowledged = 0
         self.failures: list[KafkaError] = []
         self.last_offsets: dict[int, int] = {}
+        self._refused_values: set[bytes] = set()
+
+    def too_large(self, messages: list[Message]) -> list[Message]:
+        """The messages that the broker refused for their size."""
+        return [message for message in messages if message.value in self._refused_values]
 
     def delivered(self, error: KafkaError | None, message: Any) -> None:
         """Note one report of librdkafka."""
         if error is not None:
             self.failures.append(error)
+            if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                self._refused_values.add(message.value())
             return
         self.acknowledged += 1
         partition = message.partition()

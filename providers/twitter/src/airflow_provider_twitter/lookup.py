@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from airflow_provider_twitter.client import XClient
+from airflow_provider_twitter.client import ResourceFact, TryAgain, XClient
 from airflow_provider_twitter.client.ledger import Ledger
+from airflow_provider_twitter.client.proof import facts_in
 from airflow_provider_twitter.envelope import messages_of
-from airflow_provider_twitter.poll import Sink
+from airflow_provider_twitter.poll import Sink, produce_or_set_aside
 
 MOST_IDS = 100
+ROUNDS = 3
 
 
 class LookupBooks(Ledger, Protocol):
@@ -32,30 +35,57 @@ class LookupBooks(Ledger, Protocol):
         """Kafka has acknowledged every message of this page."""
         ...
 
+    def set_aside(self, *, request_id: str, endpoint: str, key: str, payload: bytes, reason: str) -> None:
+        """Keep a message that Kafka does not take; returns when it is stored for good."""
+        ...
+
+
+@dataclass
+class FetchedAgain:
+    """What became of the tweets asked for: came, refused with a known fact, or not answered (no verdict)."""
+
+    found: set[int] = field(default_factory=set)
+    refused: dict[int, ResourceFact] = field(default_factory=dict)
+    unanswered: set[int] = field(default_factory=set)
+
 
 def fetch_again(
     client: XClient, tweet_ids: Sequence[int], books: LookupBooks, sink: Sink, *, rule: str | None
-) -> set[int]:
-    """Ask X for tweets by id (100 a request) and produce what it gives; returns the ids that came.
+) -> FetchedAgain:
+    """Ask X for tweets by id (100 a request) and produce what it gives.
 
-    The rest is deleted, protected or withheld by now. Raises what the client, the books and the sink raise.
+    A tweet counts as answered only when it came or X named a known reason (not found, not authorised, suspended).
+    The rest is asked for again, three times in all, and is then `unanswered`. Raises what the books and the sink
+    raise and what the client raises, but for answers that may be better later.
     """
-    charged, found = client.charged_to(books), set[int]()
+    charged, result = client.charged_to(books), FetchedAgain(unanswered=set(tweet_ids))
     for start in range(0, len(tweet_ids), MOST_IDS):
-        page = charged.tweets(tweet_ids[start : start + MOST_IDS])
-        messages = messages_of(page, rule=rule, source="lookup")
-        offsets = sink.produce(messages) if messages else {}
-        ids = [tweet.id for tweet in page.data if tweet.id is not None]
-        if ids:
-            books.page_acknowledged(
-                request_id=page.request_id,
-                endpoint=page.endpoint,
-                params=dict(page.params),
-                tweet_ids=ids,
-                topic=sink.topic,
-                topic_id=sink.topic_id,
-                offsets=offsets,
-                observed_at=page.observed_at,
+        wanted = list(dict.fromkeys(tweet_ids[start : start + MOST_IDS]))
+        for _ in range(ROUNDS):
+            try:
+                page = charged.tweets(wanted)
+            except TryAgain:
+                break  # the client has tried a few times
+            offsets, _ = produce_or_set_aside(
+                sink, books, messages_of(page, rule=rule, source="lookup"), page
             )
-        found.update(ids)
-    return found
+            ids = [tweet.id for tweet in page.data if tweet.id is not None]
+            if ids:
+                books.page_acknowledged(
+                    request_id=page.request_id,
+                    endpoint=page.endpoint,
+                    params=dict(page.params),
+                    tweet_ids=ids,
+                    topic=sink.topic,
+                    topic_id=sink.topic_id,
+                    offsets=offsets,
+                    observed_at=page.observed_at,
+                )
+            facts = facts_in(page.errors)
+            result.found.update(ids)
+            result.refused |= {each: facts[str(each)] for each in wanted if str(each) in facts}
+            wanted = [each for each in wanted if each not in result.found and each not in result.refused]
+            if not wanted:
+                break
+    result.unanswered -= result.found | result.refused.keys()
+    return result

@@ -2,33 +2,53 @@
 
 The order of steps is the promise. A page is priced, fetched, produced and acknowledged by Kafka; only then do
 the books hear of it. Inside a poll they remember the oldest acknowledged id, so that an interrupted poll goes
-on below it; the id from which the next poll starts moves once, after the last page.
+on below it; the id from which the next poll starts moves once, after a page that said that it is the last.
+
+Absence is not a statement. A page that a token promised and that comes empty is asked for once more; stretches of
+empty pages are followed; giving up leaves the poll unfinished, and where it gives up at the same place again and
+again a gap is written down. What the server shows does not move the window: its top is fixed by the first page that
+holds a tweet of it, and tweets from above, from outside or from the future are kept without becoming its newest.
 
 Other servers that speak the X API may ignore since_id, until_id or sorting. So "new" means: not yet seen in
-this poll. A page with nothing new ends it, the number of pages is bounded, and order is believed only where it
-was shown: an interrupted poll of a server that may not sort starts over.
+this poll. The number of pages is bounded, and order is believed only where it was shown: an interrupted poll of a
+server that may not sort starts over.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
-from airflow_provider_twitter.client import InvalidRequest, Page, SinceIdTooOld, XClient
-from airflow_provider_twitter.client.ledger import Ledger
+from airflow_provider_twitter.client import (
+    BodyTooLarge,
+    InvalidRequest,
+    Item,
+    Page,
+    ResourceFact,
+    TryAgain,
+    XClient,
+)
+from airflow_provider_twitter.client.ledger import BudgetSpent as BudgetSpent
+from airflow_provider_twitter.client.ledger import InMemoryLedger, Ledger
+from airflow_provider_twitter.client.proof import asked_for, facts_in, stated_count
 from airflow_provider_twitter.client.x import utc_now
 from airflow_provider_twitter.envelope import Message, Source, messages_of
-from airflow_provider_twitter.snowflake import earlier, made_at
+from airflow_provider_twitter.kafka import MessageTooLarge
+from airflow_provider_twitter.snowflake import EPOCH_MS, SEQUENCE_BITS, earlier, made_at
 
 log = logging.getLogger(__name__)
 
-SEARCHABLE_SPAN = timedelta(days=7) - timedelta(minutes=1)
+REACH_OF_RECENT_SEARCH = timedelta(days=7)
+REACH_MARGIN = timedelta(minutes=1)
+CLOCK_TOLERANCE = timedelta(minutes=1)
+NOTEWORTHY_SLIP = timedelta(minutes=5)
 FEWEST_TO_TRUST_ORDER = 100
-MOST_EMPTY_PAGES = 3
+MOST_STALLED_POLLS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +59,9 @@ class Checkpoint:
     until_id: int | None = None
     newest_id: int | None = None
     start_time: datetime | None = None
+    since_at: datetime | None = None
+    newest_at: datetime | None = None
+    stalled_polls: int = 0
 
 
 class Resumable(Protocol):
@@ -47,6 +70,11 @@ class Resumable(Protocol):
     @property
     def since_id(self) -> int | None:
         """Highest id of the last finished poll."""
+        ...
+
+    @property
+    def since_at(self) -> datetime | None:
+        """When the tweet of `since_id` was made, where that is known."""
         ...
 
     @property
@@ -60,9 +88,30 @@ class Resumable(Protocol):
         ...
 
     @property
-    def start_time(self) -> datetime | None:
-        """How far back a first poll reaches; None for as far as X does."""
+    def newest_at(self) -> datetime | None:
+        """When the tweet of `newest_id` was made, where that is known."""
         ...
+
+    @property
+    def start_time(self) -> datetime | None:
+        """How far back a poll without since_id reaches; None for as far as X does."""
+        ...
+
+    @property
+    def stalled_polls(self) -> int:
+        """How many polls in a row have ended unfinished without anything new."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A window of which is known that it was not read, and why; a bound that is None is not known."""
+
+    reason: str
+    since_id: int | None = None
+    until_id: int | None = None
+    from_at: datetime | None = None
+    to_at: datetime | None = None
 
 
 class Books(Ledger, Protocol):
@@ -86,15 +135,40 @@ class Books(Ledger, Protocol):
         topic: str,
         topic_id: str,
         offsets: dict[int, int],
-        poll_newest_id: int,
-        resume_until_id: int,
+        poll_newest_id: int | None,
+        poll_newest_at: datetime | None,
+        resume_until_id: int | None,
+        poll_start_time: datetime | None,
         observed_at: datetime,
     ) -> None:
-        """Kafka has acknowledged every message of this page; `offsets` are the last of each partition."""
+        """Kafka has acknowledged every message of this page; `offsets` are the last of each partition.
+
+        `poll_newest_id` is None while no tweet of the window has come: then the checkpoint stays.
+        """
         ...
 
-    def poll_finished(self, newest_id: int | None) -> None:
+    def poll_finished(self, newest_id: int | None, newest_at: datetime | None) -> None:
         """The poll is complete: the next one starts after the higher of this id and the known since_id."""
+        ...
+
+    def poll_stalled(self) -> None:
+        """The poll ended unfinished and brought nothing new: one more in a row."""
+        ...
+
+    def out_of_reach(self, gap: Gap, start_time: datetime) -> None:
+        """Write the gap down and let this poll, and those that resume it, reach back to `start_time` instead."""
+        ...
+
+    def left_out(self, gap: Gap) -> None:
+        """Write down that this window was given up; the poll goes on as finished."""
+        ...
+
+    def count_differs(self, request_id: str, *, stated: int, given: int) -> None:
+        """X stated another number of tweets than it gave, twice."""
+        ...
+
+    def set_aside(self, *, request_id: str, endpoint: str, key: str, payload: bytes, reason: str) -> None:
+        """Keep a message that Kafka does not take; returns when it is stored for good."""
         ...
 
 
@@ -112,7 +186,10 @@ class Sink(Protocol):
         ...
 
     def produce(self, messages: list[Message]) -> dict[int, int]:
-        """Write all and return, after all are acknowledged, the last offset of each partition written to."""
+        """Write all and return, after all are acknowledged, the last offset of each partition written to.
+
+        Raises MessageTooLarge naming the messages that can never be written.
+        """
         ...
 
 
@@ -131,62 +208,103 @@ class Timeline:
     exclude: tuple[str, ...] = ()
 
 
+SMALLEST_PAGE: dict[type[Search | Timeline], int] = {Search: 10, Timeline: 5}
+
+Ended = Literal[
+    "last_page", "reached_the_known", "out_of_reach", "left_out", "gave_up", "max_pages", "account_state"
+]
+FINISHED: frozenset[Ended] = frozenset({"last_page", "reached_the_known", "out_of_reach", "left_out"})
+
+
 @dataclass(frozen=True, slots=True)
 class PollResult:
-    """What a poll did. `searched_from` is set when X no longer reached back to the checkpoint: a gap before it."""
+    """What a poll did.
+
+    `ended` tells how: finished by X's last page, by reaching what an earlier poll had (of a server that ignores
+    since_id), because the rest is out of X's reach or was given up at last (both with a gap in the books); or
+    unfinished, to be resumed: nothing new any more, `max_pages`, or `state` is what X says about the account.
+    `searched_from` is set when X no longer reached back to the checkpoint. `username` is the name that the
+    account of a timeline goes by now, where an answer told it. `set_aside` counts messages too large for Kafka.
+    """
 
     pages: int
     tweets: int
     newest_id: int | None
-    ended: Literal["last_page", "nothing_new", "max_pages"]
+    ended: Ended
     cost_usd: Decimal
     searched_from: datetime | None = None
+    state: ResourceFact | None = None
+    username: str | None = None
+    set_aside: int = 0
 
-
-class BudgetSpent(Exception):
-    """This request could cost more than the budget has left."""
-
-    fail_task = True
+    @property
+    def is_finished(self) -> bool:
+        """Whether the next poll starts above this one instead of going on with it."""
+        return self.ended in FINISHED
 
 
 @dataclass
-class InMemoryBooks:
+class InMemoryBooks(InMemoryLedger):
     """Plain books that last as long as the object, with an optional budget in USD for all their requests."""
 
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
-    budget_usd: Decimal | None = None
-    spent_usd: Decimal = Decimal(0)
+    gaps: list[Gap] = field(default_factory=list)
+    too_large: list[str] = field(default_factory=list)
 
     def resume(self) -> Checkpoint:
         """The checkpoint as it stands."""
         return self.checkpoint
 
-    def may_spend(self, endpoint: str, price_usd: Decimal) -> str:
-        """Allow it while the budget covers the worst case."""
-        if self.budget_usd is not None and self.spent_usd + price_usd > self.budget_usd:
-            raise BudgetSpent(
-                f"GET {endpoint} may cost up to {price_usd} USD; {self.spent_usd} of the budget of "
-                f"{self.budget_usd} USD are spent: raise the budget or ask for smaller pages"
-            )
-        return ""
-
-    def record_request(self, reservation: str, *, cost_usd: Decimal, **_: Any) -> None:
-        """Add up the cost."""
-        self.spent_usd += cost_usd
-
-    def page_acknowledged(self, *, poll_newest_id: int, resume_until_id: int, **_: Any) -> None:
+    def page_acknowledged(
+        self,
+        *,
+        poll_newest_id: int | None,
+        poll_newest_at: datetime | None,
+        resume_until_id: int | None,
+        poll_start_time: datetime | None,
+        **_: Any,
+    ) -> None:
         """Remember how far down the unfinished poll is."""
-        self.checkpoint = Checkpoint(
-            since_id=self.checkpoint.since_id,
-            until_id=resume_until_id,
-            newest_id=poll_newest_id,
-            start_time=self.checkpoint.start_time,
-        )
+        if poll_newest_id is not None:
+            self.checkpoint = replace(
+                self.checkpoint,
+                until_id=resume_until_id,
+                newest_id=poll_newest_id,
+                newest_at=poll_newest_at,
+                start_time=poll_start_time,
+                stalled_polls=self.checkpoint.stalled_polls
+                if resume_until_id == self.checkpoint.until_id
+                else 0,
+            )
 
-    def poll_finished(self, newest_id: int | None) -> None:
+    def poll_finished(self, newest_id: int | None, newest_at: datetime | None) -> None:
         """Move since_id up."""
-        known = [each for each in (self.checkpoint.since_id, newest_id) if each is not None]
-        self.checkpoint = Checkpoint(since_id=max(known, default=None), start_time=self.checkpoint.start_time)
+        known = self.checkpoint
+        if newest_id is not None and (known.since_id is None or newest_id > known.since_id):
+            self.checkpoint = Checkpoint(since_id=newest_id, since_at=newest_at)
+        else:
+            self.checkpoint = Checkpoint(known.since_id, since_at=known.since_at, start_time=known.start_time)
+
+    def poll_stalled(self) -> None:
+        """Count it."""
+        self.checkpoint = replace(self.checkpoint, stalled_polls=self.checkpoint.stalled_polls + 1)
+
+    def out_of_reach(self, gap: Gap, start_time: datetime) -> None:
+        """Keep the gap; reach back to `start_time`."""
+        self.gaps.append(gap)
+        self.checkpoint = replace(self.checkpoint, since_id=None, since_at=None, start_time=start_time)
+
+    def left_out(self, gap: Gap) -> None:
+        """Keep the gap."""
+        self.gaps.append(gap)
+
+    def count_differs(self, request_id: str, *, stated: int, given: int) -> None:
+        """Log it."""
+        log.warning("Request %s: X stated %d tweets and gave %d", request_id, stated, given)
+
+    def set_aside(self, *, request_id: str, endpoint: str, key: str, payload: bytes, reason: str) -> None:
+        """Remember the key: these books have no store, so their owner must fail once the poll is over."""
+        self.too_large.append(key)
 
 
 def poll(
@@ -234,123 +352,230 @@ class _Poll:
     max_pages: int
     overlap: timedelta
     since_id: int | None = None
+    since_at: datetime | None = None
+    wanted_from: datetime | None = None
     start_time: datetime | None = None
+    until_id: int | None = None
+    ask_below: int | None = None
+    token: str | None = None
     newest_id: int | None = None
+    newest_at: datetime | None = None
     searched_from: datetime | None = None
+    username: str | None = None
+    pages: int = 0
+    tweets: int = 0
+    set_aside: int = 0
+    cost_usd: Decimal = Decimal(0)
     seen: set[int] = field(default_factory=set)
+    in_window: set[int] = field(default_factory=set)
     is_sorted: bool = True
+    is_window_sorted: bool = True
 
     def run(self) -> PollResult:
         checkpoint = self.books.resume()
-        now = self.clock()
-        self.since_id = (
-            None if checkpoint.since_id is None else earlier(checkpoint.since_id, self.overlap, now)
-        )
-        self.start_time = self._reachable(checkpoint.start_time, now) if self.since_id is None else None
-        self.newest_id = checkpoint.newest_id
-        until_id, token = self._trusted(checkpoint), None
-        tokens_used: set[str] = set()
-        pages, tweets, barren, cost_usd = 0, 0, 0, Decimal(0)
-        ended: Literal["last_page", "nothing_new", "max_pages"] = "max_pages"
-        while pages < self.max_pages:
-            try:
-                page = self._fetch(until_id, token)
-            except InvalidRequest as refused:
-                if "until_id" not in refused.parameters or until_id is None:
-                    raise
-                # What the unfinished poll has left is out of X's reach by now: only the newer part can be had.
-                self.searched_from = now - SEARCHABLE_SPAN
-                ended = "last_page"
-                break
-            pages += 1
-            tweets += len(page.data)
-            cost_usd += page.cost_usd
-            has_new = self._pass_on(page)
-            barren = 0 if has_new else barren + 1
-            if page.next_token is None:
-                ended = "last_page"
-                break
-            if self._reached_the_known(page):
-                ended = "nothing_new"
-                break
-            leads_nowhere = not has_new and (bool(page.data) or barren >= MOST_EMPTY_PAGES)
-            if not leads_nowhere and page.next_token not in tokens_used:
-                token = page.next_token
-                tokens_used.add(token)
-            elif token is not None and self.seen:
-                # A token that brings nothing new, or that returns, is not believed: ask once below the oldest.
-                until_id, token = min(self.seen), None
-                tokens_used.clear()
-            else:
-                ended = "nothing_new"
-                break
-        if ended == "max_pages":
-            log.warning(
-                "Poll of rule %s stopped after %d pages; the next one goes on below", self.rule, pages
-            )
+        server_now = self.client.server_now(self.clock())
+        self.since_id, self.since_at = checkpoint.since_id, checkpoint.since_at
+        if self.since_id is not None:
+            self.since_at = self.since_at or made_at(self.since_id, server_now)
+            self.since_id = earlier(self.since_id, self.overlap, server_now)
         else:
-            self.books.poll_finished(self.newest_id)
+            self.wanted_from = checkpoint.start_time
+            self.start_time = self._reachable(server_now)
+        self.newest_id, self.newest_at = checkpoint.newest_id, checkpoint.newest_at
+        self.until_id = self.ask_below = self._trusted(checkpoint)
+        ended, state = self._read()
+        is_stalled = checkpoint.newest_id is not None or not self.in_window
+        if ended in FINISHED:
+            self._note_what_slipped_out_of_reach(checkpoint)
+            self.books.poll_finished(self.newest_id, self.newest_at)
+        elif ended != "account_state" and is_stalled and self._resume_below() in (None, checkpoint.until_id):
+            ended = self._stall(checkpoint, ended)
+        if ended not in FINISHED:
+            log.warning("Poll of rule %s is unfinished after %d pages (%s)", self.rule, self.pages, ended)
         return PollResult(
-            pages=pages,
-            tweets=tweets,
+            pages=self.pages,
+            tweets=self.tweets,
             newest_id=self.newest_id,
             ended=ended,
-            cost_usd=cost_usd,
+            cost_usd=self.cost_usd,
             searched_from=self.searched_from,
+            state=state,
+            username=self.username,
+            set_aside=self.set_aside,
         )
 
-    def _fetch(self, until_id: int | None, token: str | None) -> Page:
-        try:
-            return self._ask(until_id, token)
-        except SinceIdTooOld:
-            if self.since_id is None:
-                raise
-            self.since_id = None
-            self.start_time = self.searched_from = self.clock() - SEARCHABLE_SPAN
-            return self._ask(until_id, None)
-        except InvalidRequest as refused:
-            if token is None or not {"next_token", "pagination_token"} & set(refused.parameters):
-                raise
-            return self._ask(min(self.seen, default=until_id), None)
+    def _read(self) -> tuple[Ended, ResourceFact | None]:
+        """Page by page to the end of the window, or to where it cannot be followed any more."""
+        promised, confirmed = False, False
+        tokens_used: set[str] = set()
+        asked_below: set[int] = set()
+        while self.pages < self.max_pages:
+            try:
+                page = self._fetch()
+            except _OutOfReach:
+                return "out_of_reach", None
+            is_first = self.pages == 1
+            page, has_new = self._take(page)
+            if (state := self._state_in(page)) is not None:
+                return "account_state", state
+            oldest = min(self.in_window, default=None) if self.is_window_sorted else None
+            if is_first and self._reaches_further(page):
+                self._go_on_below(oldest)
+                continue
+            if page.next_token is None:
+                if page.data:
+                    return "last_page", None
+                if promised and not confirmed:
+                    # A token promised this page and it came empty: it is believed when it comes so again.
+                    confirmed = True
+                    self._go_on_below(oldest)
+                    continue
+                return ("last_page" if stated_count(page.meta) == 0 else "gave_up"), None
+            confirmed = False
+            if self._reached_the_known(page):
+                return "reached_the_known", None
+            if (has_new or not page.data) and page.next_token not in tokens_used:
+                self.token, promised = page.next_token, True
+                tokens_used.add(page.next_token)
+            elif oldest is not None and oldest not in asked_below:
+                # A token that brings nothing new, or that returns, is not believed: ask once below the oldest.
+                asked_below.add(oldest)
+                self._go_on_below(oldest)
+            else:
+                return "gave_up", None
+        return "max_pages", None
 
-    def _ask(self, until_id: int | None, token: str | None) -> Page:
+    def _go_on_below(self, oldest: int | None) -> None:
+        """Ask by id instead of by token, where ids say how far the poll is; else repeat the same request."""
+        if oldest is not None:
+            self.ask_below, self.token = oldest, None
+
+    def _take(self, page: Page) -> tuple[Page, bool]:
+        """Pass a page on; where X stated another number of tweets than it gave, ask once more and keep both."""
+        has_new = self._pass_on(page)
+        if not _count_differs(page):
+            return page, has_new
+        try:
+            again = self._ask()
+        except TryAgain as failed:
+            log.warning("Asking again for a page that came incomplete failed: %s", failed)
+            again = page
+        except BaseException:
+            self._note_difference(page)
+            raise
+        else:
+            has_new = self._pass_on(again) or has_new
+        self._note_difference(again)
+        return again, has_new
+
+    def _note_difference(self, page: Page) -> None:
+        if _count_differs(page):
+            stated = stated_count(page.meta) or 0
+            self.books.count_differs(page.request_id, stated=stated, given=len(page.data))
+
+    def _fetch(self) -> Page:
+        """One page; asks otherwise where X's refusal has a reason that this side can compute."""
+        while True:
+            try:
+                return self._ask()
+            except BodyTooLarge:
+                smallest = SMALLEST_PAGE[type(self.target)]
+                if self.page_size <= smallest:
+                    raise
+                self.page_size = max(self.page_size // 2, smallest)
+                log.warning("A page was too large to be read: asking for pages of %d", self.page_size)
+            except InvalidRequest as refused:
+                if self.token is not None and self.is_window_sorted:
+                    # X may have forgotten the token; what a refusal without one means is seen then
+                    self.ask_below, self.token = min(self.in_window, default=self.ask_below), None
+                elif not self._move_into_reach(refused.server_time or self.client.server_now(self.clock())):
+                    raise
+
+    def _move_into_reach(self, server_now: datetime) -> bool:
+        """Whether the window asked for had left X's reach by X's own clock, and was moved into it.
+
+        Raises _OutOfReach when nothing of it is left.
+        """
+        if isinstance(self.target, Timeline):
+            return False
+        reach = server_now - REACH_OF_RECENT_SEARCH + REACH_MARGIN
+        until_at = None if self.ask_below is None else made_at(self.ask_below, server_now)
+        if until_at is not None and until_at <= reach:
+            reason = "X no longer reached back to where the unfinished poll goes on"
+            lower_at = self.since_at or self.wanted_from
+            self.books.left_out(Gap(reason, self.since_id, self.ask_below, lower_at, until_at))
+            self.searched_from = reach
+            raise _OutOfReach
+        if self.since_id is not None:
+            if self.since_at is None or self.since_at - self.overlap > reach:
+                return False
+            if self.since_at > reach:  # only the overlap is out of reach
+                self.since_id = earlier(self.since_id, -self.overlap, server_now)
+                self.overlap = timedelta(0)
+                return True
+            gap = Gap("X no longer reached back to the checkpoint", self.since_id, None, self.since_at, reach)
+            self.since_id = self.since_at = None
+            self.start_time = self.wanted_from = self.searched_from = reach
+            self.books.out_of_reach(gap, reach)
+            return True
+        if self.start_time is None or self.start_time >= reach:
+            return False
+        self.start_time = reach
+        return True
+
+    def _note_what_slipped_out_of_reach(self, checkpoint: Resumable) -> None:
+        """A poll that took more than one run may have lost its oldest part to X's reach meanwhile."""
+        wanted, reached = checkpoint.start_time, self.start_time
+        if checkpoint.newest_id is None or wanted is None or reached is None:
+            return
+        if reached - wanted > NOTEWORTHY_SLIP:
+            reason = "X no longer reached back to where this poll began"
+            self.books.left_out(Gap(reason, from_at=wanted, to_at=reached))
+
+    def _ask(self) -> Page:
         match self.target:
             case Search(query):
-                return self.client.search_recent(
+                page = self.client.search_recent(
                     query,
                     max_results=self.page_size,
                     since_id=self.since_id,
-                    until_id=until_id,
+                    until_id=self.ask_below,
                     start_time=self.start_time,
-                    next_token=token,
+                    next_token=self.token,
                 )
             case Timeline(user_id, exclude):
-                return self.client.user_tweets(
+                page = self.client.user_tweets(
                     user_id,
                     max_results=self.page_size,
                     since_id=self.since_id,
-                    until_id=until_id,
+                    until_id=self.ask_below,
                     start_time=self.start_time,
-                    pagination_token=token,
+                    pagination_token=self.token,
                     exclude=exclude,
                 )
+        self.pages += 1
+        self.tweets += len(page.data)
+        self.cost_usd += page.cost_usd
+        return page
 
     def _pass_on(self, page: Page) -> bool:
         """Produce the page and tell the books; whether it held a tweet not yet seen in this poll."""
+        self._note_username(page)
         ids = [tweet.id for tweet in page.data if tweet.id is not None]
         new = [tweet_id for tweet_id in dict.fromkeys(ids) if tweet_id not in self.seen]
         if page.data and not new and len(ids) == len(page.data):
             return False
         source: Source = "search" if isinstance(self.target, Search) else "timeline"
         messages = messages_of(page, rule=self.rule, source=source)
-        offsets = self.sink.produce(messages) if messages else {}
+        offsets, aside = produce_or_set_aside(self.sink, self.books, messages, page)
+        self.set_aside += aside
         below_all = new == sorted(new, reverse=True) and (
             not self.seen or max(new, default=0) < min(self.seen)
         )
         self.is_sorted = self.is_sorted and below_all
         self.seen.update(new)
+        self._mark_window(page)
         if ids:
-            self.newest_id = newest_id = max(max(ids), self.newest_id or 0)
             self.books.page_acknowledged(
                 request_id=page.request_id,
                 endpoint=page.endpoint,
@@ -359,16 +584,60 @@ class _Poll:
                 topic=self.sink.topic,
                 topic_id=self.sink.topic_id,
                 offsets=offsets,
-                poll_newest_id=newest_id,
-                resume_until_id=min(self.seen) if self._may_resume_below() else newest_id + 1,
+                poll_newest_id=self.newest_id if self.in_window else None,
+                poll_newest_at=self.newest_at,
+                resume_until_id=self._resume_below(),
+                poll_start_time=self.wanted_from,
                 observed_at=page.observed_at,
             )
         return bool(new)
 
-    def _may_resume_below(self) -> bool:
-        """Whether the oldest id says how far this poll is: X sorts; another server must have shown that it does."""
-        is_x = made_at(max(self.seen), self.clock()) is not None
-        return self.is_sorted and (is_x or len(self.seen) >= FEWEST_TO_TRUST_ORDER)
+    def _mark_window(self, page: Page) -> None:
+        """Note which tweets of a page belong to the window; the first ones fix its top."""
+        server_now = page.server_time or self.client.server_now(page.observed_at)
+        times = {tweet.id: _time_of(tweet) for tweet in page.data if tweet.id is not None}
+        inside = [tweet_id for tweet_id, at in times.items() if self._is_inside(tweet_id, at, server_now)]
+        if not inside:
+            return
+        fresh = [tweet_id for tweet_id in inside if tweet_id not in self.in_window]
+        falls = fresh == sorted(fresh, reverse=True)
+        below = not self.in_window or max(fresh, default=-1) < min(self.in_window)
+        self.is_window_sorted = self.is_window_sorted and falls and below
+        self.in_window.update(fresh)
+        if self.newest_id is None:
+            self.newest_id = max(inside)
+            self.newest_at = times[self.newest_id]
+            is_x = made_at(self.newest_id, server_now) is not None
+            if (
+                is_x
+                and self.since_id is None
+                and self.wanted_from is None
+                and isinstance(self.target, Search)
+            ):
+                self.wanted_from = server_now - REACH_OF_RECENT_SEARCH + REACH_MARGIN
+
+    def _is_inside(self, tweet_id: int, at: datetime | None, server_now: datetime) -> bool:
+        if self.since_id is not None and tweet_id <= self.since_id:
+            return False
+        if self.until_id is not None and tweet_id >= self.until_id:
+            return False
+        if self.newest_id is not None and tweet_id > self.newest_id:
+            return False
+        if at is None:
+            return True
+        if self.start_time is not None and at < self.start_time - CLOCK_TOLERANCE:
+            return False
+        return at <= server_now + CLOCK_TOLERANCE
+
+    def _resume_below(self) -> int | None:
+        """Where an interrupted poll goes on: above its top, so from the start, unless order has been shown."""
+        if not self.in_window or self.newest_id is None:
+            return None
+        # X sorts; another server must have shown that it does
+        is_x = made_at(max(self.in_window), self.clock()) is not None
+        if self.is_window_sorted and (is_x or len(self.in_window) >= FEWEST_TO_TRUST_ORDER):
+            return min(self.in_window)
+        return self.newest_id + 1
 
     def _reached_the_known(self, page: Page) -> bool:
         """Whether a server that sorts, but ignores since_id, has come to what an earlier poll has had."""
@@ -377,14 +646,117 @@ class _Poll:
             return False
         return bool(page.data) and all(tweet.id is not None and tweet.id <= since_id for tweet in page.data)
 
+    def _reaches_further(self, page: Page) -> bool:
+        """Whether our clock made this poll reach back less far than it may by X's clock; then it does from now on."""
+        if self.start_time is None or self.since_id is not None or page.server_time is None:
+            return False
+        start_time = self._reachable(page.server_time)
+        if start_time is None or self.start_time - start_time <= CLOCK_TOLERANCE or not self.is_window_sorted:
+            return False
+        self.start_time = start_time
+        return True
+
+    def _state_in(self, page: Page) -> ResourceFact | None:
+        """What X says about the account of a timeline instead of giving tweets."""
+        self_named = asked_for(page.endpoint, page.params)
+        if page.data or not self_named:
+            return None
+        facts = facts_in(page.errors)
+        return next((facts[name] for name in self_named if name in facts), None)
+
+    def _note_username(self, page: Page) -> None:
+        if isinstance(self.target, Timeline):
+            for user in page.includes.get("users", ()):
+                name = (user.value or {}).get("username")
+                if user.id == self.target.user_id and isinstance(name, str):
+                    self.username = name
+
+    def _stall(self, checkpoint: Resumable, ended: Ended) -> Ended:
+        """A poll that brought nothing new and no end: after a few in a row its window is given up, with a gap."""
+        if checkpoint.stalled_polls + 1 < MOST_STALLED_POLLS:
+            self.books.poll_stalled()
+            return ended
+        now = self.client.server_now(self.clock())
+        reason = (
+            f"X gave neither tweets nor an end in {MOST_STALLED_POLLS} polls of up to {self.max_pages} pages"
+        )
+        until_at = None if self.until_id is None else made_at(self.until_id, now)
+        gap = Gap(reason, self.since_id, self.until_id, self.since_at or self.wanted_from, until_at or now)
+        if self.newest_id is None:
+            self.books.out_of_reach(gap, now - self.overlap)
+        else:
+            self.books.left_out(gap)
+            self.books.poll_finished(self.newest_id, self.newest_at)
+        return "left_out"
+
     @staticmethod
     def _trusted(checkpoint: Resumable) -> int | None:
         """Where to go on: nowhere below the top where pages came unsorted, since no id says what is left."""
         until_id, newest_id = checkpoint.until_id, checkpoint.newest_id
         return None if until_id is None or (newest_id is not None and until_id > newest_id) else until_id
 
-    def _reachable(self, start_time: datetime | None, now: datetime) -> datetime | None:
-        """A start that recent search accepts: it refuses one that is more than 7 days ago."""
-        if start_time is None or isinstance(self.target, Timeline):
-            return start_time
-        return max(start_time, now - SEARCHABLE_SPAN)
+    def _reachable(self, server_now: datetime) -> datetime | None:
+        """A start that recent search accepts: it refuses one that is more than 7 days ago by its own clock."""
+        if self.wanted_from is None or isinstance(self.target, Timeline):
+            return self.wanted_from
+        return max(self.wanted_from, server_now - REACH_OF_RECENT_SEARCH + REACH_MARGIN)
+
+
+class Keeper(Protocol):
+    """Who keeps what Kafka does not take."""
+
+    def set_aside(self, *, request_id: str, endpoint: str, key: str, payload: bytes, reason: str) -> None:
+        """Keep a message; returns when it is stored for good."""
+        ...
+
+
+def produce_or_set_aside(
+    sink: Sink, keeper: Keeper, messages: list[Message], page: Page
+) -> tuple[dict[int, int], int]:
+    """Everything into Kafka, and what no Kafka message can hold to the keeper: last offsets, and how many those were.
+
+    A message that holds no tweet of the page is kept under a hash of its bytes.
+    """
+    if not messages:
+        return {}, 0
+    try:
+        return sink.produce(messages), 0
+    except MessageTooLarge as refused:
+        too_large, reason = refused.messages, str(refused)
+    offsets, aside = produce_or_set_aside(sink, keeper, [m for m in messages if m not in too_large], page)
+    for message in too_large:
+        key = message.key.decode("ascii", "replace")
+        if key == page.request_id:
+            key = hashlib.sha256(message.value).hexdigest()[:32]
+        keeper.set_aside(
+            request_id=page.request_id, endpoint=page.endpoint, key=key, payload=message.value, reason=reason
+        )
+    return offsets, aside + len(too_large)
+
+
+class _OutOfReach(Exception):
+    """Nothing that is left of this poll can be had from X any more."""
+
+
+def _count_differs(page: Page) -> bool:
+    stated = stated_count(page.meta)
+    return stated is not None and stated != len(page.data)
+
+
+def _time_of(tweet: Item) -> datetime | None:
+    """When a tweet was made: as it says, else by its id where that is large enough to hold a time."""
+    stated = (tweet.value or {}).get("created_at")
+    if isinstance(stated, str):
+        try:
+            made = datetime.fromisoformat(stated)
+            if made.tzinfo is not None:
+                return made.astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+    if tweet.id is None or (milliseconds := tweet.id >> SEQUENCE_BITS) < MILLISECONDS_OF_FIRST_SNOWFLAKES:
+        return None
+    return EPOCH + timedelta(milliseconds=milliseconds)
+
+
+EPOCH = datetime.fromtimestamp(EPOCH_MS / 1000, UTC)
+MILLISECONDS_OF_FIRST_SNOWFLAKES = timedelta(days=58) // timedelta(milliseconds=1)

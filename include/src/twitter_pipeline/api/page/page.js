@@ -62,6 +62,7 @@ function verdict(state) {
   const failed = state.contracts.filter((contract) => contract.failed).map((contract) => contract.contract);
   const warehouse = state.stages.find((stage) => stage.stage === "warehouse");
   const newest = warehouse && warehouse.age_seconds !== null ? `The newest row came ${span(warehouse.age_seconds)}.` : "No tweet has come yet.";
+  if (state.age_seconds > 30) return ["bad", `A store hangs: this is what was seen ${span(state.age_seconds)}.`];
   if (silent.length) return ["bad", `No answer: ${silent.join(", ")}.`];
   if (failed.length) return ["bad", `Contracts failed: ${failed.join(", ")}.`];
   if (troubled.length) return ["bad", `Errors in ${troubled.join(", ")}. ${newest}`];
@@ -91,6 +92,11 @@ async function showState() {
   byId("spend-of").textContent = budget === null ? "spent this month" : `of $${budget} this month`;
   byId("source").textContent = state.x_api_url ? `${state.x_api_url} · ${state.broker}` : "";
   byId("looked").textContent = `looked ${new Date(state.looked_at).toLocaleTimeString()}`;
+  byId("accounts-section").hidden = !state.accounts.length;
+  byId("accounts").replaceChildren(...state.accounts.map((account) => {
+    const since = account.since ? `, since ${account.since.slice(0, 10)}` : "";
+    return element("li", `@${account.username}: ${account.state || "not read"}${since} — ${account.reason || ""}`, "bad");
+  }));
   const list = byId("contracts");
   list.replaceChildren(...state.contracts.map((contract) => element("li", contract.failed ? `${contract.contract}: ${contract.failed} failed` : contract.contract, contract.failed ? "bad" : "")));
   if (!state.contracts.length) list.append(element("li", "None has been run yet.", "none"));

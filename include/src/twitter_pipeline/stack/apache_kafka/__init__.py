@@ -13,12 +13,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 
-from twitter_pipeline.stack.servers import LOOPBACK, StackError
-from twitter_pipeline.stack.tansu import kafka_answers
+from confluent_kafka.admin import (
+    AdminClient,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+
+from twitter_pipeline.settings import KafkaOption
+from twitter_pipeline.stack import kafka_access
+from twitter_pipeline.stack.private_files import private_folder, write_private
+from twitter_pipeline.stack.servers import LOOPBACK, RunningServer, StackError, free_port
 
 HEAP_MEGABYTES = 512
 
@@ -107,45 +116,105 @@ def _verify(folder: Path) -> None:
         )
 
 
+ENTRY_WITHOUT_PASSWORD = {"listener.security.protocol.map": "CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT"}
+
+
+def entry_with_password(password: str) -> dict[str, str]:
+    """The properties by which a node asks for a password.
+
+    Its clients and its own broker enter by SCRAM, whose users are in the cluster's metadata; the controller, which
+    serves that metadata and so cannot look users up in it, knows the same user by PLAIN.
+    """
+    modules = "org.apache.kafka.common.security"
+    who = f'required username="{kafka_access.USER}" password="{password}"'
+    scram = kafka_access.MECHANISM
+    return {
+        "listener.security.protocol.map": "CLIENTS:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
+        "sasl.enabled.mechanisms": scram,
+        "sasl.mechanism.inter.broker.protocol": scram,
+        "sasl.mechanism.controller.protocol": "PLAIN",
+        "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
+        f"listener.name.clients.{scram.lower()}.sasl.jaas.config": f"{modules}.scram.ScramLoginModule {who};",
+        "listener.name.controller.plain.sasl.jaas.config": (
+            f'{modules}.plain.PlainLoginModule {who} user_{kafka_access.USER}="{password}";'
+        ),
+    }
+
+
 @dataclass(frozen=True)
 class ApacheKafka:
-    """One Apache Kafka broker and controller; `controller_port` is for the node itself."""
+    """One Apache Kafka broker and controller; `controller_port` is for the node itself.
+
+    With a `password` clients enter as the SCRAM user `kafka_access.USER`, and the node itself enters its controller
+    with it. Without one, for tests, anybody may enter.
+    """
 
     data: Path
     port: int
     controller_port: int
+    password: str | None = field(default=None, repr=False)
     name: str = "broker"
 
     @property
     def bootstrap(self) -> str:
         return f"{LOOPBACK}:{self.port}"
 
+    @property
+    def options(self) -> dict[str, KafkaOption]:
+        """What clients need to enter, as librdkafka's options; they may hold the password."""
+        return {} if self.password is None else kafka_access.with_password(self.password)
+
     def prepare(self) -> None:
-        """Fetch the jars, write the configuration, and format the log folder when it is new."""
+        """Fetch the jars, write the configuration, and format the log folder when it is new.
+
+        A log folder from before brokers asked for a password gets the user first, and keeps its messages.
+        """
         fetch_libraries()
-        self.data.mkdir(parents=True, exist_ok=True)
-        self._configuration.write_text(self._properties())
-        if (self._log / "meta.properties").exists():
-            return
-        tool = ["kafka.tools.StorageTool"]
+        private_folder(self.data)
+        if not (self._log / "meta.properties").exists():
+            self._format()
+        elif self.password is not None and not self._has_user.exists():
+            self._create_user()
+        write_private(self._configuration, self._properties())
+
+    def _format(self) -> None:
+        write_private(self._configuration, self._properties())
+        tool = "kafka.tools.StorageTool"
         cluster = subprocess.run(
-            self._java(64) + tool + ["random-uuid"], check=True, capture_output=True, text=True
+            [*self._java(64), tool, "random-uuid"], check=True, capture_output=True, text=True
         ).stdout.split()[-1]
-        command = [
-            *self._java(128),
-            *tool,
-            "format",
-            "--standalone",
-            "-t",
-            cluster,
-            "-c",
-            str(self._configuration),
-        ]
-        result = subprocess.run(command, check=False, capture_output=True, text=True)
+        command = [*self._java(128), tool, "format", "--standalone", "-t", cluster]
+        command += ["-c", str(self._configuration)]
+        arguments = self.data / "format-arguments"  # anybody may list processes, so not on the command line
+        if self.password is not None:
+            user = f"{kafka_access.MECHANISM}=[name={kafka_access.USER},password={self.password}]"
+            write_private(arguments, f"--add-scram\n{user}\n")
+            command.append(f"@{arguments}")
+        try:
+            result = subprocess.run(command, check=False, capture_output=True, text=True, umask=0o077)
+        finally:
+            arguments.unlink(missing_ok=True)
         if result.returncode != 0:
             raise StackError(
                 f"Kafka could not format {self._log}: {result.stderr.strip() or result.stdout.strip()}"
             )
+        private_folder(self._log)
+        if self.password is not None:
+            self._has_user.touch(mode=0o600)
+
+    def _create_user(self) -> None:
+        """Start the node once as it was, without passwords and on a port nobody knows, and give it the user."""
+        opened = replace(self, port=free_port(), password=None, name="broker (creating its user)")
+        wanted = UserScramCredentialUpsertion(
+            kafka_access.USER,
+            ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 8192),
+            (self.password or "").encode(),
+        )
+        with RunningServer(opened, self.data / "create-user.log"):
+            admin = AdminClient({"bootstrap.servers": opened.bootstrap, "log_level": 0})
+            for created in admin.alter_user_scram_credentials([wanted]).values():
+                created.result(60)
+        self._has_user.touch(mode=0o600)
 
     @property
     def _configuration(self) -> Path:
@@ -155,14 +224,21 @@ class ApacheKafka:
     def _log(self) -> Path:
         return self.data / "log"
 
+    @property
+    def _has_user(self) -> Path:
+        """The mark of a log folder that holds the user; it lies in it, so that it goes where the folder goes."""
+        return self._log / "scram-user-created"
+
     def _properties(self) -> str:
         settings = {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.bootstrap.servers": f"{LOOPBACK}:{self.controller_port}",
-            "listeners": f"PLAINTEXT://{LOOPBACK}:{self.port},CONTROLLER://{LOOPBACK}:{self.controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{self.port}",
+            "listeners": f"CLIENTS://{LOOPBACK}:{self.port},CONTROLLER://{LOOPBACK}:{self.controller_port}",
+            "advertised.listeners": f"CLIENTS://{LOOPBACK}:{self.port}",
+            "inter.broker.listener.name": "CLIENTS",
             "controller.listener.names": "CONTROLLER",
+            **(ENTRY_WITHOUT_PASSWORD if self.password is None else entry_with_password(self.password)),
             "log.dirs": str(self._log),
             "auto.create.topics.enable": "false",
             "offsets.topic.replication.factor": "1",
@@ -199,4 +275,4 @@ class ApacheKafka:
         return {}
 
     def ready(self) -> bool:
-        return kafka_answers(self.bootstrap)
+        return kafka_access.answers({"bootstrap.servers": self.bootstrap} | self.options)

@@ -6,12 +6,14 @@ from airflow_provider_twitter.client.errors import (
     BodyTooLarge,
     CredentialsRefused,
     InvalidRequest,
+    NotFromX,
     OutOfCredits,
     RateLimited,
     ServerFailed,
     SinceIdTooOld,
     SpendingStopped,
     TryAgain,
+    UnprovenAnswer,
     Unreachable,
     UsageCapped,
     XError,
@@ -19,6 +21,7 @@ from airflow_provider_twitter.client.errors import (
 from airflow_provider_twitter.client.fields import Requested
 from airflow_provider_twitter.client.ledger import Ledger
 from airflow_provider_twitter.client.pages import Item, Page
+from airflow_provider_twitter.client.proof import ResourceFact
 from airflow_provider_twitter.client.rate_limit import RateLimit
 from airflow_provider_twitter.client.transport import Limits
 from airflow_provider_twitter.client.x import Pace, XClient
@@ -32,16 +35,19 @@ __all__ = [
     "Item",
     "Ledger",
     "Limits",
+    "NotFromX",
     "OutOfCredits",
     "Pace",
     "Page",
     "RateLimit",
     "RateLimited",
     "Requested",
+    "ResourceFact",
     "ServerFailed",
     "SinceIdTooOld",
     "SpendingStopped",
     "TryAgain",
+    "UnprovenAnswer",
     "Unreachable",
     "UsageCapped",
     "XClient",

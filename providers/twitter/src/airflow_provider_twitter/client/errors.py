@@ -3,7 +3,9 @@
     XError
     ├── RateLimited           wait until `reset_at`, then ask again
     ├── TryAgain              ask again later; the client has already tried a few times
-    │   ├── ServerFailed      X answered 5xx, or something that is no JSON
+    │   ├── ServerFailed      X answered 5xx, or with something that is no answer of X
+    │   │   ├── NotFromX      a proxy, firewall or portal answered in X's place; the message names it
+    │   │   └── UnprovenAnswer  200 in X's JSON, but nothing in it says that it is an answer
     │   └── Unreachable       no connection, no complete answer, no answer in time
     ├── CredentialsRefused    put a working token into the connection (401, 403)
     ├── InvalidRequest        correct the request; `parameters` names what X complained about
@@ -14,45 +16,75 @@
     ├── AddressRefused        correct the base URL; also a redirect, which is never followed
     └── BodyTooLarge          X (or what answers in its place) sent more than the byte cap
 
-A message never holds the token; it names the endpoint, the status and X's own transaction id where there is
-one.
+Only X's own JSON is X's verdict about a token, credits or a request: whatever else answers is tried again.
+Each error says in `outcome` whether the request can have cost anything. A message never holds the token; it
+names the endpoint, the status, and who answered or X's own transaction id where there is one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 import msgspec
 
-from airflow_provider_twitter.client.rate_limit import RateLimit, reset_of
+from airflow_provider_twitter.client.rate_limit import RateLimit, reset_of, retry_after_of
 
 __all__ = [
     "AddressRefused",
     "BodyTooLarge",
     "CredentialsRefused",
     "InvalidRequest",
+    "NotFromX",
     "OutOfCredits",
     "RateLimited",
     "ServerFailed",
     "SinceIdTooOld",
     "SpendingStopped",
     "TryAgain",
+    "UnprovenAnswer",
     "Unreachable",
     "UsageCapped",
     "XError",
     "refusal_of",
 ]
 
+Outcome = Literal["free", "unknown"]
+
+WORDS_LENGTH = 500
+HEADER_LENGTH = 100
+LONGEST_WORD = 10_000
+NAMES_OF_A_PROBLEM = frozenset({"errors", "title", "type", "detail", "status"})
+NAMES_OF_A_REQUEST = ("x-transaction-id", "cf-ray", "x-request-id", "x-amz-cf-id", "x-served-by", "via")
+
 
 class XError(Exception):
-    """Anything that kept X from giving a usable answer. `status` is None when there was none."""
+    """Anything that kept X from giving a usable answer. `status` is None when there was none.
 
-    def __init__(self, message: str, *, endpoint: str | None = None, status: int | None = None) -> None:
+    `server_time` is the Date of the answer behind it (aware UTC), None where there was no answer or no date.
+    `outcome` is "free" when nothing can have been charged, else "unknown": then the reservation is kept.
+    """
+
+    outcome: Outcome = "unknown"
+    server_time: datetime | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        endpoint: str | None = None,
+        status: int | None = None,
+        outcome: Outcome | None = None,
+    ) -> None:
         super().__init__(message)
         self.endpoint = endpoint
         self.status = status
+        if outcome is not None:
+            self.outcome = outcome
 
 
 class RateLimited(XError):
@@ -60,6 +92,8 @@ class RateLimited(XError):
 
     `is_estimated` says that X named no reset, or an absurd one, and that the time is ours.
     """
+
+    outcome = "free"
 
     def __init__(
         self,
@@ -76,11 +110,25 @@ class RateLimited(XError):
 
 
 class TryAgain(XError):
-    """Nothing is wrong with the request: the same one may succeed later."""
+    """Nothing is wrong with the request: the same one may succeed later.
+
+    `retry_after` is how long the answer itself asked to wait (Retry-After), at most 15 minutes; zero where it
+    said nothing.
+    """
+
+    retry_after: timedelta = timedelta(0)
 
 
 class ServerFailed(TryAgain):
-    """X answered, but with 5xx or with something that is no JSON."""
+    """X answered 5xx, or something came that is no answer of X."""
+
+
+class NotFromX(ServerFailed):
+    """Something between us and X answered: a proxy, a firewall, a captive portal. It says nothing about X."""
+
+
+class UnprovenAnswer(ServerFailed):
+    """A 200 in X's JSON that does not say what an answer of this endpoint has to say. It may have been charged."""
 
 
 class Unreachable(TryAgain):
@@ -90,9 +138,13 @@ class Unreachable(TryAgain):
 class CredentialsRefused(XError):
     """X does not accept the token, or not for this endpoint. Asking again cannot help."""
 
+    outcome = "free"
+
 
 class InvalidRequest(XError):
     """X refuses the request as it stands; `parameters` are the names that it complains about."""
+
+    outcome = "free"
 
     def __init__(
         self,
@@ -113,6 +165,8 @@ class SinceIdTooOld(InvalidRequest):
 class SpendingStopped(XError):
     """X sells nothing more to this account for now."""
 
+    outcome = "free"
+
 
 class OutOfCredits(SpendingStopped):
     """The account has no credits left (402)."""
@@ -125,37 +179,47 @@ class UsageCapped(SpendingStopped):
 class AddressRefused(XError):
     """The address is none that the bearer token may be sent to."""
 
+    outcome = "free"
+
 
 class BodyTooLarge(XError):
     """The decoded body passed the byte cap; reading stopped there."""
 
 
 def refusal_of(
-    *, status: int, headers: Mapping[str, str], body: bytes, endpoint: str, now: datetime
+    *,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    endpoint: str,
+    now: datetime,
+    masked: Callable[[str], str] = str,
 ) -> XError | None:
-    """The error that this answer stands for, or None for a success."""
+    """The error that this whole answer stands for, or None for one in 2xx that may be X's.
+
+    `masked` takes secrets out of the words that are repeated from the answer.
+    """
+    answer = _Answered(status=status, headers=headers, body=body, endpoint=endpoint, now=now, masked=masked)
     if 200 <= status < 300:
-        return None
-    problem = _problem(body)
-    kind = str(problem.get("type", "")).rsplit("/", 1)[-1]
-    said = _said(problem)
-    transaction = headers.get("x-transaction-id")
-    where = f"GET {endpoint} answered {status}"
-    tail = (f": {said}" if said else "") + (f" (x-transaction-id {transaction})" if transaction else "")
-    if 300 <= status < 400:
+        return answer.not_from_x() if answer.is_a_page else None
+    problem = answer.problem
+    is_x = not NAMES_OF_A_PROBLEM.isdisjoint(problem)
+    where, said = answer.where, answer.said
+    if 300 <= status < 400 and not answer.is_a_page:
         return AddressRefused(
             f"{where}, a redirect, which is never followed: set the connection's host to the final address",
             endpoint=endpoint,
             status=status,
+            outcome="free" if answer.is_whole else "unknown",
         )
-    if kind == "usage-capped":
+    if is_x and _word(problem.get("type")).rsplit("/", 1)[-1] == "usage-capped":
+        period = masked(_word(problem.get("period")) or "period unknown")[:100]
         return UsageCapped(
-            f"{where}: the usage cap is reached ({problem.get('period', 'period unknown')}){tail}",
-            endpoint=endpoint,
-            status=status,
+            f"{where}: the usage cap is reached ({period}){said}", endpoint=endpoint, status=status
         )
-    if status == 429:
-        limit = RateLimit.of(headers)
+    retry_after = retry_after_of(headers, now)
+    limit = RateLimit.of(headers)
+    if status == 429 and (limit is not None or retry_after is not None or not answer.is_a_page):
         reset_at, is_estimated = reset_of(headers, now)
         window = (
             f"{limit.limit} requests a window" if limit and limit.limit is not None else "limit not named"
@@ -167,30 +231,129 @@ def refusal_of(
             endpoint=endpoint,
             status=status,
         )
+    if status < 200 or status >= 500 or (is_x and status == 408):
+        failed = ServerFailed(
+            f"{where}{said}"
+            if is_x
+            else f"{where}, not in X's JSON, so it may have been charged: {answer.who}",
+            endpoint=endpoint,
+            status=status,
+            outcome="free" if is_x else "unknown",
+        )
+        failed.retry_after = retry_after or timedelta(0)
+        return failed
+    if not is_x:
+        return answer.not_from_x()
     if status == 402:
         return OutOfCredits(
-            f"{where}: the account has no credits left{tail}", endpoint=endpoint, status=status
+            f"{where}: the account has no credits left{said}", endpoint=endpoint, status=status
         )
     if status in (401, 403):
         return CredentialsRefused(
             f"{where}: the bearer token is not accepted here; check the connection's token and what its app "
-            f"is enrolled for{tail}",
+            f"is enrolled for{said}",
             endpoint=endpoint,
             status=status,
         )
-    if status == 408 or status >= 500:
-        return ServerFailed(f"{where}{tail}", endpoint=endpoint, status=status)
-    parameters = _parameters(problem)
+    parameters = tuple(masked(name)[:WORDS_LENGTH] for name in _parameters(problem))
     refused = SinceIdTooOld if _is_since_id_too_old(problem, parameters) else InvalidRequest
-    return refused(f"{where}{tail}", parameters=parameters, endpoint=endpoint, status=status)
+    return refused(f"{where}{said}", parameters=parameters, endpoint=endpoint, status=status)
 
 
-def _problem(body: bytes) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Answered:
+    """A whole answer, and what may be told of it."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    endpoint: str
+    now: datetime
+    masked: Callable[[str], str]
+
+    @property
+    def where(self) -> str:
+        return f"GET {self.endpoint} answered {self.status}"
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        problem = _decoded(self._content)
+        return problem if isinstance(problem, dict) else {}
+
+    @property
+    def said(self) -> str:
+        """X's own words and its id of the request, to stand at the end of a sentence."""
+        words, transaction = self.masked(_said(self.problem))[:WORDS_LENGTH], self._header("x-transaction-id")
+        return (f": {words}" if words else "") + (f" (x-transaction-id {transaction})" if transaction else "")
+
+    @property
+    def who(self) -> str:
+        """Who answered: server, content type, size, and the ids by which its owner finds the request."""
+        server = f"server {name}" if (name := self._header("server")) else "no server named"
+        content_type = self._header("content-type") or "none"
+        ids = [f"{name} {value}" for name in NAMES_OF_A_REQUEST if (value := self._header(name))]
+        return ", ".join([server, f"content type {content_type}", f"{len(self.body)} bytes", *ids])
+
+    @property
+    def is_a_page(self) -> bool:
+        """Whether the body is somebody's page: markup, or text that does not even call itself JSON."""
+        if self._content.startswith(b"<"):
+            return True
+        stated = self.headers.get("content-type", "").lower()
+        return bool(self._content) and bool(stated) and "json" not in stated and not self._looks_like_json
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing can be missing at its end: its length was announced, or it ends as what it is.
+
+        A connection that was cut after some headers looks like an empty body without a length.
+        """
+        length = self.headers.get("content-length", "")
+        if re.fullmatch(r"[0-9]+(, *[0-9]+)*", length) or "transfer-encoding" in self.headers:
+            return True
+        return _decoded(self._content) is not None if self._looks_like_json else bool(self._content)
+
+    def not_from_x(self) -> NotFromX:
+        redirect = f", a redirect to {self._header('location')}" if "location" in self.headers else ""
+        failed = NotFromX(
+            f"{self.where}{redirect}, but not from X: {self.who}. Look at what stands between this machine "
+            "and X; this says nothing about the token or the request",
+            endpoint=self.endpoint,
+            status=self.status,
+            outcome="free" if self.is_whole else "unknown",
+        )
+        failed.retry_after = retry_after_of(self.headers, self.now) or timedelta(0)
+        return failed
+
+    @property
+    def _content(self) -> bytes:
+        return self.body.removeprefix(b"\xef\xbb\xbf").strip()
+
+    @property
+    def _looks_like_json(self) -> bool:
+        return self._content[:1] in (b"{", b"[")
+
+    def _header(self, name: str) -> str:
+        return re.sub(r"[^\x20-\x7e]", "?", self.masked(self.headers.get(name, "")))[:HEADER_LENGTH]
+
+
+def _decoded(document: bytes) -> Any:
+    """What a JSON document says, lone surrogates and the like included; None for what is no JSON."""
     try:
-        problem = msgspec.json.decode(body)
+        return msgspec.json.decode(document)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return {}
-    return problem if isinstance(problem, dict) else {}
+        pass
+    try:
+        return json.loads(document.decode("utf-8", "replace"), strict=False)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _word(value: Any) -> str:
+    """A text or number out of a problem, fit for a message; empty for anything else."""
+    if not isinstance(value, str | int):
+        return ""
+    return str(value)[:LONGEST_WORD].replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def _complaints(problem: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -199,21 +362,22 @@ def _complaints(problem: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _said(problem: Mapping[str, Any]) -> str:
-    """X's own words, short: what it complains about comes first, then title and detail."""
+    """X's own words: what it complains about comes first, then title and detail."""
     complaints = [
-        str(c.get("message") or c.get("detail") or c.get("title") or "") for c in _complaints(problem)
+        _word(c.get("message")) or _word(c.get("detail")) or _word(c.get("title"))
+        for c in _complaints(problem)
     ]
-    words = [*complaints, str(problem.get("detail") or problem.get("title") or "")]
-    return "; ".join(dict.fromkeys(word for word in words if word))[:500]
+    words = [*complaints, _word(problem.get("detail")) or _word(problem.get("title"))]
+    return "; ".join(dict.fromkeys(word for word in words if word))
 
 
 def _parameters(problem: Mapping[str, Any]) -> tuple[str, ...]:
     names: dict[str, None] = {}
     for complaint in _complaints(problem):
         if isinstance(parameters := complaint.get("parameters"), dict):
-            names.update(dict.fromkeys(str(name) for name in parameters))
+            names.update(dict.fromkeys(_word(name) for name in parameters))
         elif isinstance(parameter := complaint.get("parameter"), str):
-            names[parameter] = None
+            names[_word(parameter)] = None
     return tuple(names)
 
 

@@ -47,7 +47,7 @@ class Item:
         stated = None if self.value is None else self.value.get("id")
         if isinstance(stated, int) and not isinstance(stated, bool):
             stated = str(stated)
-        if not isinstance(stated, str) or not re.fullmatch(r"[1-9][0-9]{0,18}", stated, re.ASCII):
+        if not isinstance(stated, str) or not re.fullmatch(r"0|[1-9][0-9]{0,18}", stated, re.ASCII):
             return None
         number = int(stated)
         return number if number <= LARGEST_ID else None
@@ -60,7 +60,7 @@ class Page:
     `data` are the tweets (or users, buckets, usage) in X's order; `includes` maps X's own names (users,
     media, polls, places, tweets or posts, topics) to objects; `errors` are X's partial errors. `params` are
     the query parameters as sent, with the path's id as `id`. `cost_usd` is what the answer cost by the price
-    list.
+    list. `server_time` is the answer's own Date; None when it has none.
     """
 
     endpoint: str
@@ -75,6 +75,7 @@ class Page:
     includes: Mapping[str, tuple[Item, ...]]
     errors: tuple[Item, ...]
     meta: Mapping[str, Any]
+    server_time: datetime | None = None
 
     @property
     def next_token(self) -> str | None:
@@ -85,26 +86,39 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The four parts of an answer's body, each of them possibly empty."""
+    """The four parts of an answer's body, each of them possibly empty.
+
+    `meta` is None where the answer has no such object. `odd_data` names what stands under `data` when that is
+    neither objects nor nothing; `problem` is the title and detail of a problem object.
+    """
 
     data: tuple[Item, ...]
     includes: Mapping[str, tuple[Item, ...]]
     errors: tuple[Item, ...]
-    meta: Mapping[str, Any]
+    meta: Mapping[str, Any] | None
+    odd_data: str | None = None
+    problem: str = ""
 
 
 def parse_body(body: bytes) -> Body:
     """Take an answer apart without changing a byte of its objects; ValueError when it is no object."""
     members = _members(body.removeprefix(b"\xef\xbb\xbf").strip())
-    includes = members.get("includes", b"{}")
+    includes, data, odd_data = members.get("includes", b"{}"), members.get("data", b"[]"), None
+    if data in (b"null", b"{}", b'""'):
+        data = b"[]"
+    elif not data.startswith((b"[", b"{")):
+        data, odd_data = b"[]", f"{bytes(data[:20]).decode('ascii', 'replace')!r} instead of objects"
+    words = (_read(members.get(name, b"null"))[0] for name in ("title", "detail"))
     return Body(
-        data=tuple(map(Item.of, _objects(members.get("data", b"[]")))),
+        data=tuple(map(Item.of, _objects(data))),
         includes={
             name: tuple(map(Item.of, _objects(objects)))
             for name, objects in (_members(includes) if includes.startswith(b"{") else {}).items()
         },
         errors=tuple(map(Item.of, _objects(members.get("errors", b"[]")))),
-        meta=Item.of(members.get("meta", b"{}")).value or {},
+        meta=Item.of(members.get("meta", b"null")).value,
+        odd_data=odd_data,
+        problem=": ".join(word for word in words if isinstance(word, str)),
     )
 
 

@@ -1,7 +1,7 @@
 """What a request costs at X, before it is sent and after it was answered.
 
 Pay-per-use prices of X's page "Pricing" (docs.x.com), read in September 2026: a post read $0.005, a user read
-$0.010, one request for recent counts $0.005; failed requests are free, usage lookups too. Whether objects in
+$0.010, one request for recent counts $0.005; failed requests are free (those of which X says so itself), usage lookups too. Whether objects in
 `includes` are billed is not stated there; authors are counted here (one user read for each author that an
 expansion brings), other included objects are not. X does not bill the same object twice in a UTC day; that is
 not counted on, so these figures are upper bounds.
@@ -20,6 +20,7 @@ USER_READ_USD = Decimal("0.010")
 COUNTS_REQUEST_USD = Decimal("0.005")
 
 DEFAULT_MAX_RESULTS = {"/2/tweets/search/recent": 10, "/2/users/:id/tweets": 10}
+LEAST_MAX_RESULTS = {"/2/tweets/search/recent": 10, "/2/users/:id/tweets": 5}
 
 
 def worst_case_usd(endpoint: str, params: Mapping[str, str]) -> Decimal:
@@ -38,6 +39,18 @@ def worst_case_usd(endpoint: str, params: Mapping[str, str]) -> Decimal:
         case "/2/usage/tweets":
             return Decimal(0)
     raise ValueError(f"no price is known for GET {endpoint}: add it to the price list before it is asked")
+
+
+def affordable_max_results(endpoint: str, params: Mapping[str, str], left_usd: Decimal) -> str | None:
+    """The largest max_results up to the one asked for whose worst case `left_usd` covers, as a parameter.
+
+    Never less than X takes for a page: below that the budget decides. None for an endpoint without pages.
+    """
+    if endpoint not in LEAST_MAX_RESULTS:
+        return None
+    asked = int(params.get("max_results", DEFAULT_MAX_RESULTS[endpoint]))
+    covered = int(left_usd / _tweets_usd(1, params))
+    return str(min(asked, max(covered, LEAST_MAX_RESULTS[endpoint])))
 
 
 def actual_usd(endpoint: str, params: Mapping[str, str], body: Body) -> Decimal:

@@ -1,8 +1,9 @@
-"""The three x-rate-limit headers, and how long to wait when they are missing or absurd.
+"""The three x-rate-limit headers and Retry-After, and how long to wait when they are missing or absurd.
 
 X counts a window of 15 minutes per endpoint and token. Its reset is given in seconds since 1970 by *its*
 clock, so the wait is measured against the answer's own Date header where there is one, and then added to
-ours.
+ours. Retry-After, which X and everything in front of it may send, is a floor under each wait. No wait is
+longer than 15 minutes, whatever a header says.
 """
 
 from __future__ import annotations
@@ -43,26 +44,44 @@ class RateLimit:
 def reset_of(headers: Mapping[str, str], now: datetime) -> tuple[datetime, bool]:
     """When to ask again after a 429, by our clock, and whether that is our own estimate.
 
-    Never before `now`, never more than 15 minutes after it. Without a usable header: 60 seconds, X's advice
-    for the first wait after a 429.
+    Never before `now` or before what Retry-After asks for, never more than 15 minutes after `now`. Without a
+    usable header: 60 seconds, X's advice for the first wait after a 429.
     """
+    floor = retry_after_of(headers, now)
     reset_at = _instant(_number(headers.get("x-rate-limit-reset")))
-    if reset_at is None:
-        return now + GUESSED_WAIT, True
-    wait = reset_at - _server_time(headers, now)
+    wait = None if reset_at is None else reset_at - _server_time(headers, now)
+    if wait is None or wait < timedelta(0):
+        return now + (GUESSED_WAIT if floor is None else floor), floor is None
     if wait > LONGEST_WAIT:
         return now + LONGEST_WAIT, True
-    if wait < timedelta(0):
-        return now + GUESSED_WAIT, True
-    return now + wait, False
+    return now + max(wait, floor or timedelta(0)), False
+
+
+def retry_after_of(headers: Mapping[str, str], now: datetime) -> timedelta | None:
+    """How long Retry-After (seconds, or a date by the server's clock) asks to wait, at most 15 minutes.
+
+    None without the header, or with one that is neither.
+    """
+    stated = headers.get("retry-after", "").strip()
+    if stated.isascii() and stated.isdigit():
+        return min(timedelta(seconds=int(stated)), LONGEST_WAIT) if len(stated) <= 9 else LONGEST_WAIT
+    until = _date(stated)
+    if until is None:
+        return None
+    return min(max(until - _server_time(headers, now), timedelta(0)), LONGEST_WAIT)
 
 
 def _server_time(headers: Mapping[str, str], now: datetime) -> datetime:
+    return _date(headers.get("date", "")) or now
+
+
+def _date(text: str) -> datetime | None:
+    """An HTTP date, aware UTC; None for what is none, or lies outside of what can be counted with."""
     try:
-        stated = parsedate_to_datetime(headers["date"])
-    except (KeyError, TypeError, ValueError):
-        return now
-    return stated.astimezone(UTC) if stated.tzinfo else stated.replace(tzinfo=UTC)
+        stated = parsedate_to_datetime(text)
+        return stated.astimezone(UTC) if stated.tzinfo else stated.replace(tzinfo=UTC)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return None  # the standard library raises each of these for one or another odd date
 
 
 def _number(text: str | None) -> int | None:

@@ -6,8 +6,12 @@ its endpoint methods go through that one method, so `Endpoints` replaces just it
 a `requests` session of our own:
 
 - the total deadline is a timer that shuts the socket down: it holds against a server that trickles headers or
-  body one byte at a time, which no read timeout does;
-- the body is counted after decompression, so a bomb stops at the cap;
+  body one byte at a time, which no read timeout does, and name resolution and connecting are inside of it;
+- the body is counted after decompression, so a bomb stops at the cap, and one that ends before its compression
+  does is a cut one;
+- interim answers (1xx) are read over; headers that end with the connection are a cut answer;
+- whatever the libraries raise becomes an error of ours that says whether the request was sent, without the
+  chain of theirs, which may hold what the server sent;
 - redirects, cookies, proxies and .netrc of the environment are never used.
 """
 
@@ -15,10 +19,13 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Mapping
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, cast
@@ -28,13 +35,20 @@ import tweepy
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError
 
 from airflow_provider_twitter import __version__
 from airflow_provider_twitter.client.address import require_allowed_address
-from airflow_provider_twitter.client.errors import BodyTooLarge, Unreachable
+from airflow_provider_twitter.client.errors import BodyTooLarge, Unreachable, XError
+from airflow_provider_twitter.client.masking import TokenMask, mask_logs_of_the_http_libraries, masked_logs
 
 CHUNK_BYTES = 64 * 1024
+MOST_INTERIM_ANSWERS = 50
+REUSE_SECONDS = (
+    4.0  # servers close idle connections after 5 s and more; a request sent into that is lost money
+)
+MOST_LAYERS = 3
+
+mask_logs_of_the_http_libraries()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +113,10 @@ class Transport:
     def __init__(self, base_url: str, bearer_token: str, *, limits: Limits, allow_local: bool) -> None:
         self._base_url = base_url
         self._authorization = Masked(f"Bearer {bearer_token}")
+        self.masked = TokenMask(bearer_token)
         self._limits = limits
         self._allow_local = allow_local
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.mount("https://", _GuardedAdapter())
@@ -110,11 +125,15 @@ class Transport:
     def get(self, route: str, params: Mapping[str, str]) -> Answer:
         """One exchange: no retry, no redirect. Raises Unreachable, BodyTooLarge or AddressRefused.
 
-        An error that comes after the status line carries the status, since X may have counted the reads.
+        The error's outcome is "free" only when nothing of the request was sent. One that comes after the status
+        line carries the status.
         """
         limits = self._limits
         status: int | None = None
-        with _Exchange(limits.total_seconds, allow_local=self._allow_local) as exchange:
+        with (
+            masked_logs(self.masked),
+            _Exchange(limits.total_seconds, allow_local=self._allow_local) as exchange,
+        ):
             try:
                 with self._session.get(
                     self._base_url + route,
@@ -130,17 +149,20 @@ class Transport:
                     stream=True,
                 ) as response:
                     status = response.status_code
-                    body = _read_within(response, limits.body_bytes, route)
                     headers = {name.lower(): value for name, value in response.headers.items()}
-            except (requests.RequestException, HTTPError, OSError) as broken:
-                if isinstance(broken, requests.RequestException):
-                    broken.request = broken.response = None
+                    body = _read_within(response, limits.body_bytes, route)
+                return Answer(status=status, headers=headers, body=body)
+            except XError as refused:
+                failed: XError = refused
+            except Exception as broken:  # noqa: BLE001 - no byte of a server may raise anything but our errors
                 if exchange.is_expired:
                     message = f"GET {route} gave no complete answer within {limits.total_seconds:g} s"
                 else:
-                    message = f"GET {route} failed on the way: {_plain(broken)}"
-                raise Unreachable(message, endpoint=route, status=status) from broken
-        return Answer(status=status, headers=headers, body=body)
+                    message = f"GET {route} failed on the way: {self.masked(_plain(broken))[:300]}"
+                failed = Unreachable(message, endpoint=route, status=status)
+            if not exchange.is_sent:
+                failed.outcome = "free"
+        raise failed.with_traceback(None)
 
     def close(self) -> None:
         """Close the connections; the transport may not be used afterwards."""
@@ -149,7 +171,10 @@ class Transport:
 
 def _read_within(response: requests.Response, cap_bytes: int, route: str) -> bytes:
     body = bytearray()
-    for chunk in response.raw.stream(CHUNK_BYTES, decode_content=True):
+    chunks = response.raw.stream(CHUNK_BYTES, decode_content=False)
+    for coding in reversed(_codings(response.headers.get("content-encoding", ""))):
+        chunks = _decompressed(chunks, coding)
+    for chunk in chunks:
         body += chunk
         if len(body) > cap_bytes:
             raise BodyTooLarge(
@@ -160,22 +185,51 @@ def _read_within(response: requests.Response, cap_bytes: int, route: str) -> byt
     return bytes(body)
 
 
+def _codings(content_encoding: str) -> list[str]:
+    codings = [each.strip().lower() for each in content_encoding.split(",")]
+    applied = [each for each in codings if each not in ("", "identity")]
+    if len(applied) > MOST_LAYERS or not {"gzip", "x-gzip", "deflate"}.issuperset(applied):
+        raise HTTPException(f"the body has the content encoding {content_encoding[:50]!r}, not asked for")
+    return applied
+
+
+def _decompressed(chunks: Iterator[bytes], coding: str) -> Iterator[bytes]:
+    """Decompress gzip (also of several members) or deflate (with and without a zlib header), a chunk at a time."""
+    reader: Any = None
+    for chunk in chunks:
+        rest = chunk
+        while rest:
+            if reader is None:
+                is_bare = coding == "deflate" and (rest[0] & 0x0F != 8 or rest[0] >> 4 > 7)
+                reader = zlib.decompressobj(-zlib.MAX_WBITS if is_bare else zlib.MAX_WBITS | 32)
+            yield reader.decompress(rest, CHUNK_BYTES)
+            rest = reader.unconsumed_tail
+            if reader.eof:
+                rest, reader = reader.unused_data.lstrip(b"\x00"), None
+    if reader is not None:
+        yield reader.flush()
+        if not reader.eof:
+            raise HTTPException(f"the body ends before its {coding} compression does")
+
+
 def _plain(error: Exception) -> str:
     """The innermost reason, without the query string that requests would print."""
     reason: BaseException = error
     while reason.__cause__ is not None or reason.__context__ is not None:
         reason = cast(BaseException, reason.__cause__ or reason.__context__)
-    return f"{type(reason).__name__}: {reason}"[:300]
+    return f"{type(reason).__name__}: {reason}"
 
 
 class _Exchange:
-    """Guards the sockets of one exchange: whom they may reach, and until when."""
+    """Guards the sockets of one exchange: whom they may reach, until when, and whether anything was sent."""
 
     current: ContextVar[_Exchange] = ContextVar("current")
 
     def __init__(self, seconds: float, *, allow_local: bool) -> None:
         self.is_expired = False
+        self.is_sent = False
         self.allow_local = allow_local
+        self._ends_at = time.monotonic() + seconds
         self._lock = threading.Lock()
         self._handle: socket.socket | None = None
         self._timer = threading.Timer(seconds, self._expire)
@@ -193,6 +247,14 @@ class _Exchange:
         self.current.reset(self._token)
         with self._lock:
             self._drop_handle()
+
+    def left_seconds(self) -> float:
+        """What the deadline leaves; raises TimeoutError when that is nothing."""
+        left = self._ends_at - time.monotonic()
+        if left <= 0 or self.is_expired:
+            self.is_expired = True
+            raise TimeoutError("the deadline of the request has passed")
+        return left
 
     def watch(self, connected: socket.socket) -> None:
         """Shut this connection down at the deadline, from a handle that no TLS wrapper can hide."""
@@ -215,21 +277,113 @@ class _Exchange:
             self._handle = None
 
 
+def _addresses(host: str, port: int, seconds: float) -> list[Any]:
+    """What the name resolves to, or TimeoutError: getaddrinfo itself knows no timeout.
+
+    The thread of one that hangs ends when the system's resolver gives up.
+    """
+    found: list[Any] = []
+
+    def resolve() -> None:
+        try:
+            found.extend(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except Exception as failed:  # noqa: BLE001 - told to whoever waits; an odd name raises UnicodeError too
+            found.append(failed)
+
+    thread = threading.Thread(target=resolve, daemon=True, name="name resolution")
+    thread.start()
+    thread.join(seconds)
+    answers = list(found)
+    if not answers:
+        raise TimeoutError(f"the name {host} was not resolved in time")
+    if isinstance(answers[0], Exception):
+        raise OSError(f"the name {host} cannot be resolved: {answers[0]}")
+    return answers
+
+
+class _WholeHeaders:
+    """Lines of an answer's head; the end of the connection among them is an error and not the end of the head."""
+
+    def __init__(self, lines: Any) -> None:
+        self.lines = lines
+
+    def readline(self, limit: int = -1) -> bytes:
+        if not (line := self.lines.readline(limit)).endswith(b"\n") and len(line) != limit:
+            raise ConnectionError(
+                "the connection ended among the headers" if line else "the connection ended without an answer"
+            )
+        return cast(bytes, line)
+
+    def close(self) -> None:
+        self.lines.close()
+
+
+class _WholeResponse(HTTPResponse):
+    """Reads over interim answers, all of 1xx and not only 100, and takes no cut head for a whole one."""
+
+    def begin(self) -> None:
+        if self.headers is not None:
+            return
+        whole = _WholeHeaders(self.fp)
+        self.fp = cast(Any, whole)
+        super().begin()
+        if self.fp is not None:
+            self.fp = whole.lines
+
+    def _read_status(self) -> tuple[str, int, str]:
+        for _ in range(MOST_INTERIM_ANSWERS):
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 100 <= status < 200 or status == 101:
+                return version, status, reason
+            while self.fp.readline(65537) not in (b"\r\n", b"\n"):
+                pass
+        raise HTTPException(f"more than {MOST_INTERIM_ANSWERS} interim answers and no final one")
+
+
 class _GuardedConnection(HTTPConnection):
+    debuglevel = 0  # http.client would print the token for whoever sets its own to 1
+    response_class = _WholeResponse
+    _answered_at = 0.0
+
     def _new_conn(self) -> socket.socket:
         exchange = _Exchange.current.get()
-        connected = super()._new_conn()
-        try:
-            require_allowed_address(connected.getpeername()[0], allow_local=exchange.allow_local)
-            exchange.watch(connected)
-        except BaseException:
-            connected.close()
-            raise
-        return connected
+        failure: OSError | None = None
+        connect_seconds = float(cast(Any, self.timeout))
+        addresses = _addresses(self._dns_host, self.port, exchange.left_seconds())
+        for family, kind, protocol, _, address in addresses:
+            require_allowed_address(address[0], allow_local=exchange.allow_local)
+            connecting = socket.socket(family, kind, protocol)
+            try:
+                for option in self.socket_options or ():
+                    connecting.setsockopt(*option)
+                connecting.settimeout(min(connect_seconds, exchange.left_seconds()))
+                connecting.connect(address)
+                connecting.settimeout(connect_seconds)
+                exchange.watch(connecting)
+                return connecting
+            except OSError as failed:
+                connecting.close()
+                failure = failed
+            except BaseException:
+                connecting.close()
+                raise
+        raise failure or OSError(f"the name {self._dns_host} has no address")
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        _Exchange.current.get().is_sent = True
+        super().send(data)
+
+    @property
+    def is_connected(self) -> bool:
+        return time.monotonic() - self._answered_at < REUSE_SECONDS and super().is_connected
 
     def getresponse(self) -> Any:
         _Exchange.current.get().watch(cast(socket.socket, self.sock))
-        return super().getresponse()
+        response = super().getresponse()
+        self._answered_at = time.monotonic()
+        return response
 
 
 class _GuardedTLSConnection(_GuardedConnection, HTTPSConnection):
@@ -242,6 +396,11 @@ class _GuardedPool(HTTPConnectionPool):
 
 class _GuardedTLSPool(HTTPSConnectionPool):
     ConnectionCls = _GuardedTLSConnection
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None for every answer: requests would read the body without a limit to prepare a redirect."""
 
 
 class _GuardedAdapter(HTTPAdapter):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 import time
@@ -9,32 +10,43 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
 
 from airflow_provider_twitter.client.address import DEFAULT_BASE_URL, allowed_base_url
 from airflow_provider_twitter.client.backoff import Backoff
 from airflow_provider_twitter.client.errors import (
-    BodyTooLarge,
     CredentialsRefused,
     ServerFailed,
     TryAgain,
+    UnprovenAnswer,
     XError,
     refusal_of,
 )
 from airflow_provider_twitter.client.fields import Requested
-from airflow_provider_twitter.client.ledger import Ledger, NoLedger
+from airflow_provider_twitter.client.ledger import BoundedLedger, Ledger, NoLedger
 from airflow_provider_twitter.client.pages import Page, parse_body
-from airflow_provider_twitter.client.pricing import actual_usd, worst_case_usd
+from airflow_provider_twitter.client.pricing import actual_usd, affordable_max_results, worst_case_usd
+from airflow_provider_twitter.client.proof import why_unproven
 from airflow_provider_twitter.client.rate_limit import RateLimit
 from airflow_provider_twitter.client.transport import Answer, Endpoints, Limits, Masked, Transport
+
+X_BEGAN_AT = datetime(2006, 1, 1, tzinfo=UTC)
 
 
 def utc_now() -> datetime:
     """This instant, aware."""
     return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class _ServerClock:
+    """How far X's clock is ahead of ours, by the newest answer that had a date; shared by copies of a client."""
+
+    ahead: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +63,9 @@ class XClient:
 
     Promises: only GET requests; a total deadline and a byte cap on each; redirects refused; 5xx and broken
     connections repeated a few times with full jitter; a rate limit raised at once as RateLimited and never
-    slept away; each request priced before it is sent and recorded after. The token shows in no repr, log or
-    exception.
+    slept away; each request priced before it is sent and recorded after, one whose outcome nobody knows as such;
+    pages shrink to what the books have left. The token shows in no repr, log or exception, also where a server
+    repeats it.
     """
 
     def __init__(
@@ -76,8 +89,11 @@ class XClient:
         self.requested = requested or Requested.everything_public()
         self._transport = Transport(self.base_url, token, limits=limits or Limits(), allow_local=allow_local)
         self._backoff = backoff or Backoff()
-        self._ledger: Ledger = ledger or NoLedger()
+        # enough to tell two tokens apart in shared books, too little to find out either
+        self.api = f"{self.base_url} {hashlib.sha256(b'x-api-token:' + token.encode()).hexdigest()[:12]}"
+        self._ledger: Ledger = self._introduced_to(ledger or NoLedger())
         self._pace = pace or Pace()
+        self._server_clock = _ServerClock()
 
     def __repr__(self) -> str:
         return f"<XClient of {self.base_url}>"
@@ -97,8 +113,12 @@ class XClient:
     def charged_to(self, ledger: Ledger) -> XClient:
         """The same client, with every request priced and recorded in these books. Shares the connections."""
         client = copy(self)
-        client._ledger = ledger
+        client._ledger = self._introduced_to(ledger)
         return client
+
+    def server_now(self, now: datetime) -> datetime:
+        """What X's clock says when ours says `now`; ours, until an answer had a date."""
+        return now + self._server_clock.ahead
 
     def search_recent(
         self,
@@ -210,10 +230,13 @@ class XClient:
             for tries_made in range(1, self._backoff.tries + 1):
                 try:
                     return self._try_once(route, params, requested)
-                except TryAgain:
+                except TryAgain as failed:
                     if tries_made == self._backoff.tries:
                         raise
-                    self._pace.sleep(self._backoff.wait_seconds(tries_made, self._pace.random()))
+                    floor_seconds = failed.retry_after.total_seconds()
+                    self._pace.sleep(
+                        self._backoff.wait_seconds(tries_made, self._pace.random(), floor_seconds)
+                    )
             raise ValueError("a call needs at least one try")
 
         page = call(Endpoints(exchange))
@@ -223,6 +246,7 @@ class XClient:
 
     def _try_once(self, route: str, sent: Mapping[str, str], requested: Requested | None) -> Page:
         endpoint, path_params = _endpoint_of(route)
+        sent = self._affordable(endpoint, sent)
         params = {**path_params, **sent}
         price_usd = worst_case_usd(endpoint, params)
         reservation = self._ledger.may_spend(endpoint, price_usd)
@@ -232,7 +256,12 @@ class XClient:
             answer = self._transport.get(route, sent)
             page = self._page(answer, endpoint, params, requested, request_id)
         except BaseException as failed:
+            is_free = not price_usd or (isinstance(failed, XError) and failed.outcome == "free")
+            if isinstance(failed, XError):
+                failed.args = tuple(self._transport.masked(str(each)) for each in failed.args)
             status = answer.status if answer else getattr(failed, "status", None)
+            if isinstance(failed, XError) and answer is not None:
+                failed.server_time = _date_of(answer.headers)
             self._ledger.record_request(
                 reservation,
                 request_id=request_id,
@@ -241,9 +270,9 @@ class XClient:
                 status=status,
                 rate_limit=_rate_limit_dict(RateLimit.of(answer.headers) if answer else None),
                 result_count=0,
-                cost_usd=_cost_of_failure(failed, status, price_usd),
+                cost_usd=Decimal(0) if is_free else None,
                 observed_at=self._pace.now(),
-                error=f"{type(failed).__name__}: {failed}"[:1000],
+                error=self._transport.masked(f"{type(failed).__name__}: {failed}")[:1000],
             )
             raise
         self._ledger.record_request(
@@ -260,6 +289,19 @@ class XClient:
         )
         return page
 
+    def _affordable(self, endpoint: str, sent: Mapping[str, str]) -> Mapping[str, str]:
+        """The same parameters with a page as large as the books have money for."""
+        left_usd = self._ledger.left_usd() if isinstance(self._ledger, BoundedLedger) else None
+        if left_usd is None:
+            return sent
+        max_results = affordable_max_results(endpoint, sent, left_usd)
+        return sent if max_results is None else {**sent, "max_results": max_results}
+
+    def _introduced_to(self, ledger: Ledger) -> Ledger:
+        if isinstance(ledger, BoundedLedger):
+            ledger.charged_by(self.api)
+        return ledger
+
     def _page(
         self,
         answer: Answer,
@@ -269,8 +311,15 @@ class XClient:
         request_id: str,
     ) -> Page:
         observed_at = self._pace.now()
+        if (stated := _date_of(answer.headers)) is not None:
+            self._server_clock.ahead = stated - observed_at
         refusal = refusal_of(
-            status=answer.status, headers=answer.headers, body=answer.body, endpoint=endpoint, now=observed_at
+            status=answer.status,
+            headers=answer.headers,
+            body=answer.body,
+            endpoint=endpoint,
+            now=observed_at,
+            masked=self._transport.masked,
         )
         if refusal is not None:
             raise refusal
@@ -283,6 +332,12 @@ class XClient:
                 endpoint=endpoint,
                 status=answer.status,
             ) from unreadable
+        if (why := why_unproven(endpoint, params, body)) is not None:
+            raise UnprovenAnswer(
+                f"GET {endpoint} answered {answer.status}, but the answer does not count: {why}",
+                endpoint=endpoint,
+                status=answer.status,
+            )
         return Page(
             endpoint=endpoint,
             params=params,
@@ -295,7 +350,8 @@ class XClient:
             data=body.data,
             includes=body.includes,
             errors=body.errors,
-            meta=body.meta,
+            meta=body.meta or {},
+            server_time=_date_of(answer.headers),
         )
 
 
@@ -306,10 +362,14 @@ def _endpoint_of(route: str) -> tuple[str, dict[str, str]]:
     return route, {}
 
 
-def _cost_of_failure(failed: BaseException, status: int | None, price_usd: Decimal) -> Decimal:
-    """Failed requests are free; one that X answered with 200 and that broke on the way may be not."""
-    answered = isinstance(failed, XError) and status is not None and 200 <= status < 300
-    return price_usd if answered or isinstance(failed, BodyTooLarge) else Decimal(0)
+def _date_of(headers: Mapping[str, str]) -> datetime | None:
+    """The answer's own Date, where it is one."""
+    try:
+        stated = parsedate_to_datetime(headers["date"])
+        stated = stated.astimezone(UTC) if stated.tzinfo else stated.replace(tzinfo=UTC)
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return stated if stated > X_BEGAN_AT else None
 
 
 def _rate_limit_dict(rate_limit: RateLimit | None) -> dict[str, Any] | None:

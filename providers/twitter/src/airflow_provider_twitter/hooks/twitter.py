@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from airflow.sdk import BaseHook, Connection
 
-from airflow_provider_twitter.client import InvalidRequest, Limits, Requested, XClient, XError
+from airflow_provider_twitter.client import Backoff, Limits, Requested, XClient, XError
 from airflow_provider_twitter.client.address import DEFAULT_BASE_URL
 from airflow_provider_twitter.client.fields import Vocabulary
 from airflow_provider_twitter.client.transport import Masked
@@ -84,6 +84,9 @@ class TwitterHook(BaseHook):
 
     def get_conn(self) -> XClient:
         """A client, to be closed by the caller: `with hook.get_conn() as x`. Nothing is sent yet."""
+        return self._client()
+
+    def _client(self, **options: Any) -> XClient:
         connection = self.read_connection()
         return XClient(
             connection.bearer_token,
@@ -91,18 +94,19 @@ class TwitterHook(BaseHook):
             allow_local=connection.allow_local,
             requested=Requested.everything_public(connection.vocabulary),
             limits=Limits(total_seconds=connection.total_seconds),
+            **options,
         )
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for the project's usage, which only reads and costs nothing."""
+        """Ask once for the project's usage, which only reads and costs nothing."""
         try:
-            with self.get_conn() as client:
+            with self._client(backoff=Backoff(tries=1)) as client:
                 usage = client.usage(days=1)
-        except InvalidRequest as refused:
-            if refused.status == NOT_FOUND:
+        except XError as failed:
+            if failed.status == NOT_FOUND:
                 return True, "The server answers, but has no usage endpoint, so the token was not tried."
-            return False, str(refused)
-        except (XError, ValueError) as failed:
+            return False, str(failed)
+        except ValueError as failed:
             return False, str(failed)
         facts = usage.data[0].value if usage.data else None
         used, cap = (facts or {}).get("project_usage"), (facts or {}).get("project_cap")

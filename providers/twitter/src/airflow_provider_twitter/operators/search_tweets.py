@@ -98,7 +98,7 @@ class SearchTweetsOperator(CollectOperator):
     def collect(self, context: Context, client: XClient, sink: EnvelopeSink) -> PollResult:
         """One poll, from where the books are."""
         with self.open_books(context) as books:
-            return poll(
+            result = poll(
                 client,
                 self._target(client.charged_to(books)),
                 books,
@@ -108,6 +108,13 @@ class SearchTweetsOperator(CollectOperator):
                 max_pages=self.max_pages,
                 overlap=timedelta(seconds=self.overlap_seconds),
             )
+            if isinstance(books, InMemoryBooks) and books.too_large:
+                raise AirflowFailException(
+                    f"everything was read and produced, but for tweets that are larger than Kafka takes: "
+                    f"{', '.join(books.too_large)}; raise message.max.bytes of connection {self.kafka_conn_id!r} and "
+                    "of the topic, or keep them elsewhere with books of your own (set_aside)"
+                )
+            return result
 
     def keep(self) -> dict[str, Any]:
         """The books, so that they outlive a wait for the rate limit."""

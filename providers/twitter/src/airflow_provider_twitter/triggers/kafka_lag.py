@@ -1,7 +1,8 @@
-"""The doorbell: rings while somebody has messages to read, and reads none of them.
+"""The doorbell: rings when somebody has messages to read and nobody reads them, and reads none itself.
 
-Airflow's asset queue collapses repeated events into one follow-up run, so the bell may ring every second while a
-lag lasts; a drain that died with work left is rung for again, and nothing needs to be remembered here.
+Each ring becomes a run of Airflow, and a ring while a run is under way becomes one more run that finds nothing. So
+the bell rings once and waits for somebody to answer by moving the position. It is held back while the position moves,
+for ten seconds at most, and rings again when the reader has stopped with messages left.
 
 Two positions are compared without consuming or committing anything:
 
@@ -19,7 +20,8 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from airflow.sdk import BaseHook
@@ -29,7 +31,12 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from airflow_provider_twitter.hooks.kafka_configuration import KafkaConfigurationHook
 
 REQUEST_SECONDS = 10.0
+LOOK_SECONDS = 1.0
+HELD_LOOK_SECONDS = 0.25
 QUIET_PROBE_SECONDS = 0.25
+LIVE_SECONDS = 7.0  # a drain of ours stays for five quiet seconds, and its run takes a moment to end
+STALLED_SECONDS = 4.0
+LONGEST_HOLD_SECONDS = 10.0
 REDISCOVER_SECONDS = 30.0
 LONGEST_OUTAGE_WAIT_SECONDS = 30.0
 
@@ -48,11 +55,19 @@ PROBE_SETTINGS = {
 }
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a probe saw: the reader's position by partition, and the first unread offset where there is a lag."""
+
+    positions: Mapping[int, int]
+    unread: Mapping[int, int]
+
+
 class Probe(Protocol):
     """Compares two positions; blocking, used from one thread at a time."""
 
-    def lagging(self, wait_seconds: float) -> dict[int, int]:
-        """First unread offset of each partition with a lag; empty when there is none within the wait."""
+    def look(self, wait_seconds: float) -> Look:
+        """Waits for a lag, at most so long."""
         ...
 
     def close(self) -> None:
@@ -61,7 +76,11 @@ class Probe(Protocol):
 
 
 class KafkaLagTrigger(BaseEventTrigger):
-    """Fires while a consumer group lags behind its topic, or one group behind another. Never ends, never raises.
+    """Fires when a consumer group lags behind its topic, or one group behind another, and nobody catches up.
+
+    Never ends, never raises. Once it has fired it waits until the group's position moves, or `interval_seconds` have
+    passed. While the position moves somebody reads, and it is held back, for ten seconds at most; it fires as soon as
+    that reader has stopped for four seconds with messages left.
 
     An event's payload is {"topic", "group_id", "partitions": {partition: first unread offset}}: a reference, no
     message. During outages of Kafka or of Airflow's API the trigger backs off inside, up to 30 seconds.
@@ -71,7 +90,7 @@ class KafkaLagTrigger(BaseEventTrigger):
     :param group_id: the group whose committed offsets are its position; without `behind_group_id` it is the one
         that lags, with it the one in front
     :param behind_group_id: the group that lags behind `group_id`
-    :param interval_seconds: pause between two rings while a lag lasts
+    :param interval_seconds: pause before firing again when nobody answers
     """
 
     def __init__(
@@ -81,7 +100,7 @@ class KafkaLagTrigger(BaseEventTrigger):
         topic: str,
         group_id: str,
         behind_group_id: str | None = None,
-        interval_seconds: float = 1.0,
+        interval_seconds: float = 30.0,
     ) -> None:
         super().__init__()
         if interval_seconds <= 0:
@@ -109,18 +128,19 @@ class KafkaLagTrigger(BaseEventTrigger):
         return await asyncio.to_thread(lambda: self._make_probe(hook.configuration()))
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Ring while there is a lag: at once, then every interval."""
+        """Ring at once when a lag appears, then as `Patience` says."""
         probe: Probe | None = None
+        patience = Patience(self.interval_seconds)
         outages = 0
         try:
             while True:
                 try:
                     probe = probe or await self.open_probe()
-                    lagging = await asyncio.to_thread(probe.lagging, self.interval_seconds)
+                    seen = await asyncio.to_thread(probe.look, LOOK_SECONDS)
                     outages = 0
                 except Exception as broken:  # noqa: BLE001 - one that raises is restarted at once, without a pause
                     outages += 1
-                    pause = _outage_pause(outages)
+                    pause = outage_pause(outages)
                     if outages == 1:
                         self.log.warning("Doorbell of %s cannot ask Kafka: %s", self.topic, broken)
                     else:
@@ -129,15 +149,18 @@ class KafkaLagTrigger(BaseEventTrigger):
                     probe = None
                     await asyncio.sleep(pause)
                     continue
-                if lagging:
+                if patience.is_over(seen):
                     yield TriggerEvent(
                         {
                             "topic": self.topic,
                             "group_id": self.behind_group_id or self.group_id,
-                            "partitions": {str(partition): offset for partition, offset in lagging.items()},
+                            "partitions": {
+                                str(partition): offset for partition, offset in seen.unread.items()
+                            },
                         }
                     )
-                    await asyncio.sleep(self.interval_seconds)
+                if seen.unread:
+                    await asyncio.sleep(HELD_LOOK_SECONDS)
         finally:
             await _close(probe)
 
@@ -145,6 +168,47 @@ class KafkaLagTrigger(BaseEventTrigger):
         if self.behind_group_id is None:
             return UnreadProbe(configuration, self.topic, self.group_id)
         return CommittedProbe(configuration, self.topic, self.group_id, self.behind_group_id)
+
+
+class Patience:
+    """Decides when to ring: not while a reader that was rung for is on its way or at work.
+
+    A reader counts as at work for seven seconds after the position last moved; one that leaves messages for four
+    seconds without a move has stopped, and after ten seconds of moves without an end another ring does no harm.
+    """
+
+    def __init__(self, interval_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._interval, self._clock = interval_seconds, clock
+        self._positions: dict[int, int] = {}
+        self._moved_at = self._rung_at = self._answered_at = -float("inf")
+        self._waiting_since: float | None = None
+
+    def is_over(self, seen: Look) -> bool:
+        """Whether to ring now; counts as rung."""
+        now = self._clock()
+        self._note_moves(seen.positions, now)
+        if not seen.unread:
+            self._waiting_since = None
+            return False
+        if self._waiting_since is None:
+            self._waiting_since = now
+        if self._moved_at <= self._rung_at:
+            is_over = now - self._rung_at >= self._interval
+        else:
+            is_live = now - self._moved_at < LIVE_SECONDS
+            is_stalled = now - max(self._waiting_since, self._moved_at) >= STALLED_SECONDS
+            held_seconds = now - max(self._waiting_since, self._answered_at)
+            is_over = not is_live or is_stalled or held_seconds >= LONGEST_HOLD_SECONDS
+        if is_over:
+            self._rung_at = now
+        return is_over
+
+    def _note_moves(self, positions: Mapping[int, int], now: float) -> None:
+        if any(self._positions.get(partition, offset) != offset for partition, offset in positions.items()):
+            if self._moved_at <= self._rung_at:
+                self._answered_at = now
+            self._moved_at = now
+        self._positions.update(positions)
 
 
 class UnreadProbe:
@@ -155,7 +219,7 @@ class UnreadProbe:
         self._positions = _Positions(configuration, topic, group_id)
         self._waiting_at: dict[int, int] | None = None
 
-    def lagging(self, wait_seconds: float) -> dict[int, int]:
+    def look(self, wait_seconds: float) -> Look:
         """A committed position that the log no longer reaches, on either side, counts as a lag."""
         with self._lock:
             committed = self._positions.committed()
@@ -169,12 +233,12 @@ class UnreadProbe:
                 self._waiting_at = committed
             message = self._positions.consumer.poll(wait_seconds)
             if message is None:
-                return {}
+                return Look(committed, {})
             self._waiting_at = None
             if (error := message.error()) is None:
-                return {int(message.partition() or 0): int(message.offset() or 0)}
+                return Look(committed, {int(message.partition() or 0): int(message.offset() or 0)})
             if error.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):
-                return {partition: max(offset, 0) for partition, offset in committed.items()}
+                return Look(committed, {partition: max(offset, 0) for partition, offset in committed.items()})
             raise KafkaException(error)
 
     def close(self) -> None:
@@ -194,7 +258,7 @@ class CommittedProbe:
         self._ahead = _Positions(configuration, topic, group_id)
         self._behind = _Positions(configuration, topic, behind_group_id)
 
-    def lagging(self, wait_seconds: float) -> dict[int, int]:
+    def look(self, wait_seconds: float) -> Look:
         """Nothing committed counts as position 0."""
         with self._lock:
             looks = max(round(wait_seconds / QUIET_PROBE_SECONDS), 1)
@@ -206,8 +270,8 @@ class CommittedProbe:
                     if max(offset, 0) > max(behind.get(partition, 0), 0)
                 }
                 if lagging or self._closing.wait(wait_seconds / looks):
-                    return lagging
-            return {}
+                    break
+            return Look(behind, lagging)
 
     def close(self) -> None:
         """Give both connections back."""
@@ -249,7 +313,8 @@ class _Positions:
         return self._partitions
 
 
-def _outage_pause(outages: int) -> float:
+def outage_pause(outages: int) -> float:
+    """Seconds to wait after so many failures in a row: doubling, up to 30, with jitter."""
     ceiling = min(LONGEST_OUTAGE_WAIT_SECONDS, 2.0 ** min(outages - 1, 10))
     return random.uniform(ceiling / 2, ceiling)
 

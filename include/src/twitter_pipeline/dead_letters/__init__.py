@@ -1,0 +1,1 @@
+"""Dead letters of all stages: listed, shown, re-driven, and settled."""

@@ -1,0 +1,161 @@
+"""Re-driving a dead letter: what was mended is tried again with its own bytes, under its own coordinates.
+
+Loading is the merge that every observation takes, so a letter that is driven twice is a row once. A letter of
+transform is resolved in the transaction that loads it. One of another stage lies in MongoDB: its rows are committed
+first, then its raw document, then the letter is resolved; killed in between, driving it again ends the same.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import psycopg
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
+
+from twitter_pipeline.archives.producing import Batches, NotAcknowledged, TooLarge
+from twitter_pipeline.dead_letters.letters import DeadLetters, Letter, coordinates_of_key
+from twitter_pipeline.landing.documents import Coordinate, Unlandable, raw_document
+from twitter_pipeline.landing.raw_store import DURABLE
+from twitter_pipeline.transform.drain import add_document
+from twitter_pipeline.transform.faults import Fault, fault_of
+from twitter_pipeline.transform.flatten import Batch, Coordinates, Unreadable
+from twitter_pipeline.transform.load import Loader
+
+Result = Literal["loaded", "produced", "removed", "refused", "not possible", "resolved already"]
+DEADLOCK_TRIES = 5
+CONFLICT = "coordinate_conflict"
+LANDED_TO = """
+select next_offset from pipeline.cursors where stage = 'landing' and topic_id = %s and partition = %s
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one letter; the detail says why it stays open, if it does."""
+
+    id: str
+    result: Result
+    detail: str = ""
+
+    @property
+    def is_resolved(self) -> bool:
+        return self.result not in {"refused", "not possible"}
+
+
+class Redriver:
+    """Re-drives letters over open connections (`warehouse`: autocommit mode, role pipeline_loader).
+
+    `kafka` and `topic`: where a letter of extract that fits into a message is produced again. A fault of a server is
+    raised, and the letter stays as it was.
+    """
+
+    def __init__(
+        self,
+        raw: Database[Any],
+        warehouse: psycopg.Connection,
+        kafka: Mapping[str, Any],
+        topic: str,
+        by: str,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._raw, self._warehouse, self._kafka, self._topic, self._by = raw, warehouse, kafka, topic, by
+        self._letters, self._loader, self._sleep = DeadLetters(raw, warehouse), Loader(warehouse), sleep
+        self._documents = raw.raw_tweets.with_options(write_concern=DURABLE)
+
+    def redrive(self, letter_id: str) -> Outcome:
+        """Try one letter again. Raises UnknownLetter, and what the servers raise."""
+        letter, payload = self._letters.get(letter_id)
+        if letter.resolved_at is not None:
+            return Outcome(letter.id, "resolved already", letter.resolution or "")
+        if payload is None:
+            return Outcome(letter.id, "refused", "it has no bytes; settle it")
+        if letter.reason == CONFLICT:
+            return Outcome(
+                letter.id, "not possible", "another payload has its coordinate; compare both, then settle it"
+            )
+        match letter.stage:
+            case "transform":
+                return self._of_transform(letter, payload)
+            case "landing":
+                return self._of_landing(letter, payload)
+            case "extract":
+                return self._of_extract(letter, payload)
+        return Outcome(
+            letter.id, "not possible", "mend the line and import the file again, then settle the letter"
+        )
+
+    def _of_transform(self, letter: Letter, payload: bytes) -> Outcome:
+        at = coordinates_of_key(letter.id.removeprefix("transform/"), letter.id)
+        document = self._documents.find_one({"_id": Coordinate(*at).key})
+        if document is not None and document.get("removed_at") is not None:
+            self._letters.settle(letter.id, "removed", self._by)
+            return Outcome(letter.id, "removed")
+        return self._load(letter, document or {"envelope": payload}, at, claimed=at)
+
+    def _of_landing(self, letter: Letter, payload: bytes) -> Outcome:
+        at = coordinates_of_key(letter.id, letter.id)
+        row = self._warehouse.execute(LANDED_TO, (at.topic_id, at.partition)).fetchone()
+        if row is None or row[0] <= at.offset:
+            return Outcome(letter.id, "refused", "landing has not passed it yet; try again when it has")
+        return self._land_and_load(letter, payload, at)
+
+    def _of_extract(self, letter: Letter, payload: bytes) -> Outcome:
+        """Through Kafka if it fits by now; else straight into raw and the tables, beside all offsets."""
+        try:
+            batches = Batches(self._kafka, self._topic)
+            try:
+                batches.put(letter.id.rpartition("/")[2].encode(), payload)
+                batches.acknowledged()
+            finally:
+                batches.close()
+        except (TooLarge, NotAcknowledged) as why:
+            if isinstance(why, NotAcknowledged) and "too large" not in str(why).lower():
+                raise
+        else:
+            self._letters.settle(letter.id, "produced", self._by)
+            return Outcome(letter.id, "produced")
+        source, _, tweet_id = letter.id.rpartition("/")
+        if not tweet_id.isdecimal():
+            return Outcome(letter.id, "refused", "its id does not end in a tweet id")
+        return self._land_and_load(letter, payload, Coordinates(source, 0, int(tweet_id)))
+
+    def _land_and_load(self, letter: Letter, payload: bytes, at: Coordinates) -> Outcome:
+        try:
+            document = raw_document(payload, Coordinate(*at), datetime.now(UTC))
+        except Unlandable as why:
+            return Outcome(letter.id, "refused", f"{why.reason}: {why}")
+        outcome = self._load(letter, document, at, claimed=None)
+        if outcome.result != "loaded":
+            return outcome
+        with suppress(DuplicateKeyError):  # an earlier try was killed after this
+            self._documents.insert_one(document)
+        self._letters.settle(letter.id, "loaded", self._by)
+        return outcome
+
+    def _load(
+        self, letter: Letter, document: Mapping[str, Any], at: Coordinates, *, claimed: Coordinates | None
+    ) -> Outcome:
+        batch = Batch()
+        try:
+            add_document(batch, document, at)
+        except Unreadable as why:
+            return Outcome(letter.id, "refused", f"{why.reason}: {why}")
+        try:
+            done = self._redrive(batch, claimed)
+        except psycopg.Error as refused:
+            if fault_of(refused) in {Fault.SERVER, Fault.TOO_SLOW}:
+                raise
+            return Outcome(letter.id, "refused", str(refused).strip().splitlines()[0])
+        return Outcome(letter.id, "loaded" if done else "resolved already")
+
+    def _redrive(self, batch: Batch, claimed: Coordinates | None) -> bool:
+        for attempt in range(1, DEADLOCK_TRIES):
+            try:
+                return self._loader.redrive(batch, claimed, self._by)
+            except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
+                self._sleep(0.05 * 2**attempt)
+        return self._loader.redrive(batch, claimed, self._by)

@@ -1,0 +1,80 @@
+"""Watches whether alerts are delivered at all, from outside of the way that they take.
+
+Prometheus always fires `Watchdog`, and Alertmanager sends it to SNS every five minutes. Here Alertmanager is asked how
+many of its messages SNS took: when none was for a quarter of an hour, a notice says so on the page and in `status`,
+where people look also when nothing reaches them.
+"""
+
+import re
+import time
+import urllib.request
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+
+from twitter_pipeline.collection import notices
+from twitter_pipeline.metrics.statsd import Metrics
+
+SUBJECT = "alerts"
+LONGEST_SILENCE_SECONDS = 900.0
+_COUNTED = re.compile(
+    r'^alertmanager_notifications(_failed)?_total\{[^}]*integration="sns"[^}]*\} ([0-9.e+]+)$', re.MULTILINE
+)
+
+
+class DeliveryWatch:
+    """Compares looks at one Alertmanager; `loader_dsn` is where the notice is put up."""
+
+    def __init__(
+        self, url: str, loader_dsn: str, metrics: Metrics, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._url, self._loader_dsn, self._metrics, self._clock = url, loader_dsn, metrics, clock
+        self._delivered: int | None = None
+        self._delivered_at = clock()
+        self._failed = 0
+        self._has_seen_a_delivery = False
+        self._posted: str | None = None
+
+    def look(self) -> None:
+        """Ask once, publish the age of the last delivery, and put up or take down the notice.
+
+        Raises psycopg.Error when PostgreSQL does not take the notice; the next look tries again.
+        """
+        trouble = self._trouble()
+        age = self._clock() - self._delivered_at
+        self._metrics.gauge("alerts_delivery_age_seconds", age)
+        notice = ""
+        if age > LONGEST_SILENCE_SECONDS:
+            notice = f"no alert gets through: {trouble}; see docs/operations.md#alertsnotdelivered"
+        if notice == self._posted or not (notice or self._has_seen_a_delivery):
+            return  # a notice of before a restart stands until a delivery proves it wrong
+        with psycopg.connect(self._loader_dsn, connect_timeout=5, autocommit=True) as connection:
+            if notice:
+                notices.post(connection, SUBJECT, notice)
+            else:
+                notices.take_down(connection, SUBJECT)
+        self._posted = notice
+
+    def _trouble(self) -> str:
+        """What would be to say if nothing was delivered for long; notes a delivery."""
+        try:
+            with urllib.request.urlopen(f"{self._url}/metrics", timeout=5) as answer:  # noqa: S310 - from the settings
+                text = answer.read().decode()
+        except (OSError, ValueError) as error:
+            return f"Alertmanager at {self._url} does not answer ({type(error).__name__})"
+        counted = {"": 0, "_failed": 0}
+        for kind, value in _COUNTED.findall(text):
+            counted[kind] += int(float(value))
+        delivered, failed = counted[""] - counted["_failed"], counted["_failed"]
+        has_delivered = self._delivered is not None and delivered > self._delivered
+        if has_delivered or self._delivered is None:
+            self._delivered_at, self._failed = self._clock(), failed
+        self._has_seen_a_delivery |= has_delivered
+        self._delivered = delivered
+        since = (datetime.now(UTC) - timedelta(seconds=self._clock() - self._delivered_at)).strftime(
+            "%H:%M UTC"
+        )
+        if failed > self._failed:
+            return f"since {since} SNS took none of Alertmanager's messages, {failed - self._failed} failed"
+        return f"since {since} Alertmanager had none to send, not even the Watchdog of Prometheus"

@@ -1,0 +1,137 @@
+"""A doorbell on a question: rings when a query of PostgreSQL has an answer that was not rung for yet.
+
+Whoever has a table of things to do (rules that are due, checks that are old) can have a run of Airflow made when there
+is something to do, instead of a run every few seconds that finds out that there is nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
+
+import psycopg
+from airflow.sdk import BaseHook
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+from psycopg.conninfo import make_conninfo
+
+from airflow_provider_twitter.triggers.kafka_lag import outage_pause
+
+QUERY_SECONDS = 30.0
+MOST_ROWS = 1000
+
+Clock = Callable[[], float]
+
+
+class SqlConditionTrigger(BaseEventTrigger):
+    """Fires when a query returns a row that it did not fire for yet. Never ends, never raises.
+
+    The query is asked every `poll_seconds` in a read-only session, for at most half a minute. A row that stays is fired for again after
+    `interval_seconds`, so that a run that died is made up for; one that vanished and comes back is new. Of many rows
+    the first thousand are looked at. An event's payload is {"rows": how many there are}: a reference, no data. During
+    outages of PostgreSQL or of Airflow's API the trigger backs off inside, up to 30 seconds.
+
+    :param postgres_conn_id: id of a connection of type "postgres"; its extra goes to libpq
+    :param sql: the question; its columns say what a row is about, such as a name and the time it is due at
+    :param parameters: values for %(name)s in the query, no secrets: Airflow's database keeps them
+    :param poll_seconds: pause between two looks
+    :param interval_seconds: pause before firing again for rows that stay
+    """
+
+    def __init__(
+        self,
+        *,
+        postgres_conn_id: str,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        poll_seconds: float = 15.0,
+        interval_seconds: float = 60.0,
+    ) -> None:
+        super().__init__()
+        for name, seconds in (("poll_seconds", poll_seconds), ("interval_seconds", interval_seconds)):
+            if seconds <= 0:
+                raise ValueError(f"{name} must be above 0, not {seconds}")
+        self.postgres_conn_id = postgres_conn_id
+        self.sql = sql
+        self.parameters = dict(parameters or {})
+        self.poll_seconds = poll_seconds
+        self.interval_seconds = interval_seconds
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The class and what remakes it: the question and ids, no addresses and no secrets."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            "postgres_conn_id": self.postgres_conn_id,
+            "sql": self.sql,
+            "parameters": self.parameters,
+            "poll_seconds": self.poll_seconds,
+            "interval_seconds": self.interval_seconds,
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Fire for new rows at once, then look again every `poll_seconds`."""
+        connection: psycopg.AsyncConnection[Any] | None = None
+        news = News(self.interval_seconds, asyncio.get_running_loop().time)
+        outages = 0
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(QUERY_SECONDS):
+                        connection = connection or await self._connect()
+                        cursor = await connection.execute(self.sql.encode(), self.parameters or None)
+                        rows = await cursor.fetchmany(MOST_ROWS)
+                    outages = 0
+                except Exception as broken:  # noqa: BLE001 - one that raises is restarted at once, without a pause
+                    outages += 1
+                    pause = outage_pause(outages)
+                    reason = str(broken) or type(broken).__name__
+                    if outages == 1:
+                        self.log.warning("Cannot ask %s: %s", self.postgres_conn_id, reason)
+                    else:
+                        self.log.info("Asks %s again in %.1f s: %s", self.postgres_conn_id, pause, reason)
+                    await _close(connection)
+                    connection = None
+                    await asyncio.sleep(pause)
+                    continue
+                if news.are_in(rows):
+                    yield TriggerEvent({"rows": len(rows)})
+                await asyncio.sleep(self.poll_seconds)
+        finally:
+            await _close(connection)
+
+    async def _connect(self) -> psycopg.AsyncConnection[Any]:
+        found = await BaseHook.aget_connection(self.postgres_conn_id)
+        conninfo = make_conninfo(
+            host=found.host,
+            port=found.port,
+            dbname=found.schema,
+            user=found.login,
+            password=found.password,
+            connect_timeout=10,
+            application_name="airflow-doorbell",
+            **found.extra_dejson,
+        )
+        connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True)
+        await connection.execute("set default_transaction_read_only to on")
+        return connection
+
+
+class News:
+    """Remembers which rows were fired for, and when."""
+
+    def __init__(self, interval_seconds: float, clock: Clock) -> None:
+        self._interval, self._clock = interval_seconds, clock
+        self._fired_at: dict[str, float] = {}
+
+    def are_in(self, rows: Sequence[Sequence[Any]]) -> bool:
+        """Whether a row is new, or was fired for an interval ago; then all of them count as fired for."""
+        now = self._clock()
+        keys = [repr(row) for row in rows]
+        fired_at = {key: self._fired_at[key] for key in keys if key in self._fired_at}
+        is_due = any(now - fired_at.get(key, -float("inf")) >= self._interval for key in keys)
+        self._fired_at = dict.fromkeys(keys, now) if is_due else fired_at
+        return is_due
+
+
+async def _close(connection: psycopg.AsyncConnection[Any] | None) -> None:
+    if connection is not None:
+        await asyncio.shield(connection.close())

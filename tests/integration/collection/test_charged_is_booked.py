@@ -1,0 +1,130 @@
+"""What a server charged is in the books, wherever the exchange broke off and whoever was killed in it."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from .ledger_server import (
+    AFTER_THE_REQUEST,
+    BEFORE_THE_REQUEST,
+    OVER_DELIVERED,
+    PER_TWEET_USD,
+    LedgerServer,
+    ledger_server,
+)
+
+WORKER = Path(__file__).with_name("money_worker.py")
+DEADLINE_SECONDS = 0.25
+BOOKED = "select rule, sum(coalesce(actual_usd, reserved_usd)) from pipeline.spend group by rule"
+
+
+def collect(
+    postgres: Any,
+    server: LedgerServer,
+    exchanges: int,
+    *,
+    seed: int,
+    budget_usd: str = "1000000",
+    without: tuple[str, ...] = (),
+    passes_circuits: bool = True,
+    workers: int = 2,
+) -> Counter[str]:
+    """Let some processes make all exchanges; returns how these ended."""
+    running = []
+    for worker in range(workers):
+        work = {
+            "dsn": postgres.dsn,
+            "urls": server.urls,
+            "seed": seed,
+            "first": worker,
+            "end": exchanges,
+            "step": workers,
+            "budget_usd": budget_usd,
+            "without": list(without),
+            "total_seconds": DEADLINE_SECONDS,
+            "passes_circuits": passes_circuits,
+        }
+        command = [sys.executable, str(WORKER), json.dumps(work)]
+        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+    ended: Counter[str] = Counter()
+    for process in running:
+        output, _ = process.communicate(timeout=1700)
+        assert process.returncode == 0
+        ended += Counter(json.loads(output))
+    return ended
+
+
+def booked(postgres: Any) -> dict[str, Decimal]:
+    with psycopg.connect(postgres.dsn) as connection:
+        return dict(connection.execute(BOOKED).fetchall())
+
+
+def hold_against_the_books(postgres: Any, server: LedgerServer) -> dict[str, Decimal]:
+    """Charged is never more than booked, exchange by exchange; returns the sums."""
+    books = booked(postgres)
+    short = {
+        number: (charged, books.get(f"x{number}", Decimal(0)))
+        for number, charged in server.charged.items()
+        if Decimal(charged) > books.get(f"x{number}", Decimal(0))
+    }
+    assert short == {}
+    return {"charged_usd": server.charged_usd, "booked_usd": sum(books.values(), Decimal(0))}
+
+
+def test_charged_never_exceeds_booked_in_three_hundred_exchanges(postgres: Any) -> None:
+    """Two processes, every kind of cut, hang and kill, with open circuits passed by as an operator would."""
+    with ledger_server(2 * DEADLINE_SECONDS) as server:
+        ended = collect(postgres, server, 300, seed=7)
+        sums = hold_against_the_books(postgres, server)
+    assert sum(ended.values()) == 300
+    assert {"answered", "killed", "Unreachable", "NotFromX", "RateLimited", "CircuitOpen"} <= ended.keys()
+    assert 0 < sums["charged_usd"] < sums["booked_usd"]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_charged_never_exceeds_booked_in_ten_thousand_exchanges(
+    postgres: Any, record_property: Callable[[str, object], None]
+) -> None:
+    """The same for long; the figures are recorded with the result."""
+    with ledger_server(2 * DEADLINE_SECONDS) as server:
+        ended = collect(postgres, server, 10_000, seed=2026)
+        sums = hold_against_the_books(postgres, server)
+    record_property("sums", {name: str(usd) for name, usd in sums.items()})
+    record_property("ended", dict(ended))
+    record_property("done", dict(server.done))
+    print(sums, dict(ended), dict(server.done))  # noqa: T201 - the figures of the run
+    assert sum(ended.values()) == 10_000
+    assert set(AFTER_THE_REQUEST) <= server.done.keys()
+
+
+def test_a_small_budget_is_passed_by_nothing_but_an_answer_larger_than_asked(postgres: Any) -> None:
+    """Pages shrink to the last cents; what was charged stays within the budget and the overshoots that were booked."""
+    with ledger_server(2 * DEADLINE_SECONDS) as server:
+        ended = collect(postgres, server, 120, seed=11, budget_usd="6")
+        sums = hold_against_the_books(postgres, server)
+    assert ended["BudgetExceeded"] > 0
+    overshoot = server.done["over"] * OVER_DELIVERED * PER_TWEET_USD
+    assert sums["charged_usd"] <= Decimal(6) + overshoot
+    assert sums["booked_usd"] <= Decimal(6) + overshoot
+    assert sums["booked_usd"] > Decimal("5.8")
+
+
+def test_a_bad_hour_costs_three_requests_and_not_a_budget(postgres: Any) -> None:
+    """When every request is cut, by whichever process and rule, the circuit opens and nothing more is sent."""
+    cuts = ("fin", "rst", "cut_body", "hang")
+    others = tuple((AFTER_THE_REQUEST.keys() | BEFORE_THE_REQUEST.keys()) - set(cuts))
+    with ledger_server(2 * DEADLINE_SECONDS) as server:
+        ended = collect(postgres, server, 60, seed=3, without=others, passes_circuits=False)
+        hold_against_the_books(postgres, server)
+    # two processes may each have had one request under way when the third outcome came in
+    assert sum(server.done.values()) <= 3 + 1
+    assert ended["CircuitOpen"] >= 60 - 4

@@ -1,0 +1,383 @@
+"""What a request may have cost stays in the books, and requests of which nobody knows are not repeated without end."""
+
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from click.testing import CliRunner, Result
+
+from twitter_pipeline.cli import main
+from twitter_pipeline.collection import budget, circuits, settlement
+from twitter_pipeline.collection.books import RequestBooks
+
+SEARCH = "/2/tweets/search/recent"
+API = "https://api.x.com 0123456789ab"
+PRICE, BUDGET = Decimal("1.5"), Decimal("100")
+TODAY = datetime.now(UTC).replace(hour=12)
+
+
+@pytest.fixture
+def books(postgres: Any) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        yield connection
+
+
+def reserve(connection: Any, rule: str = "r", price: Decimal = PRICE, **more: Any) -> str:
+    return budget.reserve(connection, SEARCH, price, BUDGET, rule, **{"api": API, **more})
+
+
+def unknown(connection: Any, rule: str = "r") -> None:
+    budget.keep(connection, reserve(connection, rule))
+
+
+def wait_is_over(connection: Any) -> None:
+    connection.execute("update pipeline.circuits set probe_at = now()")
+
+
+def test_three_unknown_outcomes_of_different_rules_and_processes_open_one_circuit(
+    postgres: Any, books: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each from a connection of its own; it is said once, and another token is not concerned."""
+    with caplog.at_level(logging.ERROR):
+        for rule in ("first", "second", "third"):
+            with psycopg.connect(postgres.dsn, autocommit=True) as own:
+                unknown(own, rule)
+        with pytest.raises(circuits.CircuitOpen) as refused:
+            reserve(books, "fourth")
+    assert timedelta(minutes=14) < refused.value.probe_at - datetime.now(UTC) <= timedelta(minutes=15)
+    assert len(caplog.records) == 1
+    assert budget.spent_this_month(books) == 3 * PRICE
+    reserve(books, api="https://api.x.com another-token")
+    (circuit,) = circuits.open_circuits(books)
+    assert (circuit.api, circuit.unknown_in_a_row) == (API, 3)
+
+
+def test_a_success_between_them_starts_the_count_anew(books: Any) -> None:
+    """In a row means in a row; a refusal of X, which costs nothing, is no success."""
+    unknown(books)
+    unknown(books)
+    budget.settle(books, reserve(books), Decimal("0.5"), result_count=100)
+    unknown(books)
+    unknown(books)
+    budget.settle(books, reserve(books), Decimal(0), is_answer=False)
+    assert circuits.open_circuits(books) == []
+    unknown(books)
+    assert len(circuits.open_circuits(books)) == 1
+
+
+def test_a_process_killed_in_a_request_counts_at_once(postgres: Any, books: Any) -> None:
+    """Its reservation remembers the backend that made it, so three retries of a task that is killed are three."""
+    context = multiprocessing.get_context("fork")
+    for killed in range(3):
+        assert len(circuits.open_circuits(books)) == 0, killed
+        process = context.Process(target=reserve_and_die, args=(postgres.dsn,))
+        process.start()
+        process.join(30)
+        assert process.exitcode == -signal.SIGKILL
+    eventually(lambda: is_refused(books))  # PostgreSQL notices the end of a client a moment later
+    assert budget.spent_this_month(books) == 3 * PRICE
+
+
+def is_refused(connection: Any) -> bool:
+    try:
+        budget.settle(connection, reserve(connection, price=Decimal("0.5")), Decimal(0), is_answer=False)
+    except circuits.CircuitOpen:
+        return True
+    return False
+
+
+def eventually(holds: Callable[[], Any]) -> None:
+    ends_at = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < ends_at
+        time.sleep(0.01)
+
+
+def reserve_and_die(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as own:
+        reserve(own)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_one_probe_at_a_time_and_its_wait_doubles_up_to_a_day(postgres: Any, books: Any) -> None:
+    """While one is under way the next is refused; each unknown probe doubles the wait."""
+    for _ in range(3):
+        unknown(books)
+    wait = timedelta(minutes=15)
+    for _ in range(9):
+        wait_is_over(books)
+        probe = reserve(books)
+        with psycopg.connect(postgres.dsn, autocommit=True) as other, pytest.raises(circuits.CircuitOpen):
+            reserve(other)
+        budget.keep(books, probe)
+        wait = min(wait * 2, timedelta(days=1))
+        (circuit,) = circuits.open_circuits(books)
+        assert abs(circuit.probe_at - datetime.now(UTC) - wait) < timedelta(seconds=30)
+    assert wait == timedelta(days=1)
+
+
+def test_a_probe_that_succeeds_closes_and_one_that_is_refused_leaves_the_turn_to_the_next(books: Any) -> None:
+    """A refusal costs nothing, so the next probe may go at once, by whichever rule."""
+    for _ in range(3):
+        unknown(books)
+    wait_is_over(books)
+    budget.settle(books, reserve(books, "has a bad query"), Decimal(0), is_answer=False)
+    budget.settle(books, reserve(books, "works"), Decimal("0.5"))
+    assert circuits.open_circuits(books) == []
+    reserve(books)
+    reserve(books)
+
+
+def test_a_killed_probe_is_an_unknown_one(postgres: Any, books: Any) -> None:
+    """Its turn is not held forever."""
+    for _ in range(3):
+        unknown(books)
+    wait_is_over(books)
+    with psycopg.connect(postgres.dsn, autocommit=True) as killed:
+        reserve(killed)
+    eventually(lambda: is_refused(books) and circuits.open_circuits(books)[0].probe is None)
+    (circuit,) = circuits.open_circuits(books)
+    assert circuit.probe_at - datetime.now(UTC) > timedelta(minutes=29)
+
+
+def test_what_is_free_passes_an_open_circuit_and_does_not_close_it(books: Any) -> None:
+    """X's usage figures cost nothing, so they show nothing about what does."""
+    for _ in range(3):
+        unknown(books)
+    budget.settle(books, reserve(books, price=Decimal(0)), Decimal(0))
+    assert len(circuits.open_circuits(books)) == 1
+
+
+def test_while_a_circuit_is_open_the_smallest_page_is_asked_for(books: Any, mongo: Any) -> None:
+    """The books tell the client what to ask for: what is left of the smaller budget, or the least there is."""
+    ledger = RequestBooks(books, mongo.database, "r", Decimal("10"), rule_budget_usd=Decimal("2"))
+    ledger.charged_by(API)
+    assert ledger.left_usd() == 2
+    ledger.may_spend(SEARCH, Decimal("1.5"))
+    assert ledger.left_usd() == Decimal("0.5")
+    assert RequestBooks(books, mongo.database, "other", Decimal("10")).left_usd() == Decimal("8.5")
+    assert RequestBooks(books, mongo.database, "play", None).left_usd() is None
+    for _ in range(3):
+        unknown(books)
+    assert ledger.left_usd() == 0
+
+
+def test_a_rule_has_a_budget_of_its_own(books: Any) -> None:
+    """What others spend does not count for it, and the refusal names rule and field."""
+    reserve(books, "other", Decimal("50"))
+    reserve(books, "r", rule_budget_usd=Decimal("2"))
+    with pytest.raises(budget.BudgetExceeded, match="budget_usd=2 of rule r"):
+        reserve(books, "r", rule_budget_usd=Decimal("2"))
+    with pytest.raises(budget.BudgetExceeded, match="X_BUDGET_USD"):
+        reserve(books, "r", Decimal("60"))
+
+
+def test_eighty_per_cent_is_said_once_for_each_budget(books: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Per month, rule and amount, by whichever process is there first; a raised budget warns anew."""
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            budget.settle(books, reserve(books, price=Decimal("79")), Decimal("79"))
+            books.execute("delete from pipeline.spend")
+        assert caplog.records == []
+        for _ in range(3):
+            budget.settle(books, reserve(books, price=Decimal("80")), Decimal(0))
+        assert [each.levelname for each in caplog.records] == ["WARNING"]
+        budget.reserve(books, SEARCH, Decimal("8"), BUDGET, "r", rule_budget_usd=Decimal("9"))
+        budget.reserve(books, SEARCH, Decimal("90"), Decimal("110"), "r")
+    assert len(caplog.records) == 3
+
+
+def test_an_answer_that_cost_more_than_reserved_is_booked_and_stops_its_rule(books: Any) -> None:
+    """Others go on; the rule does when somebody allows it."""
+    budget.settle(books, reserve(books), Decimal("4"), result_count=400)
+    assert budget.spent_this_month(books) == 4
+    with pytest.raises(budget.RuleOvershot, match=r"cost \$4\.0000, at most \$1\.5000 .* spend allow r`"):
+        reserve(books)
+    reserve(books, "other")
+    assert settlement.allow(books, "r") == 1
+    reserve(books)
+
+
+def test_a_late_answer_of_a_request_taken_for_lost_is_booked(books: Any) -> None:
+    """Known is better than unknown, whenever it comes."""
+    reservation = reserve(books)
+    budget.keep(books, reservation)
+    budget.settle(books, reservation, Decimal("0.2"))
+    assert (budget.spent_this_month(books), settlement.kept(books)) == (Decimal("0.2"), [])
+
+
+def test_what_is_under_way_is_not_listed_as_unknown(postgres: Any, books: Any) -> None:
+    """It is while its owner lives, and afterwards it is kept."""
+    with psycopg.connect(postgres.dsn, autocommit=True) as own:
+        reserve(own)
+        assert settlement.kept(books) == []
+    eventually(lambda: settlement.kept(books))
+    assert [each.reserved_usd for each in settlement.kept(books)] == [PRICE]
+
+
+def on(books: Any, reservation: str, moment: datetime) -> None:
+    books.execute("update pipeline.spend set reserved_at = %s where reservation = %s", (moment, reservation))
+
+
+@pytest.mark.parametrize(
+    ("shown", "kept_usd"),
+    [(0, "0"), (40, "0"), (41, "0.015"), (90, "0.75"), (140, "1.5"), (5000, "3.0")],
+)
+def test_usage_figures_settle_what_was_kept_never_below_what_they_show(
+    books: Any, shown: int, kept_usd: str
+) -> None:
+    """40 posts are settled; what X shows beyond them may all be of the kept requests, each with a new author."""
+    past = TODAY - timedelta(days=3)
+    settled = reserve(books)
+    budget.settle(books, settled, Decimal("0.2"), result_count=40)
+    rows = [settled, reserve(books), reserve(books)]
+    for each in rows:
+        on(books, each, past)
+    for each in rows[1:]:
+        budget.keep(books, each)
+    for _ in range(2):
+        (day,) = settlement.settle_by_usage(books, {past.date(): shown})
+        assert (day.rows, day.actual_usd) == (2, Decimal(kept_usd))
+    total = books.execute("select sum(actual_usd) from pipeline.spend").fetchone()
+    assert total == (Decimal("0.2") + Decimal(kept_usd),)
+
+
+def test_usage_figures_touch_no_other_reservations(books: Any) -> None:
+    """Not of users, not of today or yesterday, not around midnight, and no day that they do not name."""
+    past = (TODAY - timedelta(days=3)).replace(hour=12, minute=0)
+    moments = {
+        reserve(books): TODAY,
+        reserve(books): TODAY - timedelta(days=1),
+        reserve(books): past.replace(hour=23, minute=55),
+        reserve(books): past - timedelta(days=1),
+        budget.reserve(books, "/2/users/by", PRICE, BUDGET, "r", api=API): past,
+    }
+    for each, moment in moments.items():
+        on(books, each, moment)
+        budget.keep(books, each)
+    named = {past.date(): 0, TODAY.date(): 0, (TODAY - timedelta(days=1)).date(): 0}
+    assert [(day.day, day.rows) for day in settlement.settle_by_usage(books, named)] == [(past.date(), 0)]
+    assert len(settlement.kept(books)) == 5
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        [],
+        {"data": {"project_usage": "7"}},
+        {"data": {"daily_project_usage": {"usage": [{"date": "yesterday", "usage": "1"}]}}},
+        {"data": {"daily_project_usage": {"usage": [{"date": "2026-03-01T00:00:00.000Z"}]}}},
+        {"data": {"daily_project_usage": {"usage": [{"date": "2026-03-01", "usage": "-1"}]}}},
+    ],
+)
+def test_an_answer_without_daily_figures_settles_nothing(answer: Any) -> None:
+    """Absence is not a statement: a missing figure is no zero."""
+    with pytest.raises(settlement.UsageUnreadable, match="daily_project_usage"):
+        settlement.posts_by_day(answer)
+
+
+def test_the_daily_figures_of_x_are_read() -> None:
+    """Numbers as strings, as X gives them."""
+    days = [
+        {"date": "2026-03-01T00:00:00.000Z", "usage": "125"},
+        {"date": "2026-03-02T00:00:00.000Z", "usage": 7},
+    ]
+    answer = {"data": {"daily_project_usage": {"project_id": "1", "usage": days}}}
+    assert settlement.posts_by_day(answer) == {date(2026, 3, 1): 125, date(2026, 3, 2): 7}
+
+
+@pytest.fixture
+def spend(postgres: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """The command, on this test's database."""
+    monkeypatch.setenv("PIPELINE_HOME", str(tmp_path))
+    monkeypatch.setenv("PIPELINE_POSTGRES_DSN", postgres.dsn)
+    monkeypatch.setenv("X_BUDGET_USD", "5")
+
+    def run(*arguments: str, given: str | None = None) -> Result:
+        return CliRunner().invoke(main, ["spend", *arguments], input=given)
+
+    return run
+
+
+def test_the_command_shows_budgets_what_is_unknown_and_what_stopped(books: Any, spend: Any) -> None:
+    """For people and as JSON, with the command that helps."""
+    for _ in range(3):
+        unknown(books)
+    budget.settle(
+        books, budget.reserve(books, SEARCH, Decimal("0.1"), BUDGET, "big", api=None), Decimal("0.4")
+    )
+    text = spend().output
+    for words in ("over 80 %", "$4.9000", "spend unknown", "spend allow big", "spend probe"):
+        assert words in text
+    told = json.loads(spend("--json").output)
+    assert told["total"] == {"spent_usd": "4.9000", "budget_usd": "5", "is_over_80_percent": True}
+    assert told["unknown"] == {"requests": 3, "usd": "4.5000"}
+    assert [each["rule"] for each in told["stopped_rules"]] == ["big"]
+    assert [each["api"] for each in told["open_circuits"]] == [API]
+
+
+def test_the_command_settles_allows_and_probes(books: Any, spend: Any) -> None:
+    """What an operator knows better ends the waiting."""
+    for _ in range(3):
+        unknown(books)
+    first, second, third = (line.split()[0] for line in spend("unknown").output.splitlines())
+    assert spend("settle", first, "--usd", "0.25").exit_code == 0
+    assert spend("settle", second, "--full-price").exit_code == 0
+    assert budget.spent_this_month(books) == Decimal("3.25")
+    past = TODAY - timedelta(days=3)
+    on(books, third, past)
+    figures = {"data": {"daily_project_usage": {"usage": [{"date": past.date().isoformat(), "usage": "10"}]}}}
+    assert "1 requests settled at $0.150" in spend("settle", "--usage", "-", given=json.dumps(figures)).output
+    assert spend("unknown").output == "The cost of every request is known.\n"
+    assert API in spend("probe").output
+    budget.settle(books, reserve(books), Decimal("2"))
+    assert spend("allow", "r").exit_code == 0
+    reserve(books)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["settle"], "give reservations"),
+        (["settle", "x"], "give reservations"),
+        (["settle", "x", "--usd", "1", "--full-price"], "give reservations"),
+        (["settle", "x", "--usd", "NaN"], "no amount of US dollars"),
+        (["settle", "x", "--usd", "1"], "no reservation x waits"),
+        (["settle", "--usage", "-"], "--usage"),
+        (["allow", "r"], "rule r is not stopped"),
+    ],
+)
+def test_a_mistake_at_the_command_changes_nothing(spend: Any, arguments: list[str], words: str) -> None:
+    """It is named, and the exit status says so."""
+    done = spend(*arguments, given="no json")
+    assert done.exit_code != 0
+    assert words in done.output
+
+
+def test_status_tells_of_an_open_circuit(postgres: Any, books: Any) -> None:
+    """The stage that stands says why, and the figure for the alert is there."""
+    from twitter_pipeline import health
+    from twitter_pipeline.settings import Stores
+
+    for _ in range(3):
+        unknown(books)
+    stores = Stores(
+        postgres_reader_dsn=postgres.reader_dsn,
+        mongo_uri="mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100",
+        mongo_database="x",
+        kafka_bootstrap="127.0.0.1:1",
+    )
+    found = health.look(stores)
+    assert found.open_circuits == 1
+    assert "nobody knows what they cost" in (found.stages[0].last_error or "")

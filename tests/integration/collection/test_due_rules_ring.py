@@ -1,0 +1,67 @@
+"""What the doorbell of tweet_extraction rings for."""
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from twitter_pipeline.collection import rules
+from twitter_pipeline.collection.doorbell import DUE_RULES
+
+
+@pytest.fixture
+def books(postgres: Any) -> psycopg.Connection:
+    return psycopg.connect(postgres.dsn, autocommit=True)
+
+
+def rule(books: psycopg.Connection, name: str, **columns: Any) -> None:
+    given = {"name": name, "query": "coffee", **columns}
+    names, places = ", ".join(given), ", ".join(f"%({column})s" for column in given)
+    books.execute(f"insert into pipeline.rules ({names}) values ({places})".encode(), given)
+
+
+def ringing(books: psycopg.Connection) -> list[str]:
+    return [name for name, _ in books.execute(DUE_RULES).fetchall()]
+
+
+def test_only_rules_that_can_be_polled_now_ring(books: psycopg.Connection) -> None:
+    """Not one that is disabled, parked, leased, or due later, such as one that waits for a rate limit."""
+    rule(books, "due")
+    rule(books, "off", is_enabled=False)
+    rule(books, "parked", parked_at="2026-01-01Z", parked_reason="X said no")
+    rule(books, "leased", leased_by="somebody", leased_until="2100-01-01Z")
+    rule(books, "later", next_due_at="2100-01-01Z")
+    rule(books, "abandoned", leased_by="somebody", leased_until="2026-01-01Z")
+    assert ringing(books) == ["abandoned", "due"]
+
+
+def test_what_rings_is_what_the_run_finds(books: psycopg.Connection) -> None:
+    """A ring for a rule that the run does not list would be a run that does nothing."""
+    for name in ("a", "b", "c"):
+        rule(books, name)
+    rule(books, "off", is_enabled=False)
+    rule(books, "leased", leased_by="somebody", leased_until="2100-01-01Z")
+    assert ringing(books) == rules.due(books)
+
+
+def test_each_time_that_a_rule_is_due_is_a_row_of_its_own(books: psycopg.Connection) -> None:
+    """So that it rings once for each, also when it is due again before the doorbell looks."""
+    rule(books, "a")
+    before = books.execute(DUE_RULES).fetchall()
+    with rules.lease(books, "a", "run"):
+        assert ringing(books) == []
+    books.execute("update pipeline.rules set next_due_at = now() - interval '1 second'")
+    after = books.execute(DUE_RULES).fetchall()
+    assert [row[0] for row in before + after] == ["a", "a"]
+    assert before != after
+
+
+def test_more_due_rules_than_a_task_maps_over_ring_in_turns(books: psycopg.Connection) -> None:
+    """At most a thousand at once, the longest waiting first."""
+    books.execute(
+        "insert into pipeline.rules (name, query, next_due_at)"
+        " select 'r' || n, 'q', timestamptz '2026-01-01Z' + n * interval '1 second' from generate_series(1, 1500) n"
+    )
+    names = ringing(books)
+    assert len(names) == 1000
+    assert (names[0], names[-1]) == ("r1", "r1000")

@@ -1,0 +1,180 @@
+"""The doorbell on a question, against a real PostgreSQL, iterated without a triggerer."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import psycopg
+import pytest
+from airflow.triggers.base import BaseEventTrigger
+from psycopg.conninfo import conninfo_to_dict
+
+from airflow_provider_twitter.triggers import sql_condition
+from airflow_provider_twitter.triggers.sql_condition import News, SqlConditionTrigger
+
+DUE = "select name, due_at from public.jobs where due_at <= now() and owner = %(owner)s order by name"
+
+
+@pytest.fixture
+def jobs(postgres: Any, monkeypatch: pytest.MonkeyPatch) -> psycopg.Connection:
+    """A table of things that are due, behind the connection `jobs`."""
+    address = conninfo_to_dict(postgres.dsn)
+    connection = {
+        "conn_type": "postgres",
+        "host": address["host"],
+        "port": int(address["port"]),
+        "login": address["user"],
+        "password": address["password"],
+        "schema": address["dbname"],
+        "extra": {"keepalives_idle": 30},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_JOBS", json.dumps(connection))
+    superuser = psycopg.connect(postgres.superuser_dsn, autocommit=True)
+    superuser.execute(
+        "create table public.jobs (name text, due_at timestamptz default now(), owner text default 'me')"
+    )
+    superuser.execute("grant all on public.jobs to pipeline_loader")
+    return superuser
+
+
+def bell(**options: Any) -> SqlConditionTrigger:
+    given = {"postgres_conn_id": "jobs", "sql": DUE, "parameters": {"owner": "me"}, "poll_seconds": 0.05}
+    return SqlConditionTrigger(**{**given, **options})
+
+
+async def rings(trigger: SqlConditionTrigger, within_seconds: float) -> list[Any]:
+    """The payloads that come in time."""
+    payloads = []
+    running: AsyncIterator[Any] = trigger.run()
+    try:
+        async with asyncio.timeout(within_seconds):
+            while True:
+                payloads.append((await anext(running)).payload)
+    except TimeoutError:
+        return payloads
+    finally:
+        await running.aclose()  # type: ignore[attr-defined]
+
+
+def test_it_is_silent_while_the_query_has_no_answer(jobs: psycopg.Connection) -> None:
+    """No row, or only somebody else's: no ring, so no run."""
+    jobs.execute("insert into public.jobs (name, owner) values ('theirs', 'them')")
+    assert asyncio.run(rings(bell(), 1)) == []
+
+
+def test_rows_ring_once_while_they_stay(jobs: psycopg.Connection) -> None:
+    """What was rung for is not rung for at each look; the event tells how many and not which."""
+    jobs.execute("insert into public.jobs (name) values ('a'), ('b')")
+    assert asyncio.run(rings(bell(), 1)) == [{"rows": 2}]
+
+
+def test_a_new_row_rings_beside_those_that_stay(jobs: psycopg.Connection) -> None:
+    """One that became due later has a ring of its own; so has one that is due at another time than before."""
+    jobs.execute("insert into public.jobs (name) values ('a')")
+
+    async def change() -> list[Any]:
+        ringing = asyncio.create_task(rings(bell(), 3))
+        await asyncio.sleep(1)
+        await asyncio.to_thread(jobs.execute, "insert into public.jobs (name) values ('b')")
+        await asyncio.sleep(1)
+        await asyncio.to_thread(jobs.execute, "update public.jobs set due_at = now() where name = 'a'")
+        return await ringing
+
+    assert asyncio.run(change()) == [{"rows": 1}, {"rows": 2}, {"rows": 2}]
+
+
+def test_rows_that_stay_are_rung_for_again_after_the_interval(jobs: psycopg.Connection) -> None:
+    """A run that died is made up for."""
+    jobs.execute("insert into public.jobs (name) values ('a')")
+    assert 3 <= len(asyncio.run(rings(bell(interval_seconds=0.5), 2.2))) <= 5
+
+
+def test_it_outlives_a_server_that_ends_its_connection(
+    jobs: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever breaks, it asks again with pauses, and rings for what came meanwhile."""
+    monkeypatch.setattr(sql_condition, "outage_pause", lambda outages: 0.05)
+
+    async def break_it() -> list[Any]:
+        ringing = asyncio.create_task(rings(bell(), 4))
+        await asyncio.sleep(1)
+        ended = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'airflow-doorbell'"
+        assert len(await asyncio.to_thread(lambda: jobs.execute(ended).fetchall())) == 1
+        await asyncio.to_thread(jobs.execute, "insert into public.jobs (name) values ('a')")
+        return await ringing
+
+    assert asyncio.run(break_it()) == [{"rows": 1}]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"sql": "select nothing from nowhere"},
+        {"sql": "select 1 where"},
+        {"sql": "delete from public.jobs returning name", "parameters": {}},
+        {"sql": DUE, "parameters": {"nobody": 1}},
+        {"postgres_conn_id": "not_declared"},
+    ],
+)
+def test_it_never_raises_and_never_writes(
+    jobs: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, broken: dict[str, Any]
+) -> None:
+    """A query that cannot be asked, one that would write, a connection that is not there: it goes on asking."""
+    pauses: list[int] = []
+    monkeypatch.setattr(sql_condition, "outage_pause", lambda outages: pauses.append(outages) or 0.01)
+    jobs.execute("insert into public.jobs (name) values ('a')")
+    assert asyncio.run(rings(bell(**broken), 1.5)) == []
+    assert len(pauses) > 1
+    assert jobs.execute("select count(*) from public.jobs").fetchone() == (1,)
+
+
+def test_a_query_that_hangs_is_given_up(jobs: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock held by somebody else does not silence it for ever."""
+    monkeypatch.setattr(sql_condition, "QUERY_SECONDS", 0.5)
+    monkeypatch.setattr(sql_condition, "outage_pause", lambda outages: 0.05)
+    jobs.execute("insert into public.jobs (name) values ('a')")
+
+    async def lock_and_let_go() -> list[Any]:
+        async with await psycopg.AsyncConnection.connect(jobs.info.dsn, password=jobs.info.password) as other:
+            await other.execute("lock table public.jobs")
+            ringing = asyncio.create_task(rings(bell(), 4))
+            await asyncio.sleep(1.5)
+            assert not ringing.done()
+        return await ringing
+
+    assert asyncio.run(lock_and_let_go()) == [{"rows": 1}]
+
+
+def test_the_loop_is_not_blocked_by_a_slow_query(jobs: psycopg.Connection) -> None:
+    """Other triggers run on while PostgreSQL thinks."""
+
+    async def longest_stop() -> float:
+        ringing = asyncio.create_task(rings(bell(sql="select pg_sleep(1)", parameters={}), 2))
+        await asyncio.sleep(0.5)
+        longest, last = 0.0, time.monotonic()
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        await ringing
+        return longest
+
+    assert asyncio.run(longest_stop()) < 0.3
+
+
+def test_it_is_remade_from_what_airflow_stores() -> None:
+    """No address and no secret; two of a kind are one; a pause of nothing is refused by its name."""
+    path, kwargs = bell().serialize()
+    assert path == "airflow_provider_twitter.triggers.sql_condition.SqlConditionTrigger"
+    again = SqlConditionTrigger(**json.loads(json.dumps(kwargs)))
+    assert BaseEventTrigger.hash(*again.serialize()) == BaseEventTrigger.hash(path, kwargs)
+    for name in ("poll_seconds", "interval_seconds"):
+        with pytest.raises(ValueError, match=name):
+            SqlConditionTrigger(**{**kwargs, name: 0})
+
+
+def test_a_row_that_comes_back_is_news() -> None:
+    """What vanished is forgotten, so that it rings again when it is back."""
+    news = News(60, lambda: 0.0)
+    assert [news.are_in(rows) for rows in ([("a",)], [("a",)], [], [("a",)])] == [True, False, False, True]
