@@ -1,11 +1,13 @@
 # Everything a newcomer needs; the same words as `twitter-pipeline --help`.
 PYTHON ?= python3
-BIN := .venv/bin
+# another environment beside the usual one, for another Python: make VENV=.venv-3.13 PYTHON=python3.13 quick
+export VENV ?= .venv
+BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 COMPILE := --generate-hashes --python-version 3.11 --no-emit-index-url --universal --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status clean test soak bench lock check docs
+.PHONY: help install up down status clean test quick soak bench lock check docs
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -27,6 +29,9 @@ clean: ## stop the stack and remove its data, after asking
 
 test: install ## all tests but the long rest, from nothing
 	@$(BIN)/pytest -m "not soak" --ignore tests/benchmarks
+
+quick: install ## the tests that need no running stack, in a few minutes
+	@$(BIN)/pytest -q -m "not soak" tests/unit tests/dags tests/agreement tests/plugins
 
 soak: install ## the long rest: both brokers, every kill, growth
 	@$(BIN)/pytest -m soak

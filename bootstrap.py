@@ -1,4 +1,4 @@
-"""Make the virtual environment in .venv exactly what requirements.lock says; nothing else is needed first.
+"""Make the virtual environment in .venv (or VENV) exactly what requirements.lock says; nothing else is needed first.
 
 Runs on any Python 3 so that it can say which one is missing. A second run is instant: the stamp, written
 last, holds a hash of everything that was installed. An interrupted run is simply started again.
@@ -15,7 +15,7 @@ import tempfile
 
 OLDEST = (3, 11)
 CLONE = os.path.dirname(os.path.abspath(__file__))
-VENV = os.path.join(CLONE, ".venv")
+VENV = os.path.join(CLONE, os.environ.get("VENV") or ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, "installed")
 LOCK = os.path.join(CLONE, "requirements.lock")
@@ -79,7 +79,7 @@ def make_venv():
                 return
     except OSError:
         pass
-    say("making the virtual environment .venv")
+    say(f"making the virtual environment {os.path.relpath(VENV, CLONE)}")
     run(
         [sys.executable, "-m", "venv", "--clear", VENV],
         "Python's own venv did not work; on Debian and Ubuntu install the package python3-venv",

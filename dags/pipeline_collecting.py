@@ -111,6 +111,9 @@ class Collection:
             self._give_back(limited, limited.reset_at + timedelta(seconds=1))
         except CircuitOpen as circuit:
             self._give_back(circuit, circuit.probe_at)
+        wait = max((f.retry_after for f in self.failures if isinstance(f, TryAgain)), default=timedelta(0))
+        if wait:
+            self.lease.give_back_at(self.clock() + wait)
         if self.failures:
             raise CollectionFailed(f"rule {self.rule.name!r}", self.failures)
         return _sum(self.results)

@@ -44,7 +44,7 @@ class Stack:
             capture_output=True,
             text=True,
             check=False,
-            timeout=400,
+            timeout=1800,  # a start waits as long as something moves
         )
         if check and result.returncode != 0:
             raise AssertionError(
@@ -66,7 +66,7 @@ class Stack:
             return [s["pid"] for s in self.status()["services"] if s["name"] == service and s["pid"]]
 
         wait_until(
-            lambda: bool(known()), 60, lambda: f"{service} has no process: {self.status()['services']}"
+            lambda: bool(known()), 180, lambda: f"{service} has no process: {self.status()['services']}"
         )
         return known()[0]
 

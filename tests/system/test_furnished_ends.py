@@ -19,7 +19,7 @@ from twitter_pipeline.stack import monitoring, moto_sns
 from .airflow_api import AirflowApi
 from .conftest import Stack, wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(3000)]
 
 CLONE = Path(__file__).resolve().parents[2]
 DASHBOARD = CLONE / "deploy" / "monitoring" / "grafana" / "dashboards" / "overview.json"

@@ -51,7 +51,7 @@ def test_every_process_may_be_killed_and_nothing_is_missing_or_twice(
             _kill_running_tasks(stack)
             wait_until(
                 lambda: {s["state"] for s in stack.status()["services"]} == {"ready"},
-                120,
+                300,
                 lambda service=service: f"after the kill of {service}: {stack.status()['services']}",  # type: ignore[misc]
             )
         stack.simulator("clock", {"frozen": True})

@@ -32,6 +32,7 @@ AFTER_THE_REQUEST = {
     "interim": 3,
     "fin": 4,
     "rst": 4,
+    "unproven": 3,
     "cut_status": 3,
     "cut_headers": 4,
     "cut_body": 5,
@@ -116,6 +117,9 @@ class LedgerServer:
                 return True
             case "html403" | "html502" | "html200":
                 connection.sendall(_framed(f"{what[4:]} No", b"<html>gate</html>", "text/html"))
+                return True
+            case "unproven":
+                connection.sendall(_framed("200 OK", (b"{}", b'{"errors":[{"code":131}]}')[int(number) % 2]))
                 return True
             case "whole_then_rst":
                 connection.sendall(whole)

@@ -5,6 +5,7 @@ Exchanges in which the server kills the client run in a child.
 """
 
 import json
+import logging
 import os
 import random
 import sys
@@ -102,6 +103,7 @@ def _clients(work: Work) -> dict[str, XClient]:
 
 def main() -> None:
     """Do the work, print how its exchanges ended."""
+    logging.disable()
     work = Work(**json.loads(sys.argv[1]))
     ended: Counter[str] = Counter()
     clients = _clients(work)

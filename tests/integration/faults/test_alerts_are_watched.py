@@ -85,6 +85,7 @@ def test_rules_are_counted_by_what_a_person_must_do(
         "extract_failing_rules,error=CredentialsRefused": 2,
         "extract_failing_rules,error=BudgetExceeded": 1,
         "extract_failing_rules,error=InvalidRequest": 0,
+        "extract_failing_rules,error=RuleOvershot": 0,
         "extract_failing_rules,error=SpendingStopped": 0,
     }
 
@@ -193,10 +194,29 @@ def test_a_delivery_that_stopped_is_told_where_people_look(
         watch.look()
     assert gauges.heard()["alerts_delivery_age_seconds"] == 1200
     [notice] = told(books)
-    assert "SNS took none of Alertmanager's messages, 4 failed" in notice
+    assert "SNS takes none of Alertmanager's messages" in notice
     assert "docs/operations.md#alertsnotdelivered" in notice
+    clock.now += 900
     alertmanager.total += 1
     watch.look()
+    assert told(books) == []
+
+
+def test_a_heartbeat_that_arrives_hides_no_alert_that_does_not(
+    books: psycopg.Connection, postgres: Any, gauges: Gauges, alertmanager: Alertmanager
+) -> None:
+    """One topic takes messages and the other refuses them: said for as long as the refusals go on."""
+    clock = Clock()
+    watch = DeliveryWatch(alertmanager.url, postgres.dsn, gauges.metrics, clock)
+    for failed in (0, 0, 1):
+        alertmanager.total, alertmanager.failed = alertmanager.total + 1 + failed, failed
+        clock.now += 300
+        watch.look()
+    assert "an alert did not get through" in told(books)[0]
+    for _ in range(3):
+        alertmanager.total += 1
+        clock.now += 300
+        watch.look()
     assert told(books) == []
 
 

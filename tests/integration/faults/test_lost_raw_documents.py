@@ -423,6 +423,15 @@ def test_raw_is_read_by_its_index_whatever_is_stored(way: Way):
 
 
 @ON_TANSU
+def test_open_dead_letters_are_counted_by_an_index(way: Way):
+    """Status and metrics ask every few seconds, and resolved letters stay."""
+    way.produce(BAD)
+    drain_anew(way)
+    open_letters = {"stage": "landing", "resolved_at": None}
+    assert "COLLSCAN" not in str(way.raw.dead_letters.find(open_letters).sort("failed_at", -1).explain())
+
+
+@ON_TANSU
 def test_landing_transform_and_accounting_read_raw_by_points_only(way: Way):
     """No stage asks for a range of ids, which the embedded server answers by a scan of the whole collection."""
     way.produce(*tweets(1, 80), BAD)

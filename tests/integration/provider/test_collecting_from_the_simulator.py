@@ -181,7 +181,14 @@ def test_a_rate_limit_in_the_middle_is_waited_for_and_gone_on_from(
 def test_a_revoked_token_stops_at_once(simulator: Simulator, search: Any) -> None:
     """A 401 in the middle of a poll fails the task without another request."""
     simulator.control("DELETE", "requests")
-    fault = {"path": "/2/tweets/search/recent", "skip": 1, "status": 401, "times": 100}
+    fault = {
+        "path": "/2/tweets/search/recent",
+        "skip": 1,
+        "status": 401,
+        "times": 100,
+        "body": '{"title": "Unauthorized", "status": 401}',
+        "content_type": "application/json",
+    }
     simulator.control("POST", "faults", json=[fault])
     with pytest.raises(AirflowFailException, match="401"):
         search(query="coffee OR tea", page_size=20).execute({})

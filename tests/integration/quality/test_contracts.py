@@ -84,6 +84,11 @@ FORGED = {
         "a time that was derived is that of the id": f"update twitter.tweets set is_created_at_derived = true where id = {ONE}",
     },
     "users": {"invalid": "update twitter.users set followers_count = -1 where id = 1"},
+    "tweet_texts": {
+        "every tweet_id is a tweet": f"delete from twitter.tweets where id = {ONE}",
+        "every text can be searched or is still to be filled": f"delete from twitter.tweet_texts where tweet_id = {ONE}",
+        "texts are in the form that searches compare": "update twitter.tweet_texts set trigrams = ''",
+    },
     "tweet_rules": {
         "every tweet of a rule is a collected tweet": "insert into twitter.tweet_rules values (77, 'x')"
     },
@@ -141,6 +146,12 @@ FORGED = {
     "gaps": {
         "a gap of offsets has an extent": "insert into pipeline.gaps (kind, from_offset, to_offset, reason)"
         " values ('offsets', 5, 5, 'forged')"
+    },
+    "accounted": {
+        "every offset that transform passed is accounted for": "insert into pipeline.accounted"
+        " (topic_id, partition, accounted_to, unaccounted_count, unaccounted) values ('t', 0, 0, 1, '{7}')",
+        "nothing is accounted for that transform has not passed": "insert into pipeline.accounted"
+        " (topic_id, partition, accounted_to) select topic_id, partition, 99 from pipeline.cursors where stage = 'transform'",
     },
 }
 

@@ -1,12 +1,15 @@
 """A stuck executor is noticed by its effect in Airflow's database, and a busy one is left alone."""
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 
-from twitter_pipeline.stack.executor_watch import GRACE_SECONDS, ExecutorWatch
+from twitter_pipeline.stack.executor_watch import GRACE_SECONDS, STILL_SECONDS, ExecutorWatch
+from twitter_pipeline.stack.servers import wait_until
 
 TABLES = """
 create table task_instance (state text, queued_dttm timestamptz, start_date timestamptz);
@@ -21,9 +24,21 @@ class Watched:
     def __init__(self, dsn: str) -> None:
         self.connection = psycopg.connect(dsn, autocommit=True)
         self.restarts, self.now = 0, 0.0
+        self.workers: list[psutil.Process] = []
         self.watch = ExecutorWatch(
-            dsn, slots=2, stuck_seconds=20, restart=self._restart, clock=lambda: self.now
+            dsn,
+            slots=2,
+            stuck_seconds=20,
+            restart=self._restart,
+            workers=lambda: self.workers,
+            clock=lambda: self.now,
         )
+
+    def looks(self) -> bool:
+        """Look, and again when workers that are stuck have stood still for long enough."""
+        first = self.watch.look()
+        self.now += STILL_SECONDS
+        return self.watch.look() or first
 
     def _restart(self) -> None:
         self.restarts += 1
@@ -44,7 +59,7 @@ def watched(postgres: Any) -> Iterator[Watched]:
 
 def test_no_tables_yet_is_no_trouble(watched: Watched) -> None:
     """Airflow's database may still be on its way."""
-    assert not watched.watch.look()
+    assert not watched.looks()
 
 
 def test_queued_tasks_that_nobody_starts_while_slots_are_free_restart_the_scheduler_once(
@@ -54,11 +69,31 @@ def test_queued_tasks_that_nobody_starts_while_slots_are_free_restart_the_schedu
     watched.connection.execute(TABLES)
     watched.task("queued", 40)
     watched.task("running", 300, 290)
-    assert watched.watch.look()
-    assert not watched.watch.look()
-    watched.now += GRACE_SECONDS + 1
-    assert watched.watch.look()
+    assert watched.looks()
+    assert not watched.looks()
+    watched.now += GRACE_SECONDS
+    assert watched.looks()
     assert watched.restarts == 2
+
+
+def test_a_busy_machine_is_not_a_stuck_executor(watched: Watched) -> None:
+    """Nothing starts for minutes, but a worker takes CPU time: it is left alone, until that stands still too."""
+    watched.connection.execute(TABLES)
+    watched.task("queued", 400)
+    busy = psutil.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        watched.workers.append(busy)
+        assert not watched.watch.look()
+        for _ in range(3):
+            before = busy.cpu_times().user
+            wait_until(lambda before=before: busy.cpu_times().user > before + 0.6, 60, "CPU time")  # type: ignore[misc]
+            watched.now += STILL_SECONDS
+            assert not watched.watch.look()
+        busy.suspend()
+        assert watched.looks() or watched.looks()
+    finally:
+        busy.kill()
+        busy.wait()
 
 
 @pytest.mark.parametrize(
@@ -76,7 +111,7 @@ def test_a_busy_executor_is_left_alone(watched: Watched, tasks: list[tuple[str, 
     watched.connection.execute(TABLES)
     for task in tasks:
         watched.task(*task)
-    assert not watched.watch.look()
+    assert not watched.looks()
 
 
 def test_a_scheduler_that_was_just_started_is_left_alone(watched: Watched) -> None:
@@ -86,4 +121,4 @@ def test_a_scheduler_that_was_just_started_is_left_alone(watched: Watched) -> No
     watched.connection.execute(
         "insert into job values ('SchedulerJob', 'running', now() - interval '5 seconds')"
     )
-    assert not watched.watch.look()
+    assert not watched.looks()

@@ -217,9 +217,12 @@ def test_postgresql_steps_down_without_user_namespaces(
     """Where namespaces are forbidden, root's PostgreSQL runs as nobody in root's own folder, its programs too: they
     lie with the installation, which may be in a home that only root may enter."""
     tmp_path.chmod(0o700)
-    installed = postgresql.binaries().parent
-    shutil.copytree(installed, tmp_path / installed.name, copy_function=os.link)
-    monkeypatch.setattr(postgresql, "binaries", lambda: tmp_path / installed.name / "bin")
+    programs = postgresql.binaries()
+    package = programs.parents[1]
+    for folder in (programs.parent, package.with_name(f"{package.name}.libs")):
+        shutil.copytree(folder, tmp_path / folder.relative_to(package.parent))
+    programs = tmp_path / programs.relative_to(package.parent)
+    monkeypatch.setattr(postgresql, "binaries", lambda: programs)
     server = PostgreSQL(tmp_path / "data", free_port(), "secret", durable=False)
     with RunningServer(server, tmp_path / "log") as running:
         assert psutil.Process(running.pid).uids().effective != 0

@@ -45,7 +45,8 @@ def test_a_folder_with_other_things_in_it_stays_as_it_is(tmp_path: Path, careles
     home = tmp_path / "scratch"
     home.mkdir(mode=0o777)
     (home / "thesis").mkdir(mode=0o755)
-    preflight.check_home(home, needed_megabytes=0)
+    for _ in range(2):
+        preflight.check_home(home, needed_megabytes=0)
     assert home.stat().st_mode & 0o777 == 0o777
     assert (home / "thesis").stat().st_mode & 0o777 == 0o755
     assert open_to_others(home / "run") + open_to_others(home / "logs") == []

@@ -1,6 +1,7 @@
 """`twitter-pipeline migrate`: what a container or a managed database needs before anything runs."""
 
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from click.testing import CliRunner
 
 from twitter_pipeline import cli
 from twitter_pipeline.stack.postgresql import PostgreSQL
+from twitter_pipeline.stack.services import _bring_schema
+from twitter_pipeline.stack.x_source import XSource
 
 
 @pytest.fixture
@@ -140,3 +143,21 @@ def test_the_shipped_rules_give_way_to_ones_own_and_are_never_asked_of_the_real_
     assert enabled(environment) == ["mugs", "tea"]
     rules_file.unlink()
     assert run(environment | real).exit_code == 0
+
+
+def test_the_launcher_says_what_became_of_the_rules_file(
+    postgres: Any, rules_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`make up` itself: what changed, what stopped, and why a file was not taken."""
+    x = XSource("http://127.0.0.1:9", "token", True, True, rules_file, "a test")
+    bring = partial(_bring_schema, postgres.migrator_dsn, postgres.dsn, x)
+    bring()
+    rules_file.write_text("rules: [{name: tea, query: tea}]")
+    bring()
+    rules_file.write_text("")
+    bring()
+    assert capsys.readouterr().err.splitlines() == [
+        "  rules: 2 new or changed of rules.yaml",
+        "  rules: 0 new or changed of rules.yaml, 1 stopped: mugs",
+        f"  warning: {rules_file}: names no rule; to stop a rule keep it with enabled: false; the 1 rules of before go on",
+    ]

@@ -73,6 +73,16 @@ def test_an_unknown_username_fails_the_task(x: Any, produced: Any) -> None:
         search(query=None, username="nobody").execute({})
 
 
+def test_a_long_wait_that_x_asks_for_holds_no_worker(x: Any, produced: Any) -> None:
+    """A 503 with Retry-After is waited for in the triggerer, not in the task."""
+    x.answers({"title": "Service Unavailable", "status": 503}, 503, retry_after="600")
+    before = datetime.now(UTC)
+    with pytest.raises(TaskDeferred) as deferred:
+        search().execute({})
+    assert timedelta(seconds=599) <= deferred.value.trigger.reset_at - before <= timedelta(seconds=660)
+    assert len(x.asked) == 1
+
+
 @pytest.mark.parametrize(
     "given", [{"query": None}, {"user_id": 5}, {"query": None, "user_id": 5, "username": "a"}]
 )

@@ -6,12 +6,19 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
+
+CLONE = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
 def bootstrap() -> ModuleType:
     """The script at the root of the clone, loaded and not run."""
-    spec = importlib.util.spec_from_file_location("bootstrap", Path(__file__).parents[3] / "bootstrap.py")
+    return _load()
+
+
+def _load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bootstrap", CLONE / "bootstrap.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -35,6 +42,23 @@ def test_an_unfinished_install_is_no_install(bootstrap: ModuleType, tmp_path: Pa
     assert not bootstrap.installed()
     (tmp_path / "installed").write_text(bootstrap.fingerprint())
     assert bootstrap.installed()
+
+
+def test_another_environment_can_stand_beside_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """VENV names the folder, so that a clone can be tested with several Pythons."""
+    monkeypatch.delenv("VENV", raising=False)
+    assert Path(_load().VENV) == CLONE / ".venv"
+    monkeypatch.setenv("VENV", ".venv-3.13")
+    other = _load()
+    assert Path(other.VENV) == CLONE / ".venv-3.13"
+    assert Path(other.STAMP).parent == Path(other.PYTHON).parents[1] == CLONE / ".venv-3.13"
+
+
+def test_each_supported_python_is_tested() -> None:
+    """The workflow runs everything on each Python that the distributions say they support."""
+    workflow = yaml.safe_load((CLONE / ".github" / "workflows" / "ci.yml").read_text())
+    assert workflow["jobs"]["everything"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+    assert "for version in 3.13 3.12 3.11" in (CLONE / ".ci" / "run").read_text()
 
 
 def test_the_lock_pins_the_uv_that_installs_it(

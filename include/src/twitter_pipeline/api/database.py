@@ -15,7 +15,7 @@ from typing import Any
 import asyncpg
 
 from twitter_pipeline.api.problems import Problem
-from twitter_pipeline.warehouse.search import places
+from twitter_pipeline.warehouse.search import IN_ORDER, places
 
 MOST_CONNECTIONS = 8
 ANSWER_SECONDS = 4.5
@@ -60,21 +60,33 @@ class Database:
         self._pools: dict[asyncio.AbstractEventLoop, asyncpg.Pool] = {}
         self._opening: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
 
-    async def one(self, text: str, filters: str, values: Mapping[str, Any]) -> asyncpg.Record:
-        """The one row of a statement, `filters` put in its place and `:names` bound to values.
+    async def one(self, text: str, values: Mapping[str, Any], *, in_order: bool = False) -> asyncpg.Record:
+        """The one row of a statement, its `:names` bound to values; `in_order` for a list that an index gives.
 
         Raises Problem: 503 when PostgreSQL is away, locked or has no connection left, 504 when the query takes too long.
         """
-        rows = await self.rows(text, filters, values)
+        rows = await self.rows(text, values, in_order=in_order)
         if len(rows) != 1:
             raise RuntimeError(f"a statement for one row gave {len(rows)}: {text[:80]}")
         return rows[0]
 
-    async def rows(self, text: str, filters: str, values: Mapping[str, Any]) -> list[asyncpg.Record]:
+    async def rows(
+        self, text: str, values: Mapping[str, Any], *, in_order: bool = False
+    ) -> list[asyncpg.Record]:
         """All rows of a statement; otherwise like `one`."""
-        query, arguments = bound(text.replace("/* filters */", filters), values)
+        query, arguments = bound(text, values)
         async with self._connection() as connection:
-            return list(await connection.fetch(query, *arguments))
+            if not in_order:
+                return list(await connection.fetch(query, *arguments))
+            await connection.execute(f"begin; {IN_ORDER}")
+            try:
+                rows = list(await connection.fetch(query, *arguments))
+            except asyncpg.PostgresError:
+                if not connection.is_closed():
+                    await connection.execute("rollback")
+                raise
+            await connection.execute("commit")
+            return rows
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
@@ -114,7 +126,7 @@ class Database:
                 self._pools[loop] = await asyncpg.create_pool(
                     self._dsn,
                     connection_class=_Connection,
-                    min_size=1,
+                    min_size=0,
                     max_size=MOST_CONNECTIONS,
                     timeout=ACQUIRE_SECONDS,
                     server_settings=SESSION,

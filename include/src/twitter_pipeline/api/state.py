@@ -20,7 +20,7 @@ from twitter_pipeline.health import Health
 from twitter_pipeline.settings import Settings
 
 FRESH_SECONDS = 2.0
-WAIT_SECONDS = 3.5
+WAIT_SECONDS = 4.2
 STALE_SECONDS = 300.0
 GIVEN_UP_SECONDS = 30.0
 MOST_LOOKS = 3
@@ -38,8 +38,8 @@ class _Look:
         self._thread.start()
 
     @property
-    def is_running(self) -> bool:
-        return self._thread.is_alive()
+    def is_done(self) -> bool:
+        return self.health is not None or self.error is not None
 
     async def wait(self, seconds: float) -> bool:
         """Whether it is done, after at most that long."""
@@ -81,10 +81,11 @@ class PipelineState:
 
         Raises Problem 503 when the stores hang and the last look is older than STALE_SECONDS.
         """
+        self._keep_finished()
         if self._last is None or self._age() > FRESH_SECONDS:
             look = self._look()
             if look is not None and await look.wait(self._wait_seconds):
-                self._keep(look)
+                self._keep_finished()
         if self._last is None or self._age() > STALE_SECONDS:
             raise Problem(
                 503,
@@ -99,7 +100,6 @@ class PipelineState:
     def _look(self) -> _Look | None:
         """The look that is being taken, or a new one; None when all that may be taken at once hang."""
         now = self._clock()
-        self._looks = [look for look in self._looks if look.is_running]
         for look in self._looks:
             if now - look.started_at < GIVEN_UP_SECONDS:
                 return look
@@ -109,12 +109,16 @@ class PipelineState:
         self._looks.append(look)
         return look
 
-    def _keep(self, look: _Look) -> None:
-        if look.error is not None:
-            raise look.error
-        if look.health is not None and look.started_at >= self._looked_at:
-            self._last = self._picture(look.health, datetime.now(UTC))
-            self._looked_at = look.started_at
+    def _keep_finished(self) -> None:
+        """Take over the newest of the looks that are done, also of one that nobody had the patience to wait for."""
+        finished = [look for look in self._looks if look.is_done]
+        self._looks = [look for look in self._looks if not look.is_done]
+        for look in finished:
+            if look.error is not None:
+                raise look.error
+            if look.health is not None and (self._last is None or look.started_at >= self._looked_at):
+                self._last = self._picture(look.health, datetime.now(UTC))
+                self._looked_at = look.started_at
 
     def _picture(self, health: Health, now: datetime) -> dict[str, Any]:
         given = self._settings

@@ -196,7 +196,7 @@ def _alone(body: bytes, members: dict[str, bytes]) -> ArchivedPage:
     value = _object(_decoded(body))
     if not _is_tweet(value) and not _is_user(value):
         raise Unimportable("shape", f"neither an answer of X nor a tweet or user: has {_names(members)}")
-    page = _answer(beside)
+    page = _answer(beside) if beside else ArchivedPage()
     page.observed_at = _retrieved_at(value)
     _sort_in(page, [Item(body, value)], alone=True)
     return page
@@ -237,7 +237,7 @@ def _sort_in(page: ArchivedPage, items: Iterable[Item], *, alone: bool = False) 
     users, others = [], []
     for item in items:
         value = item.value
-        if (foreign := other_vocabulary(value.keys(), value.__getitem__)) is not None:
+        if not alone and (foreign := other_vocabulary(value.keys(), value.__getitem__)) is not None:
             page.refused.append((foreign, item.raw))
         elif _is_user(value):
             users.append(item)

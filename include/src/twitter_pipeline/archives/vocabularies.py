@@ -92,7 +92,8 @@ def other_vocabulary(names: Set[str], value_of: Callable[[str], Any]) -> Unimpor
 
     `value_of` gives the value of a name that is there.
     """
-    if flattened := next((name for name in names if "." in name), None):
+    if "." in "".join(names):
+        flattened = next(name for name in names if "." in name)
         why = f"a flattened row, with names such as {flattened[:40]!r}; import the JSON that it was made from"
         return Unimportable("vocabulary", why)
     if not names & _TELLTALES:

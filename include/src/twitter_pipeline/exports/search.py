@@ -1,8 +1,8 @@
 """A look at the newest tweets that say something: by words, account, hashtag or rule."""
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import resources
 
@@ -67,13 +67,12 @@ class Found:
 
 def search_tweets(connection: psycopg.Connection, wanted: Search) -> Found:
     """Look among the collected tweets. Never writes; a page costs the same wherever it begins."""
+    author = normal_username(wanted.author) if wanted.author else None
+    author_ids, tags = search.resolve(
+        connection, author, normal_tag(wanted.hashtag) if wanted.hashtag else None
+    )
+    conditions = search.Conditions(author_ids, tags, wanted.rule, below=wanted.before)
     words = search.Words.of(wanted.words)
-    conditions = {
-        "below": wanted.before,
-        "rule": wanted.rule,
-        "hashtags": search.hashtag_spellings(normal_tag(wanted.hashtag)) if wanted.hashtag else None,
-        "author": normal_username(wanted.author) if wanted.author else None,
-    }
     if not words:
         rows = _tweets(connection, conditions, wanted.limit + 1)
         tweets = rows[: wanted.limit]
@@ -83,14 +82,13 @@ def search_tweets(connection: psycopg.Connection, wanted: Search) -> Found:
         page = search.find(connection, words, conditions, wanted.limit - len(found))
         found += page.ids
         if page.next_below is None or len(found) == wanted.limit:
-            tweets = _tweets(connection, {"ids": found}, wanted.limit)
-            return Found(tweets, page.next_below)
-        conditions["below"] = page.next_below  # texts are being filled: the page was shorter than asked for
+            return Found(_tweets(connection, search.Conditions(ids=found), wanted.limit), page.next_below)
+        # texts are being filled: the page was shorter than asked for
+        conditions = replace(conditions, below=page.next_below)
 
 
-def _tweets(connection: psycopg.Connection, conditions: Mapping[str, object], limit: int) -> list[Tweet]:
-    statement, values = search.for_psycopg(SEARCH, {**conditions, "limit": limit})
-    return [Tweet(*row) for row in connection.execute(statement, values).fetchall()]
+def _tweets(connection: psycopg.Connection, conditions: search.Conditions, limit: int) -> list[Tweet]:
+    return [Tweet(*row) for row in search.listed(connection, SEARCH, conditions, {"limit": limit})]
 
 
 def table(tweets: Sequence[Tweet], width: int | None) -> Iterator[str]:

@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 STAGE = "landing"
 DUPLICATE_KEY = 11000
+OPEN_LETTERS = [("stage", 1), ("resolved_at", 1), ("failed_at", -1)]
 GAP = """
 insert into pipeline.gaps (kind, topic_id, partition, from_offset, to_offset, reason)
 values ('offsets', %s, %s, %s, %s, %s) on conflict do nothing
@@ -52,7 +53,11 @@ EMPTY_RANGE = """
 insert into pipeline.empty_ranges (topic_id, partition, from_offset, to_offset) values (%s, %s, %s, %s)
 on conflict do nothing
 """
-REFILL_QUIET_SECONDS = 0.15  # a step without a message waits 0.2 s
+NOTED_RETIRED = """
+select topic_id, partition from pipeline.cursors
+where stage = 'landing' and topic = %s and topic_id <> %s and last_error is not null
+"""
+REFILL_PATIENCE_SECONDS = 10.0
 
 
 @dataclass
@@ -129,9 +134,9 @@ class _Drain:
         self._store_marks = RawStore(raw)
         self._store_id = ""
         self._cursors: dict[int, cursors.Cursor] = {}
-        self._positions: dict[
-            int, int
-        ] = {}  # what is read next: the cursor, or the mark while the store is refilled
+        # what is read next: the cursor, or the mark while the store is refilled
+        self._positions: dict[int, int] = {}
+        self._ended: dict[int, int] = {}  # where the log ended when it was last read to its end
         self._failed: dict[int, Exception] = {}
         self._noted = True  # whether a failure of an earlier drain may stand beside our cursors
         self._asked_at = self._moved_at = time.monotonic()
@@ -143,7 +148,9 @@ class _Drain:
             self._cursors[partition] = cursors.take(self._warehouse, STAGE, self._log.topic_id, partition)
         self._open_store(starts)
         self._skip_what_is_gone(starts)
-        self._hints.publish({p: c.next_offset for p, c in self._cursors.items()})
+        # status, metrics and page count the open letters every few seconds
+        self._dead.create_index(OPEN_LETTERS)
+        self._hints.publish(self._positions)
         self._log.read_from(self._positions)
 
     def _open_store(self, starts: Mapping[int, int]) -> None:
@@ -190,7 +197,9 @@ class _Drain:
         except Truncated as truncated:
             self._go_on_after(truncated)
             return 0
-        ends = {p: end for p, end in self._log.reached().items() if end > self._positions.get(p, end)}
+        reached = self._log.reached()
+        self._ended.update(reached)
+        ends = {p: end for p, end in reached.items() if end > self._positions.get(p, end)}
         if not messages and not ends:
             # a broker without out-of-range errors says nothing when it was wiped: ask now and then
             if time.monotonic() - self._asked_at > 1.0:
@@ -234,7 +243,8 @@ class _Drain:
                 for partition, start, end in sorted(skipped):
                     self._write_down(partition, start, end, starts[partition])
             self._cursors.update({cursor.partition: cursor for cursor in moved})
-            self._hints.publish({cursor.partition: cursor.next_offset for cursor in moved})
+        # while the store is refilled this is the mark, so that the doorbell goes on ringing
+        self._hints.publish({partition: self._positions[partition] for partition in to})
         self._moved_at = time.monotonic()
 
     def _write_down(self, partition: int, start: int, end: int, log_starts: int) -> None:
@@ -278,22 +288,28 @@ class _Drain:
         self._log.read_from(self._positions)
 
     def idle_seconds(self) -> float:
-        """How long ago the stage moved, or this drain refilled something."""
+        """How long ago the stage moved, or this drain refilled something; patient while Kafka has more to refill."""
         own = time.monotonic() - self._moved_at
+        has_more = any(self._ended.get(p) != position for _, p, position, _ in self._behind())
+        if own < REFILL_PATIENCE_SECONDS and has_more:
+            return 0.0
         return min(cursors.seconds_since_a_move(self._warehouse, STAGE), own)
 
-    def finish(self) -> None:
-        """Raise what was put off so that other partitions could go on."""
-        quiet = time.monotonic() - self._moved_at > REFILL_QUIET_SECONDS
-        behind = [
+    def _behind(self) -> list[tuple[str, int, int, int]]:
+        """What the store still has to get again: topic id, partition, from, to."""
+        return [
             (c.topic_id, p, self._positions[p], c.next_offset)
             for p, c in self._cursors.items()
             if p in self._positions and self._positions[p] < c.next_offset
         ]
-        if behind and quiet:
+
+    def finish(self) -> None:
+        """Raise what was put off so that other partitions could go on."""
+        # what Kafka was only too slow to give is left to the next run; transform does not go on until then
+        lost = [what for what in self._behind() if self._ended.get(what[1]) == what[2]]
+        if lost:
             raise RawStoreLost(
-                f"the raw store has lost {_ranges(behind)}, and Kafka does not give it again: out of range of its log."
-                f" {WHAT_TO_DO}"
+                f"the raw store has lost {_ranges(lost)}, which is out of range of Kafka's log. {WHAT_TO_DO}"
             )
         if self._failed:
             failed = sorted(self._failed.items())
@@ -307,9 +323,13 @@ class _Drain:
         return [(self._log.topic_id, number) for number in numbers]
 
     def _clear_note(self) -> None:
-        """Once a step has gone well: what stood beside our cursors is over."""
+        """Once a step has gone well: what stood beside our cursors is over, and beside those of topics before."""
         if self._noted:
-            healthy = [(self._log.topic_id, p) for p in self._positions]
+            retired = (self._log.topic, self._log.topic_id)
+            healthy = [
+                (topic_id, p) for topic_id, p in self._warehouse.execute(NOTED_RETIRED, retired).fetchall()
+            ]
+            healthy += [(self._log.topic_id, p) for p in self._positions]
             cursors.note_failure(self._warehouse, STAGE, healthy, None)
             self._noted = False
 

@@ -1,8 +1,8 @@
 """Watches whether alerts are delivered at all, from outside of the way that they take.
 
 Prometheus always fires `Watchdog`, and Alertmanager sends it to SNS every five minutes. Here Alertmanager is asked how
-many of its messages SNS took: when none was for a quarter of an hour, a notice says so on the page and in `status`,
-where people look also when nothing reaches them.
+many of its messages SNS took: when that was none for a quarter of an hour, or one failed, a notice says so on the page
+and in `status`, where people look also when nothing reaches them.
 """
 
 import re
@@ -30,9 +30,9 @@ class DeliveryWatch:
         self, url: str, loader_dsn: str, metrics: Metrics, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._url, self._loader_dsn, self._metrics, self._clock = url, loader_dsn, metrics, clock
-        self._delivered: int | None = None
+        self._known: tuple[int, int] | None = None
         self._delivered_at = clock()
-        self._failed = 0
+        self._failed_at = -float("inf")
         self._has_seen_a_delivery = False
         self._posted: str | None = None
 
@@ -41,12 +41,16 @@ class DeliveryWatch:
 
         Raises psycopg.Error when PostgreSQL does not take the notice; the next look tries again.
         """
-        trouble = self._trouble()
-        age = self._clock() - self._delivered_at
-        self._metrics.gauge("alerts_delivery_age_seconds", age)
+        silent = self._ask()
+        now = self._clock()
+        self._metrics.gauge("alerts_delivery_age_seconds", now - self._delivered_at)
         notice = ""
-        if age > LONGEST_SILENCE_SECONDS:
-            notice = f"no alert gets through: {trouble}; see docs/operations.md#alertsnotdelivered"
+        if now - self._delivered_at > LONGEST_SILENCE_SECONDS:
+            notice = f"no alert gets through since {self._hour(self._delivered_at)}: {silent}"
+        elif now - self._failed_at < LONGEST_SILENCE_SECONDS:
+            notice = f"an alert did not get through at {self._hour(self._failed_at)}: SNS did not take it"
+        if notice:
+            notice += "; see docs/operations.md#alertsnotdelivered"
         if notice == self._posted or not (notice or self._has_seen_a_delivery):
             return  # a notice of before a restart stands until a delivery proves it wrong
         with psycopg.connect(self._loader_dsn, connect_timeout=5, autocommit=True) as connection:
@@ -56,8 +60,8 @@ class DeliveryWatch:
                 notices.take_down(connection, SUBJECT)
         self._posted = notice
 
-    def _trouble(self) -> str:
-        """What would be to say if nothing was delivered for long; notes a delivery."""
+    def _ask(self) -> str:
+        """Note what was delivered and what failed since the last look; returns who is silent, should somebody be."""
         try:
             with urllib.request.urlopen(f"{self._url}/metrics", timeout=5) as answer:  # noqa: S310 - from the settings
                 text = answer.read().decode()
@@ -66,15 +70,18 @@ class DeliveryWatch:
         counted = {"": 0, "_failed": 0}
         for kind, value in _COUNTED.findall(text):
             counted[kind] += int(float(value))
-        delivered, failed = counted[""] - counted["_failed"], counted["_failed"]
-        has_delivered = self._delivered is not None and delivered > self._delivered
-        if has_delivered or self._delivered is None:
-            self._delivered_at, self._failed = self._clock(), failed
-        self._has_seen_a_delivery |= has_delivered
-        self._delivered = delivered
-        since = (datetime.now(UTC) - timedelta(seconds=self._clock() - self._delivered_at)).strftime(
-            "%H:%M UTC"
-        )
-        if failed > self._failed:
-            return f"since {since} SNS took none of Alertmanager's messages, {failed - self._failed} failed"
-        return f"since {since} Alertmanager had none to send, not even the Watchdog of Prometheus"
+        attempts, failed = counted[""], counted["_failed"]
+        known_attempts, known_failed = self._known or (attempts, failed)
+        if attempts < known_attempts:  # it began anew, and its counts with it
+            known_attempts = known_failed = 0
+        if attempts - failed > known_attempts - known_failed:
+            self._delivered_at, self._has_seen_a_delivery = self._clock(), True
+        if failed > known_failed:
+            self._failed_at = self._clock()
+        self._known = attempts, failed
+        if self._failed_at > self._delivered_at:
+            return "SNS takes none of Alertmanager's messages"
+        return "Alertmanager has none to send, not even the Watchdog of Prometheus"
+
+    def _hour(self, at: float) -> str:
+        return f"{datetime.now(UTC) - timedelta(seconds=self._clock() - at):%H:%M} UTC"

@@ -8,7 +8,7 @@ import psycopg
 
 from twitter_pipeline.metrics.statsd import Metrics
 
-ERRORS = ("BudgetExceeded", "CredentialsRefused", "InvalidRequest", "SpendingStopped")
+ERRORS = ("BudgetExceeded", "CredentialsRefused", "InvalidRequest", "RuleOvershot", "SpendingStopped")
 PARKED = "select name from pipeline.rules where is_enabled and parked_at is not null"
 FAILING = """
 select error, count(rules.name) from unnest(%(errors)s::text[]) as error

@@ -3,18 +3,25 @@
 LocalExecutor's idle workers wait on one queue, and whichever waits holds the queue's lock. Killed there (by the
 kernel's memory killer, by an operator), it takes the lock along: the executor starts fresh workers, none of which
 ever gets a task, and the scheduler's heartbeat stays healthy all the while. What can be seen is its effect: tasks
-are queued, slots are free, and nothing starts.
+are queued, slots are free, nothing starts, and no worker takes CPU time. On a busy machine nothing starts for minutes
+either, but then the workers are at it.
 """
 
 import logging
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import psutil
 import psycopg
+
+from twitter_pipeline.stack.servers import Movement
 
 log = logging.getLogger(__name__)
 
+STILL_SECONDS = 30  # of CPU time not taken: a live worker gets some within a few seconds, at load 30 too
 GRACE_SECONDS = 60  # a scheduler that was just started first adopts what the last one left
 STUCK = """
 select count(*) filter (where state = 'queued' and queued_dttm < now() - make_interval(secs => %(seconds)s)) > 0
@@ -31,15 +38,17 @@ where state in ('queued', 'running') or start_date > now() - interval '1 hour'
 class ExecutorWatch:
     """Looks into Airflow's database (never writes there); `restart` ends the scheduler and all that it started.
 
-    `stuck_seconds` must be more than a live executor needs for one start on a busy machine.
+    `workers` gives what the scheduler started: the executor's workers and the tasks in them.
     """
 
     metadata_dsn: str = field(repr=False)
     slots: int
     stuck_seconds: int
     restart: Callable[[], None]
+    workers: Callable[[], Iterable[psutil.Process]]
     clock: Callable[[], float] = time.monotonic
     _restarted_at: float | None = None
+    _suspected: Movement | None = None  # of the workers, since nothing starts
 
     def look(self) -> bool:
         """Restart a stuck executor; whether it did. Raises OSError when the database does not answer."""
@@ -56,11 +65,16 @@ class ExecutorWatch:
         except psycopg.Error as error:
             raise ConnectionError(f"Airflow's database: {type(error).__name__}") from error
         if row is None or not row[0]:
+            self._suspected = None
+            return False
+        if self._suspected is None:
+            self._suspected = Movement(self.workers, Path(os.devnull), self.clock)
+        if self._suspected.still_seconds() < STILL_SECONDS:
             return False
         log.error(
-            "executor stuck: tasks queued for over %d s, slots free, none started; restarting",
+            "executor stuck: tasks queued for over %d s, slots free, none started, workers idle; restarting",
             self.stuck_seconds,
         )
         self.restart()
-        self._restarted_at = self.clock()
+        self._restarted_at, self._suspected = self.clock(), None
         return True

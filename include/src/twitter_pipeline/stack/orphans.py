@@ -25,6 +25,17 @@ def marked_processes(home: str, service: str | None = None) -> list[psutil.Proce
     return found
 
 
+def started_by(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those of a service's processes that another one of them started."""
+    pids = {process.pid for process in processes}
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            if process.ppid() in pids:
+                found.append(process)
+    return found
+
+
 def end_processes(processes: list[psutil.Process], seconds: float) -> None:
     """Ask the processes to end (SIGTERM), and kill those that have not within `seconds`; 0 kills at once."""
     for process in processes:

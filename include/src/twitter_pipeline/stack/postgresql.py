@@ -191,13 +191,27 @@ def _give(folder: Path, owner: int) -> None:
 PIPELINE_ROLES = ("pipeline_migrator", "pipeline_loader", "pipeline_reader")
 
 
+ROLE_LIMITS = {
+    "pipeline_reader": {
+        "statement_timeout": "5min",
+        "lock_timeout": "30s",
+        "idle_in_transaction_session_timeout": "10min",
+        "temp_file_limit": "4GB",  # only a superuser may set it
+    }
+}
+"""What people's queries may take of the server that the pipeline loads into; a session may set its own, but the last."""
+
+
 def create_role(superuser: psycopg.Connection, role: str, password: str) -> None:
-    """Create a login role, or give an existing one this password; the connection must autocommit."""
+    """Create a login role, or give an existing one this password, and its limits; the connection must autocommit."""
     exists = superuser.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).fetchone() is not None
     verb = sql.SQL("ALTER" if exists else "CREATE")
     superuser.execute(
         sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, sql.Identifier(role), sql.Literal(password))
     )
+    for name, limit in ROLE_LIMITS.get(role, {}).items():
+        statement = sql.SQL("ALTER ROLE {} SET {} = {}")
+        superuser.execute(statement.format(sql.Identifier(role), sql.Identifier(name), sql.Literal(limit)))
 
 
 def create_database(

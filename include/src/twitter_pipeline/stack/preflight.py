@@ -32,7 +32,7 @@ def check_home(home: Path, needed_megabytes: int = NEEDED_MEGABYTES) -> None:
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         there = {path.name for path in home.iterdir()}
-        if not there or OWN & there:
+        if there <= OWN:
             private_folder(home)
         for name in OWN & there:
             private_folder(home / name)

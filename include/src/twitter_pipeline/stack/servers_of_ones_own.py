@@ -13,9 +13,11 @@ from twitter_pipeline.stack import postgresql, x_source
 from twitter_pipeline.stack.servers import StackError
 from twitter_pipeline.stack.topics import METADATA_DSN
 from twitter_pipeline.warehouse.migrations import MigrationRefused, migrate
+from twitter_pipeline.warehouse.search import fill_for
 
 WARNING = "warning: "
 SUPERUSER_DSN = "PIPELINE_POSTGRES_SUPERUSER_DSN"
+FILL_SECONDS = 30.0
 ROLES = {
     "pipeline_migrator": "postgres_migrator_dsn",
     "pipeline_loader": "postgres_dsn",
@@ -36,14 +38,16 @@ def prepare(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]
 
 
 def bring_schema(migrator_dsn: str, loader_dsn: str, x: x_source.XSource) -> Iterator[str]:
-    """Migrate, and seed the rules; yields what was done, warnings among it.
+    """Migrate, seed the rules, and make tweets of an older version searchable; yields what was done, warnings too.
 
     A rules file that cannot be used stops nothing that collects already: the rules of before go on, and a notice says
-    why. Raises StackError when there are none.
+    why. Raises StackError when there are none. Filling takes half a minute at most; what is left is found more slowly
+    until the next start or `twitter-pipeline search-index fill`.
     """
     try:
         yield f"tables: {', '.join(migrate(migrator_dsn)) or 'up to date'}"
         yield _seed(loader_dsn, x)
+        fill_for(loader_dsn, FILL_SECONDS)
     except (BadRules, MigrationRefused) as error:
         raise StackError(str(error)) from None
     except psycopg.OperationalError as error:

@@ -5,7 +5,6 @@ from a running one; this keeper makes the topics again at once and tells people,
 that `status` reads. It never changes or removes a topic that exists.
 """
 
-import functools
 import json
 import logging
 import os
@@ -23,7 +22,7 @@ from twitter_pipeline.stack.airflow import parallelism
 from twitter_pipeline.stack.executor_watch import ExecutorWatch
 from twitter_pipeline.stack.log_files import trim
 from twitter_pipeline.stack.moto_sns import create_topic
-from twitter_pipeline.stack.orphans import end_processes, marked_processes
+from twitter_pipeline.stack.orphans import end_processes, marked_processes, started_by
 from twitter_pipeline.stack.servers import ASK_SECONDS
 
 log = logging.getLogger(__name__)
@@ -135,12 +134,13 @@ def keep(settings: Settings, stopping: Callable[[], bool] = lambda: False) -> No
         url = settings.sns_url
         looks["sns"] = lambda: [create_topic(url, name) for name in (ALERT_TOPIC, HEARTBEAT_TOPIC)]
     if metadata_dsn := os.environ.get(METADATA_DSN):
-        scheduler = functools.partial(marked_processes, str(settings.home), "scheduler")
+        home = str(settings.home)
         watch = ExecutorWatch(
             metadata_dsn,
             parallelism(),
             settings.executor_watch_seconds,
-            lambda: end_processes(scheduler(), 0),
+            restart=lambda: end_processes(marked_processes(home, "scheduler"), 0),
+            workers=lambda: started_by(marked_processes(home, "scheduler")),
         )
         looks["executor"] = watch.look
     trimmed = 0.0

@@ -360,6 +360,7 @@ class _Drain:
             try:
                 batch, _, _ = self._flatten([other], key)
                 if batch.observations:
+                    batch.drift.clear()  # counted when its turn comes
                     self._commit(batch, [], key, self._cursors[key].next_offset)
                     self._has_loaded = True
                     return True

@@ -6,8 +6,10 @@ then some thousands of them are compared one by one, and the answer says where t
 """
 
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -28,26 +30,27 @@ EXAMINED = 5_000
 FILL_BATCH = 1_000
 UNKNOWN_VERSION = "00000000-0000-0000-0000-000000000000"
 
-CONDITIONS = {
-    "author": "and tweet.author_id = any (array(select id from twitter.users where lower(username) = :author))",
-    "hashtags": "and tweet.id in (select tweet_id from twitter.tweet_hashtags where tag = any (:hashtags::text[]"
-    " || array(select tag from twitter.hashtags where search_tag = any (:hashtags::text[]))))",
-    "rule": "and exists (select from twitter.tweet_rules where tweet_id = tweet.id and rule = :rule)",
-    "since": "and tweet.created_at >= :since::timestamptz",
-    "until": "and tweet.created_at < :until::timestamptz",
-    "below": "and tweet.id < :below::bigint",
-    "id": "and tweet.id = :id::bigint",
-    "ids": "and tweet.id = any (:ids::bigint[])",
-}
-"""Conditions on `twitter.tweets tweet`, by the name of the value that each needs."""
+RESOLVE = """
+select array(select id from twitter.users where lower(username) = :author::text) as author_ids,
+    array(select tag from twitter.hashtags where search_tag = :hashtag::text) as other_tags
+"""
+TWEETS, KEY = "twitter.tweets tweet /* tweets */", "tweet.id /* key */"
+# `offset 0` here and in the .sql files keeps a look-up for each row one: as a join it would be done over all rows first
+LISTED = """(select {} order by tweet_id desc) listed
+    cross join lateral (select * from twitter.tweets where id = listed.tweet_id offset 0) tweet"""
+
+IN_ORDER = """
+set local enable_sort = off; set local enable_seqscan = off; set local enable_bitmapscan = off;
+set local enable_hashjoin = off; set local enable_mergejoin = off
+"""
+"""For a statement whose index gives its order: it is walked from its end on, whatever the statistics say.
+
+A planner that expects fewer rows than the limit reads and sorts them all, and before the first `analyze`, or with
+stale statistics, all may be millions.
+"""
 
 _PLACE = re.compile(r"(?<![:\w]):([a-z_]+)")
 _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
-
-
-def filters(values: Mapping[str, Any]) -> str:
-    """The conditions for which there are values."""
-    return "\n        ".join(text for name, text in CONDITIONS.items() if values.get(name) is not None)
 
 
 def places(statement: str, place: Callable[[str], str]) -> str:
@@ -55,15 +58,96 @@ def places(statement: str, place: Callable[[str], str]) -> str:
     return _PLACE.sub(lambda match: place(match[1]), _COMMENT.sub("", statement))
 
 
+@dataclass(frozen=True)
+class Conditions:
+    """What tweets must fulfil, names resolved into keys; None asks for nothing, and `below` is the cursor of a list."""
+
+    author_ids: Sequence[int] | None = None
+    tags: Sequence[str] | None = None
+    rule: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    below: int | None = None
+    ids: Sequence[int] | None = None
+
+    @property
+    def are_in_order(self) -> bool:
+        """Whether one index gives the tweets by descending id, so that IN_ORDER is right."""
+        is_open = self.since is None and self.until is None and self.ids is None
+        one_author = self.author_ids is None or len(self.author_ids) == 1
+        return is_open and one_author and (self.tags is None or len(self.tags) == 1)
+
+    def values(self) -> dict[str, Any]:
+        """What the conditions are asked with."""
+        return {
+            "author_ids": self.author_ids,
+            "author_id": self.author_ids[0] if self.author_ids else None,
+            "tags": self.tags,
+            "tag": self.tags[0] if self.tags else None,
+            "rule": self.rule,
+            "since": self.since,
+            "until": self.until,
+            "below": self.below,
+            "ids": self.ids,
+        }
+
+    def over_a_window(self, text: str) -> str:
+        """A statement that reads all tweets of a window, with these conditions in place of its comment `filters`."""
+        conditions = [
+            (
+                self.tags,
+                "tweet.id in (select tweet_id from twitter.tweet_hashtags where tag = any (:tags::text[]))",
+            ),
+            (self.rule, "tweet.id in (select tweet_id from twitter.tweet_rules where rule = :rule)"),
+        ]
+        return text.replace("/* filters */", self._filters(conditions))
+
+    def newest_first(self, text: str) -> str:
+        """A statement that lists tweets by descending id, made to walk the index of its rarest condition.
+
+        Which index that is is not left to the planner: its guess for a rare value is to walk all ids.
+        """
+        of_rule = (
+            "exists (select from twitter.tweet_rules where tweet_id = tweet.id and rule = :rule offset 0)"
+        )
+        tagged = "exists (select from twitter.tweet_hashtags where tweet_id = tweet.id and tag = any (:tags::text[]) offset 0)"
+        source, key, rule = TWEETS, KEY, (self.rule, of_rule)
+        if self.tags:
+            one_tag = len(self.tags) == 1
+            chosen = "tag = :tag::text" if one_tag else "tag = any (:tags::text[])"
+            distinct = "" if one_tag else "distinct "
+            source = LISTED.format(f"{distinct}tweet_id from twitter.tweet_hashtags where {chosen}")
+            key = "listed.tweet_id"
+        elif self.rule is not None:
+            source = LISTED.format("tweet_id from twitter.tweet_rules where rule = :rule")
+            key, rule = "listed.tweet_id", (None, of_rule)
+        filters = self._filters([rule, (self.below, f"{key} < :below::bigint")])
+        of_candidates = self._filters([(self.tags, tagged), (self.rule, of_rule)])
+        text = text.replace(TWEETS, source).replace(KEY, key)
+        return text.replace("/* filters */", filters).replace("/* candidate filters */", of_candidates)
+
+    def _filters(self, conditions: Iterable[tuple[object, str]]) -> str:
+        one_author = self.author_ids is not None and len(self.author_ids) == 1
+        author = "= :author_id::bigint" if one_author else "= any (:author_ids::bigint[])"
+        every = [
+            *conditions,
+            (self.author_ids, f"tweet.author_id {author}"),
+            (self.since, "tweet.created_at >= :since::timestamptz"),
+            (self.until, "tweet.created_at < :until::timestamptz"),
+            (self.ids, "tweet.id = any (:ids::bigint[])"),
+        ]
+        return "\n        ".join(f"and {condition}" for value, condition in every if value is not None)
+
+
+def tag_spellings(tag: str, others: Sequence[str] = ()) -> list[str]:
+    """The keys under which a hashtag in normal form may be stored."""
+    return list(dict.fromkeys((tag, escaped(tag), *others)))
+
+
 @cache
 def statement(name: str) -> str:
     """The text of search.sql or unfilled.sql."""
     return resources.files(__package__).joinpath(f"{name}.sql").read_text("utf-8")
-
-
-def hashtag_spellings(tag: str) -> list[str]:
-    """The keys under which a hashtag in normal form may be stored."""
-    return list(dict.fromkeys((tag, escaped(tag))))
 
 
 @dataclass(frozen=True)
@@ -123,20 +207,42 @@ def page(
     return Page(found, reached)
 
 
-def for_psycopg(text: str, values: Mapping[str, Any]) -> tuple[bytes, Mapping[str, Any]]:
-    """A statement with the conditions of `values` in their place, as psycopg takes it."""
-    text = text.replace("/* filters */", filters(values)).replace("%", "%%")
-    return places(text, lambda name: f"%({name})s").encode(), values
+def for_psycopg(text: str) -> bytes:
+    """A statement with `:names` as psycopg takes it."""
+    return places(text.replace("%", "%%"), lambda name: f"%({name})s").encode()
 
 
-def find(connection: psycopg.Connection, words: Words, values: Mapping[str, Any], limit: int) -> Page:
-    """A page of the tweets that have all of the words and pass the conditions of `values`. Never writes."""
-    asked = {**values, **words.values(limit)}
-    ((indexed, below),) = connection.execute(*for_psycopg(statement("search"), asked)).fetchall()
+def resolve(connection: psycopg.Connection, author: str | None, hashtag: str | None) -> tuple[Any, Any]:
+    """The ids of the accounts of a name and the spellings of a hashtag, both in normal form; None for None."""
+    if author is None and hashtag is None:
+        return None, None
+    ((ids, others),) = connection.execute(
+        for_psycopg(RESOLVE), {"author": author, "hashtag": hashtag}
+    ).fetchall()
+    return (
+        None if author is None else ids,
+        None if hashtag is None else tag_spellings(hashtag, others),
+    )
+
+
+def listed(
+    connection: psycopg.Connection, text: str, conditions: Conditions, more: Mapping[str, Any]
+) -> list[Any]:
+    """The rows of a statement that lists tweets, by descending id. Never writes."""
+    with connection.transaction():
+        if conditions.are_in_order:
+            connection.execute(IN_ORDER)
+        statement = for_psycopg(conditions.newest_first(text))
+        return connection.execute(statement, {**conditions.values(), **more}).fetchall()
+
+
+def find(connection: psycopg.Connection, words: Words, conditions: Conditions, limit: int) -> Page:
+    """A page of the tweets that have all of the words and fulfil the conditions. Never writes."""
+    asked = words.values(limit)
+    ((indexed, below),) = listed(connection, statement("search"), conditions, asked)
     unfilled: list[Any] = []
     if below is not None:
-        asked["unfilled_below"] = below
-        unfilled = connection.execute(*for_psycopg(statement("unfilled"), asked)).fetchall()
+        unfilled = listed(connection, statement("unfilled"), conditions, asked | {"unfilled_below": below})
     return page(indexed, unfilled, words, limit)
 
 
@@ -195,3 +301,16 @@ def fill_search_tags(connection: psycopg.Connection, batch: int = FILL_BATCH) ->
             cursor.executemany(SET_SEARCH_TAG, odd)
         changed, last = changed + len(odd), tags[-1]
     return changed
+
+
+def fill_for(dsn: str, seconds: float) -> bool:
+    """Fill what can be filled in about that time; whether nothing is left. `dsn` is of pipeline_loader."""
+    deadline = time.monotonic() + seconds
+    with psycopg.connect(dsn, autocommit=True, application_name="search-index") as connection:
+        if unfilled_below(connection) is None:
+            return True
+        fill_search_tags(connection)
+        while fill_search_columns(connection) is not None:
+            if time.monotonic() > deadline:
+                return False
+    return True

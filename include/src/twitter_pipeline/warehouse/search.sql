@@ -2,29 +2,33 @@
 -- Common words are found among the newest tweets; if these have too few, the trigrams of all texts are asked. Runnable
 -- by hand: conditions go where the comment `filters` is, :sought and :patterns are made by twitter_pipeline/text.py.
 with newest as materialized (
-    select tweet.id from twitter.tweets tweet
+    select tweet.id from twitter.tweets tweet /* tweets */
     where tweet.is_collected
-        and not exists (select from pipeline.tombstones removed where removed.tweet_id = tweet.id)
+        and not exists (select from pipeline.tombstones removed where removed.tweet_id = tweet.id offset 0)
         /* filters */
-    order by tweet.id desc
+    order by tweet.id /* key */ desc
     limit :walked::bigint
 ),
 common as materialized (
     select newest.id from newest
-    join twitter.tweet_texts texts on texts.tweet_id = newest.id
-    where texts.text like all (:patterns::text[])
+    cross join lateral (
+        select from twitter.tweet_texts where tweet_id = newest.id and text like all (:patterns::text[]) offset 0
+    ) texts
     order by newest.id desc
     limit :limit::bigint + 1
 ),
-older as materialized (
-    select tweet.id from twitter.tweets_with(:sought::tsquery, :patterns::text[]) found (id)
-    join twitter.tweets tweet on tweet.id = found.id
+candidates as materialized (
+    select listed.tweet_id from twitter.tweets_with(:sought::tsquery, :patterns::text[]) listed (tweet_id)
     where (select count(*) from newest) = :walked::bigint and (select count(*) from common) <= :limit::bigint
-        and found.id < (select min(id) from newest)
-        and tweet.is_collected
-        and not exists (select from pipeline.tombstones removed where removed.tweet_id = tweet.id)
-        /* filters */
-    order by tweet.id desc
+        and listed.tweet_id < (select min(id) from newest)
+),
+older as materialized (
+    select tweet.id from candidates listed
+    cross join lateral (select * from twitter.tweets where id = listed.tweet_id offset 0) tweet
+    where tweet.is_collected
+        and not exists (select from pipeline.tombstones removed where removed.tweet_id = tweet.id offset 0)
+        /* candidate filters */
+    order by listed.tweet_id desc
     limit :limit::bigint + 1
 )
 select coalesce(array_agg(id order by id desc), '{}') as ids,

@@ -1,17 +1,17 @@
 -- A page of collected tweets, newest id first, as JSON. Ids are text: they do not fit into a double.
 -- Runnable by hand: the conditions go where the comment `filters` is, the number of tweets where :limit is.
 with page as materialized (
-    select tweet.id from twitter.tweets tweet
+    select tweet.id from twitter.tweets tweet /* tweets */
     where tweet.is_collected
-        and not exists (select from pipeline.tombstones removed where removed.tweet_id = tweet.id)
+        and not exists (select from pipeline.tombstones removed where removed.tweet_id = tweet.id offset 0)
         /* filters */
-    order by tweet.id desc
+    order by tweet.id /* key */ desc
     limit :limit::bigint + 1
 ),
 shown as (
     select tweet.*, author.username, author.name from (select id from page order by id desc limit :limit::bigint) chosen
-    join twitter.tweets tweet using (id)
-    left join twitter.users author on author.id = tweet.author_id
+    cross join lateral (select * from twitter.tweets where id = chosen.id offset 0) tweet
+    left join lateral (select * from twitter.users where id = tweet.author_id offset 0) author on true
 )
 select coalesce(json_agg(json_build_object(
     'id', id::text,

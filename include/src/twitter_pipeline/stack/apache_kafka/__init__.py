@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
     AdminClient,
     ScramCredentialInfo,
@@ -212,8 +213,13 @@ class ApacheKafka:
         )
         with RunningServer(opened, self.data / "create-user.log"):
             admin = AdminClient({"bootstrap.servers": opened.bootstrap, "log_level": 0})
-            for created in admin.alter_user_scram_credentials([wanted]).values():
-                created.result(60)
+            for created in admin.alter_user_scram_credentials([wanted], request_timeout=120).values():
+                try:
+                    created.result()
+                except KafkaException as error:
+                    raise StackError(
+                        f"Kafka in {self.data} did not take its user: {error.args[0].str()}; start again"
+                    ) from None
         self._has_user.touch(mode=0o600)
 
     @property

@@ -16,6 +16,7 @@ create function twitter.tweets_with(sought tsquery, patterns text[]) returns set
 language sql stable parallel safe rows 1000
 -- the trigrams decide, never a scan, whatever the statistics say
 set enable_seqscan = off
+set enable_bitmapscan = on
 begin atomic
     select tweet_id from twitter.tweet_texts
     where array_to_tsvector(string_to_array(trigrams, E'\n')) @@ sought and text like all (patterns);

@@ -11,13 +11,15 @@ class Backoff:
 
     Before try n + 1 it waits a random time between 0 and min(cap, first * 2**(n - 1)) seconds: full jitter,
     so that many clients of one failed server do not return in step. What the answer itself asked for is a
-    floor under the wait, up to `longest_floor_seconds`.
+    floor under the wait, up to `longest_floor_seconds`. A floor above `patience_seconds` is not waited for: the
+    failure is raised with its `retry_after`, for whoever can wait without holding anything.
     """
 
     tries: int = 4
     first_seconds: float = 1.0
     cap_seconds: float = 30.0
     longest_floor_seconds: float = 900.0
+    patience_seconds: float = 900.0
 
     def wait_seconds(self, tries_made: int, random: float, floor_seconds: float = 0.0) -> float:
         """The wait after this many failed tries, for a random number in [0, 1)."""

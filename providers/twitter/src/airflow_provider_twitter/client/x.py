@@ -27,7 +27,7 @@ from airflow_provider_twitter.client.errors import (
     refusal_of,
 )
 from airflow_provider_twitter.client.fields import Requested
-from airflow_provider_twitter.client.ledger import BoundedLedger, Ledger, NoLedger
+from airflow_provider_twitter.client.ledger import BoundedLedger, CircuitOpen, Ledger, NoLedger
 from airflow_provider_twitter.client.pages import Page, parse_body
 from airflow_provider_twitter.client.pricing import actual_usd, affordable_max_results, worst_case_usd
 from airflow_provider_twitter.client.proof import why_unproven
@@ -227,13 +227,19 @@ class XClient:
         """Let tweepy build the request, then carry it: tries, prices, records."""
 
         def exchange(route: str, params: Mapping[str, str]) -> Page:
+            failed: TryAgain | None = None
             for tries_made in range(1, self._backoff.tries + 1):
                 try:
                     return self._try_once(route, params, requested)
-                except TryAgain as failed:
-                    if tries_made == self._backoff.tries:
+                except CircuitOpen as refused:
+                    if failed is None:
                         raise
-                    floor_seconds = failed.retry_after.total_seconds()
+                    raise failed from refused  # the books of one task: it ends with what really failed
+                except TryAgain as again:
+                    floor_seconds = again.retry_after.total_seconds()
+                    if tries_made == self._backoff.tries or floor_seconds > self._backoff.patience_seconds:
+                        raise
+                    failed = again
                     self._pace.sleep(
                         self._backoff.wait_seconds(tries_made, self._pace.random(), floor_seconds)
                     )

@@ -10,6 +10,7 @@ extra      allow_local      plain http, loopback and private addresses (a simula
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from airflow_provider_twitter.client.fields import Vocabulary
 from airflow_provider_twitter.client.transport import Masked
 
 NOT_FOUND = 404
+PATIENCE = timedelta(minutes=1)  # a worker's slot is not held for a longer wait that X asks for
 
 
 class ConnectionExtra(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,7 +86,7 @@ class TwitterHook(BaseHook):
 
     def get_conn(self) -> XClient:
         """A client, to be closed by the caller: `with hook.get_conn() as x`. Nothing is sent yet."""
-        return self._client()
+        return self._client(backoff=Backoff(patience_seconds=PATIENCE.total_seconds()))
 
     def _client(self, **options: Any) -> XClient:
         connection = self.read_connection()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
@@ -16,10 +16,11 @@ from airflow_provider_twitter.client import (
     InvalidRequest,
     RateLimited,
     SpendingStopped,
+    TryAgain,
     XClient,
 )
 from airflow_provider_twitter.hooks.kafka_configuration import KafkaConfigurationHook
-from airflow_provider_twitter.hooks.twitter import TwitterHook
+from airflow_provider_twitter.hooks.twitter import PATIENCE, TwitterHook
 from airflow_provider_twitter.kafka import EnvelopeSink, MessageTooLarge
 from airflow_provider_twitter.poll import PollResult
 from airflow_provider_twitter.triggers.rate_limit_reset import RateLimitResetTrigger
@@ -82,6 +83,15 @@ class CollectOperator(BaseOperator):
             jitter = timedelta(seconds=random.uniform(0, LONGEST_JITTER_SECONDS))
             self.defer(
                 trigger=RateLimitResetTrigger(reset_at=limited.reset_at + jitter),
+                method_name="resume",
+                kwargs=self.keep(),
+            )
+        except TryAgain as away:
+            if away.retry_after <= PATIENCE:
+                raise
+            self.log.warning("%s; asked to wait for %s", away, away.retry_after)
+            self.defer(
+                trigger=RateLimitResetTrigger(reset_at=datetime.now(UTC) + away.retry_after),
                 method_name="resume",
                 kwargs=self.keep(),
             )
