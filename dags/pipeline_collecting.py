@@ -10,6 +10,7 @@ import psycopg
 from airflow.sdk import Context
 from pymongo.database import Database
 
+from airflow_provider_twitter.books import Sink
 from airflow_provider_twitter.client import (
     AddressRefused,
     CredentialsRefused,
@@ -24,7 +25,7 @@ from airflow_provider_twitter.client.proof import facts_in
 from airflow_provider_twitter.kafka import EnvelopeSink
 from airflow_provider_twitter.lookup import fetch_again
 from airflow_provider_twitter.operators.collect import CollectOperator
-from airflow_provider_twitter.poll import PollResult, Search, Sink, Timeline, poll
+from airflow_provider_twitter.poll import PollResult, Search, Timeline, poll
 from pipeline_stores import SETTINGS, metrics, raw_store, warehouse
 from twitter_pipeline.collection import accounts, budget, pages, rules
 from twitter_pipeline.collection.accounts import LookedUp

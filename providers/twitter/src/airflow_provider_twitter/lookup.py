@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from airflow_provider_twitter.books import Sink, produce_or_set_aside
 from airflow_provider_twitter.client import ResourceFact, TryAgain, XClient
 from airflow_provider_twitter.client.ledger import Ledger
 from airflow_provider_twitter.client.proof import facts_in
 from airflow_provider_twitter.envelope import messages_of
-from airflow_provider_twitter.poll import Sink, produce_or_set_aside
 
 MOST_IDS = 100
 ROUNDS = 3
