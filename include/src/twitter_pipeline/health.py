@@ -77,6 +77,7 @@ select (select coalesce(sum(unaccounted_count), 0)::bigint from pipeline.account
         where kind = 'offsets' and reason = 'missing in raw' and settled_at is null),
     (select count(*) from pipeline.empty_ranges)
 """
+UNVERSIONED = "select pipeline.unversioned_tweets()"
 NEWEST_OF_EACH_CONTRACT = """
 select newest.contract, count(*) filter (where result.outcome <> 'passed'), newest.checked_at
 from pg_tables
@@ -147,7 +148,10 @@ class AccountState:
 
 @dataclass
 class Health:
-    """The stages in the order of a tweet's way, and what stands beside them; None means unknown."""
+    """The stages in the order of a tweet's way, and what stands beside them; None means unknown.
+
+    `unversioned_tweets`: loaded before content had versions, and not observed or rebuilt since.
+    """
 
     stages: list[Stage]
     quarantined: int | None = None
@@ -162,6 +166,7 @@ class Health:
     unaccounted: int | None = None
     missing_in_raw: int | None = None
     empty_ranges: int | None = None
+    unversioned_tweets: int | None = None
 
 
 def stages(stores: Stores, topic: str = "raw-tweets") -> list[dict[str, Any]]:
@@ -224,6 +229,7 @@ def _ask_postgres(
                 f"partition {failing[0].partition} of {failing[0].topic}: {failing[0].error}{more}"
             )
     health.unaccounted, health.missing_in_raw, health.empty_ranges = _row(connection, ACCOUNTING)
+    (health.unversioned_tweets,) = _row(connection, UNVERSIONED)
     trouble = {
         "dead letters": quarantined,
         "gaps": gaps,

@@ -71,7 +71,7 @@ def test_a_letter_of_transform_is_loaded_under_its_own_coordinates_and_resolved(
 
 def test_a_letter_that_is_refused_again_stays_open(desk: Desk):
     """The command says why and ends with status 1."""
-    desk.way.produce(envelope({"id": "6", "text": {"not": "text"}}))
+    desk.way.produce(envelope({"id": "6"}, requested="everything"))
     desk.way.drain()
     result = desk.run("dead-letters", "redrive", "--stage", "transform")
     assert result.exit_code == 1
@@ -176,7 +176,7 @@ def test_a_letter_of_an_import_or_of_a_conflict_is_settled_by_hand(desk: Desk):
 
 def test_a_settled_letter_of_transform_stays_accounted_for(desk: Desk):
     """Settling closes the letter; the record still counts as quarantined."""
-    desk.way.produce(envelope({"id": "6", "text": {"not": "text"}}))
+    desk.way.produce(envelope({"id": "6"}, requested="everything"))
     desk.way.drain()
     (letter,) = desk.ask("dead-letters", "list")["letters"]
     assert desk.run("dead-letters", "settle", letter["id"]).exit_code == 2, "without a reason"
@@ -200,7 +200,7 @@ def test_a_removed_tweets_letter_does_not_bring_it_back(desk: Desk, postgres: An
 
 def test_lists_are_bounded_filtered_and_newest_first(desk: Desk):
     """However many there are, a list shows the newest and says that there are more."""
-    desk.way.produce(*(b"{}" for _ in range(6)), b"", envelope({"id": "6", "text": {"not": "text"}}))
+    desk.way.produce(*(b"{}" for _ in range(6)), b"", envelope({"id": "6"}, requested="everything"))
     desk.way.drain()
     answer = desk.ask("dead-letters", "list", "--limit", "3")
     assert (len(answer["letters"]), answer["more"]) == (3, True)

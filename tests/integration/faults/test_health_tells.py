@@ -104,7 +104,7 @@ def test_a_disabled_rules_error_is_no_trouble_any_more(way: Way, postgres: Any):
 @ON_TANSU
 def test_resolved_letters_and_settled_gaps_are_no_trouble_any_more(way: Way, postgres: Any):
     """Red as long as somebody must look, and green again once he has."""
-    way.produce(BAD, envelope({"id": "1", "text": {"not": "text"}}))
+    way.produce(BAD, envelope({"id": "1"}, requested="everything"))
     drain_anew(way)
     way.warehouse.execute(
         "insert into pipeline.gaps (kind, rule, reason) values ('window', 'r', 'too long ago')"
@@ -163,3 +163,21 @@ def test_what_stopped_a_topic_that_is_gone_is_over_once_its_successor_is_landed(
     with anew(way) as run:
         run.land()
     assert looked(way, postgres).failing == []
+
+
+@ON_TANSU
+def test_tweets_from_before_content_had_versions_are_counted(way: Way, postgres: Any):
+    """Until X gives one again: which of several texts it shows is chance."""
+    stores = Stores(
+        postgres_reader_dsn=postgres.reader_dsn,
+        mongo_uri=way.mongo_uri,
+        mongo_database=way.raw.name,
+        kafka_bootstrap=way.kafka["bootstrap.servers"],
+    )
+    way.warehouse.execute(
+        "insert into twitter.tweets (id, text, is_collected) values (1, 'old', true), (2, 'old', true), (3, null, true)"
+    )
+    assert health.look(stores, way.topic).unversioned_tweets == 2
+    way.produce(envelope({"id": "1", "text": "new"}))
+    drain_anew(way)
+    assert health.look(stores, way.topic).unversioned_tweets == 1

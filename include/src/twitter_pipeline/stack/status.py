@@ -47,6 +47,7 @@ def picture(settings: Settings) -> dict[str, Any]:
             "services": [],
             "stages": [],
             "accounts": [],
+            "unversioned_tweets": None,
             "x": None,
             "broker": None,
         }
@@ -116,21 +117,22 @@ def _service(settings: Settings, service: Service, state: dict[str, Any]) -> dic
     }
 
 
-def _stages_and_accounts(settings: Settings, running: bool) -> dict[str, list[dict[str, Any]]]:
-    """The stages' own figures, and the accounts with which something is the matter.
+def _stages_and_accounts(settings: Settings, running: bool) -> dict[str, Any]:
+    """The stages' own figures, the accounts with which something is the matter, the tweets that wait for a rebuild.
 
     Stages that cannot be asked are one line that says why.
     """
     if not running:
-        return {"stages": [], "accounts": []}
+        return {"stages": [], "accounts": [], "unversioned_tweets": None}
     try:
         now = health.look(settings.stores())
     except Exception as error:  # noqa: BLE001 - whatever is broken, the picture must still be shown
         unknown = {"stage": "stages", "last_error": f"{type(error).__name__}: {error}"}
-        return {"stages": [unknown], "accounts": []}
+        return {"stages": [unknown], "accounts": [], "unversioned_tweets": None}
     return {
         "stages": [asdict(stage) for stage in now.stages],
         "accounts": [account.as_json() for account in now.accounts],
+        "unversioned_tweets": now.unversioned_tweets,
     }
 
 
@@ -167,6 +169,12 @@ def as_text(now: dict[str, Any]) -> str:
             since = f"{account['since']:%Y-%m-%d %H:%M}" if account["since"] else "-"
             name, state = f"@{account['username']}", account["state"] or "not read"
             lines.append(f"{name:<17} {state:<11}  {since:<20} {account['reason'] or '-'}")
+    if now["unversioned_tweets"]:
+        lines += [
+            "",
+            f"{now['unversioned_tweets']} tweets are from before content had versions: which of several texts they show is"
+            " settled when X gives them again.",
+        ]
     if any(service["state"] == "unsupervised" for service in now["services"]):
         lines += [
             "",
