@@ -311,3 +311,24 @@ def test_roles_of_an_existing_folder_get_their_limits_when_it_starts_again(
             " where rolname = 'pipeline_reader'"
         ).fetchone() or ([],)
     assert "temp_file_limit=4GB" in limits
+
+
+def test_a_managed_servers_administrator_sets_the_limits_that_he_may(
+    postgres_server: PostgreSQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He makes roles without being a superuser; what only that one may set is left out."""
+    monkeypatch.setitem(postgresql.ROLE_LIMITS, "managed_reader", postgresql.ROLE_LIMITS["pipeline_reader"])
+    with psycopg.connect(postgres_server.superuser_dsn(), autocommit=True) as superuser:
+        superuser.execute("create role managed login createrole password 'managed'")
+        dsn = postgres_server.dsn("postgres", "managed", "managed")
+        with psycopg.connect(dsn, autocommit=True) as administrator:
+            postgresql.create_role(administrator, "managed_reader", "managed_reader")
+        limits = superuser.execute(
+            "select setconfig from pg_db_role_setting join pg_roles on pg_roles.oid = setrole"
+            " where rolname = 'managed_reader'"
+        ).fetchone()
+        superuser.execute("drop role managed_reader")
+        superuser.execute("drop role managed")
+    assert limits == (
+        ["statement_timeout=5min", "lock_timeout=30s", "idle_in_transaction_session_timeout=10min"],
+    )

@@ -4,6 +4,7 @@ PostgreSQL refuses to run as root. Started by root (a container, a machine of on
 itself, in a way that also works when the installation lies where no other user may look: see `stepping_down`.
 """
 
+import contextlib
 import functools
 import importlib.util
 import os
@@ -211,7 +212,11 @@ def create_role(superuser: psycopg.Connection, role: str, password: str) -> None
     )
     for name, limit in ROLE_LIMITS.get(role, {}).items():
         statement = sql.SQL("ALTER ROLE {} SET {} = {}")
-        superuser.execute(statement.format(sql.Identifier(role), sql.Identifier(name), sql.Literal(limit)))
+        # the administrator of a managed server may make roles and yet not set this
+        with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
+            superuser.execute(
+                statement.format(sql.Identifier(role), sql.Identifier(name), sql.Literal(limit))
+            )
 
 
 def create_database(
