@@ -70,19 +70,33 @@ def test_rows_ring_once_while_they_stay(jobs: psycopg.Connection) -> None:
     assert asyncio.run(rings(bell(), 1)) == [{"rows": 2}]
 
 
-def test_a_new_row_rings_beside_those_that_stay(jobs: psycopg.Connection) -> None:
-    """One that became due later has a ring of its own; so has one that is due at another time than before."""
+def test_a_new_row_waits_for_the_run_that_is_on_its_way(jobs: psycopg.Connection) -> None:
+    """That run finds it too; once it has come for the others, a row that it left has a ring of its own."""
+    jobs.execute("insert into public.jobs (name) values ('a')")
+
+    async def change() -> list[Any]:
+        ringing = asyncio.create_task(rings(bell(), 4))
+        await asyncio.sleep(1)
+        await asyncio.to_thread(jobs.execute, "insert into public.jobs (name) values ('b')")
+        await asyncio.sleep(1)
+        assert not ringing.done()
+        await asyncio.to_thread(jobs.execute, "delete from public.jobs where name = 'a'")
+        return await ringing
+
+    assert asyncio.run(change()) == [{"rows": 1}, {"rows": 1}]
+
+
+def test_a_row_that_is_due_at_another_time_is_new(jobs: psycopg.Connection) -> None:
+    """Done once and due again rings again, also when it never was away when the doorbell looked."""
     jobs.execute("insert into public.jobs (name) values ('a')")
 
     async def change() -> list[Any]:
         ringing = asyncio.create_task(rings(bell(), 3))
         await asyncio.sleep(1)
-        await asyncio.to_thread(jobs.execute, "insert into public.jobs (name) values ('b')")
-        await asyncio.sleep(1)
         await asyncio.to_thread(jobs.execute, "update public.jobs set due_at = now() where name = 'a'")
         return await ringing
 
-    assert asyncio.run(change()) == [{"rows": 1}, {"rows": 2}, {"rows": 2}]
+    assert asyncio.run(change()) == [{"rows": 1}, {"rows": 1}]
 
 
 def test_rows_that_stay_are_rung_for_again_after_the_interval(jobs: psycopg.Connection) -> None:
@@ -178,3 +192,19 @@ def test_a_row_that_comes_back_is_news() -> None:
     """What vanished is forgotten, so that it rings again when it is back."""
     news = News(60, lambda: 0.0)
     assert [news.are_in(rows) for rows in ([("a",)], [("a",)], [], [("a",)])] == [True, False, False, True]
+
+
+def test_rings_follow_the_answers() -> None:
+    """New rows are held while nobody came; after an answer each new one rings; the interval ends every silence."""
+    now = 0.0
+    news = News(60, lambda: now)
+    assert news.are_in([("a",)])
+    assert not news.are_in([("a",), ("b",)])
+    assert news.are_in([("b",)]), "a was come for, and b was left"
+    assert not news.are_in([("b",), ("c",)])
+    now = 59
+    assert not news.are_in([("b",), ("c",)])
+    now = 60
+    assert news.are_in([("b",), ("c",)]), "nobody came for a minute"
+    assert not news.are_in([("c",)]), "c was rung for with b"
+    assert news.are_in([("c",), ("d",)]), "somebody came since, and d was left"

@@ -100,7 +100,7 @@ class KafkaLagTrigger(BaseEventTrigger):
         topic: str,
         group_id: str,
         behind_group_id: str | None = None,
-        interval_seconds: float = 30.0,
+        interval_seconds: float = 60.0,
     ) -> None:
         super().__init__()
         if interval_seconds <= 0:

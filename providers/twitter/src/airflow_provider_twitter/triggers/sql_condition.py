@@ -26,10 +26,11 @@ Clock = Callable[[], float]
 class SqlConditionTrigger(BaseEventTrigger):
     """Fires when a query returns a row that it did not fire for yet. Never ends, never raises.
 
-    The query is asked every `poll_seconds` in a read-only session, for at most half a minute. A row that stays is fired for again after
-    `interval_seconds`, so that a run that died is made up for; one that vanished and comes back is new. Of many rows
-    the first thousand are looked at. An event's payload is {"rows": how many there are}: a reference, no data. During
-    outages of PostgreSQL or of Airflow's API the trigger backs off inside, up to 30 seconds.
+    The query is asked every `poll_seconds` in a read-only session, for at most half a minute. While none of the rows
+    that it fired for has gone, its run is still on its way, and new rows wait for that one. Rows that stay are fired for
+    again after `interval_seconds`, so that a run that died is made up for; one that went and comes back is new. Of many
+    rows the first thousand are looked at. An event's payload is {"rows": how many there are}: a reference, no data.
+    During outages of PostgreSQL or of Airflow's API the trigger backs off inside, up to 30 seconds.
 
     :param postgres_conn_id: id of a connection of type "postgres"; its extra goes to libpq
     :param sql: the question; its columns say what a row is about, such as a name and the time it is due at
@@ -116,20 +117,24 @@ class SqlConditionTrigger(BaseEventTrigger):
 
 
 class News:
-    """Remembers which rows were fired for, and when."""
+    """Remembers which rows were fired for, and whether somebody has come for one of them."""
 
     def __init__(self, interval_seconds: float, clock: Clock) -> None:
         self._interval, self._clock = interval_seconds, clock
-        self._fired_at: dict[str, float] = {}
+        self._fired: set[str] = set()
+        self._fired_at = -float("inf")
+        self._is_answered = True
 
     def are_in(self, rows: Sequence[Sequence[Any]]) -> bool:
-        """Whether a row is new, or was fired for an interval ago; then all of them count as fired for."""
-        now = self._clock()
-        keys = [repr(row) for row in rows]
-        fired_at = {key: self._fired_at[key] for key in keys if key in self._fired_at}
-        is_due = any(now - fired_at.get(key, -float("inf")) >= self._interval for key in keys)
-        self._fired_at = dict.fromkeys(keys, now) if is_due else fired_at
-        return is_due
+        """Whether to fire; then all of them count as fired for."""
+        now, keys = self._clock(), {repr(row) for row in rows}
+        self._is_answered |= not self._fired <= keys
+        self._fired &= keys
+        is_new = self._is_answered and not keys <= self._fired
+        if keys and (is_new or now - self._fired_at >= self._interval):
+            self._fired, self._fired_at, self._is_answered = keys, now, False
+            return True
+        return False
 
 
 async def _close(connection: psycopg.AsyncConnection[Any] | None) -> None:
