@@ -137,15 +137,19 @@ FORGED = {
         " insert into pipeline.checkpoints (rule, poll_until_id) values ('r', 5)"
     },
     "accounts": {
-        "an account without an id says why": "insert into pipeline.accounts values ('bob', null, now(), null)"
+        "an account without an id says why": "insert into pipeline.accounts values ('bob', null, now(), null)",
+        "a state has a beginning and a reason": "insert into pipeline.accounts (username, user_id, resolved_at, state)"
+        " values ('bob', 7, now(), 'gone')",
     },
     "pages": {
         "a page has tweets and their places in the log": "insert into pipeline.pages (request_id, source, endpoint, params,"
         " tweet_ids, topic, topic_id, offsets, observed_at) values ('r', 'search', '/', '{}', '{}', 't', 't', '{}', now())"
     },
     "gaps": {
+        "a window ends after it begins": "insert into pipeline.gaps (kind, since_id, until_id, reason)"
+        " values ('window', 9, 5, 'forged')",
         "a gap of offsets has an extent": "insert into pipeline.gaps (kind, from_offset, to_offset, reason)"
-        " values ('offsets', 5, 5, 'forged')"
+        " values ('offsets', 5, 5, 'forged')",
     },
     "accounted": {
         "every offset that transform passed is accounted for": "insert into pipeline.accounted"

@@ -212,6 +212,8 @@ class RequestBooks:
         offsets: Mapping[int, int],
         observed_at: datetime,
     ) -> None:
+        if not offsets:
+            return  # all of it was set aside: nothing of it can be lost with the log
         page = {
             "rule": self.rule,
             "subject": subject,

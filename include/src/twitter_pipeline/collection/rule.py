@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 from twitter_pipeline.collection.query_check import BadQuery, fold_spaces, normal_query
+from twitter_pipeline.text import USERNAME
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
-USERNAME = re.compile(r"[A-Za-z0-9_]{1,50}", re.ASCII)  # X gives out 15; older and other ones are longer
 MOST_ACCOUNTS = 100
 SEARCH_DAYS = 7  # how far recent search reaches back
 TIMELINE_DAYS = 7300  # a timeline gives its 3,200 newest tweets at most, however old
