@@ -1,11 +1,11 @@
-"""Verify the contract of every table: after new data, at most every half hour, and each night.
+"""Verify the contract of every table, and account for every offset: after new data, every half hour at most, and each night.
 
 Woken by its doorbell, which looks whether tweets were loaded since a contract was verified, PIPELINE_QUALITY_MINUTES ago.
-
 A contract is a file of soda/, named like its table. One that fails fails its task, which verified those of its schema
 and names contract, column, check and what was measured; the rows stay as they are. Every result is kept in pipeline.quality_results.
 
 Red? `ContractFailed`: look at the rows that the check speaks of, see docs/operations.md#contractfailed.
+`AccountingFailed`: offsets that nothing explains, see docs/operations.md#accountingfailed.
 `ContractUnusable`: PostgreSQL was away, or a migration changed a table whose contract was not changed with it.
 """
 
@@ -14,8 +14,8 @@ from datetime import timedelta
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, Param, dag, task
 
 from pipeline_assets import UNVERIFIED_TWEETS
-from pipeline_policies import HOUSE_DEFAULTS
-from pipeline_stores import SETTINGS, metrics, warehouse
+from pipeline_policies import HOUSE_DEFAULTS, findings_are_final
+from pipeline_stores import SETTINGS, metrics, raw_store, warehouse
 
 
 @dag(
@@ -40,27 +40,33 @@ def data_quality():
         chosen = params["contracts"] or contracts.names(folder)
         if dag_run.run_type == "asset_triggered":
             with warehouse() as books:
-                # half the span: contracts whose times are a little apart keep company
-                chosen = contracts.due(books, folder, SETTINGS.quality_minutes // 2)
+                chosen = contracts.due(
+                    books, folder, SETTINGS.quality_minutes // 2
+                )  # those due soon come along
         return contracts.by_schema(folder, chosen)
 
     @task(map_index_template="{{ contracts }}")
     def verify(contracts: list[str], run_id=None) -> int:
         """Verify contracts, keep their results, and fail when a check did; returns the number of checks."""
         from airflow.sdk import get_current_context
-        from airflow.sdk.exceptions import AirflowFailException
 
-        from twitter_pipeline.quality.verification import ContractFailed, verify_and_record
+        from twitter_pipeline.quality.verification import verify_and_record
 
         get_current_context()["contracts"] = ", ".join(contracts)
         dsn = SETTINGS.need("postgres_reader_dsn")
-        with warehouse() as books:
-            try:
-                return verify_and_record(books, SETTINGS.contracts_folder, contracts, dsn, run_id, metrics())
-            except ContractFailed as failed:
-                raise AirflowFailException(str(failed)) from failed
+        with findings_are_final(), warehouse() as books:
+            return verify_and_record(books, SETTINGS.contracts_folder, contracts, dsn, run_id, metrics())
+
+    @task
+    def account(run_id=None) -> int:
+        """Account for every offset that the stages have passed since the last time; fails on one that nothing explains."""
+        from twitter_pipeline.accounting import verify_and_record
+
+        with findings_are_final(), warehouse() as books, raw_store() as raw:
+            return verify_and_record(raw, books, run_id, metrics())
 
     verify.expand(contracts=due_contracts())
+    account()
 
 
 data_quality()

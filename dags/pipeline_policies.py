@@ -59,3 +59,14 @@ def overtaken_is_skipped() -> Iterator[None]:
         raise AirflowSkipException(str(overtaken)) from overtaken
     except (Flood, RawStoreLost) as stopped:
         raise AirflowFailException(str(stopped)) from stopped
+
+
+@contextmanager
+def findings_are_final() -> Iterator[None]:
+    """End a task without retries whose check found something: looking again finds the same."""
+    try:
+        yield
+    except Exception as finding:
+        if getattr(finding, "fail_task", False):
+            raise AirflowFailException(str(finding)) from finding
+        raise

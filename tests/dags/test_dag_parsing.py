@@ -209,12 +209,13 @@ def test_processing_announces_new_tweets(dags: dict[str, Any]) -> None:
 
 
 def test_quality_is_looked_at_after_new_tweets_and_each_night(dags: dict[str, Any]) -> None:
-    """By its doorbell, and by the clock; the contracts of a schema are a task."""
+    """By its doorbell, and by the clock; the contracts of a schema are a task, the accounting is another."""
     quality = dags["data_quality"]
     assert quality["sweep"] == "30 3 * * *"
     assert {task_id: task["is_mapped"] for task_id, task in quality["tasks"].items()} == {
         "due_contracts": False,
         "verify": True,
+        "account": False,
     }
 
 
