@@ -1,12 +1,12 @@
 """Verify the contract of every table, and account for every offset: after new data, every half hour at most, and each night.
 
 Woken by its doorbell, which looks whether tweets were loaded since a contract was verified, PIPELINE_QUALITY_MINUTES ago.
-A contract is a file of soda/, named like its table. One that fails fails its task, which verified those of its schema
-and names contract, column, check and what was measured; the rows stay as they are. Every result is kept in pipeline.quality_results.
+A contract is a file of soda/, named like its table. One that fails fails the task of its schema, which names contract,
+column, check and what was measured; the rows stay. Every result is kept in pipeline.quality_results.
 
 Red? `ContractFailed`: look at the rows that the check speaks of, see docs/operations.md#contractfailed.
-`AccountingFailed`: offsets that nothing explains, see docs/operations.md#accountingfailed.
-`ContractUnusable`: PostgreSQL was away, or a migration changed a table whose contract was not changed with it.
+`AccountingFailed`: offsets that nothing explains, see docs/operations.md#accountingfailed. `ContractUnusable`:
+PostgreSQL was away, or a migration changed a table without its contract.
 """
 
 from datetime import timedelta
@@ -37,12 +37,9 @@ def data_quality():
         from twitter_pipeline.quality import contracts
 
         folder = SETTINGS.contracts_folder
-        chosen = params["contracts"] or contracts.names(folder)
-        if dag_run.run_type == "asset_triggered":
-            with warehouse() as books:
-                chosen = contracts.due(
-                    books, folder, SETTINGS.quality_minutes // 2
-                )  # those due soon come along
+        minutes = SETTINGS.quality_minutes // 2 if dag_run.run_type == "asset_triggered" else 0
+        with warehouse() as books:
+            chosen = params["contracts"] or contracts.due(books, folder, minutes)
         return contracts.by_schema(folder, chosen)
 
     @task(map_index_template="{{ contracts }}")
