@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from twitter_pipeline.exports.command import export, search
 
-from ..archives.test_import_to_rows import Pipeline, pipeline  # noqa: F401
+from ..archives.conftest import Pipeline, pipeline  # noqa: F401
 from ..faults.conftest import ON_TANSU
 from .test_searching_words import served
 
