@@ -1,7 +1,8 @@
 """Another emulator of the X API, as people write them: it answers, and keeps few of X's rules.
 
-Small ids that are no snowflakes, pages that are not sorted, since_id and until_id and times ignored, fields left
-out (no created_at, no author, sometimes no text), an unknown field, unknown endpoints answered with 404.
+Small ids that are no snowflakes, of tweets and users counted from 0, pages that are not sorted, since_id and until_id
+and times ignored, fields left out (no created_at, hardly an author, sometimes no text), an unknown field, unknown
+endpoints answered with 404.
 """
 
 import json
@@ -16,7 +17,10 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class Emulator:
-    """A growing set of tweets with ids 1, 2, 3…; `requests` are the paths that were asked for."""
+    """A growing set of tweets with ids 0, 1, 2…; `requests` are the paths that were asked for.
+
+    Those that end in 7 are by user 0, `anna`, and make her timeline.
+    """
 
     def __init__(self, tweets: int = 57) -> None:
         self.requests: list[str] = []
@@ -27,8 +31,10 @@ class Emulator:
     def grow(self, count: int) -> None:
         """Add tweets anywhere in the order of pages."""
         for _ in range(count):
-            number = len(self._tweets) + 1
+            number = len(self._tweets)
             tweet: dict[str, Any] = {"id": str(number), "sparkle": number}
+            if number % 10 == 7:
+                tweet["author_id"] = "0"
             if number % 5:
                 tweet["text"] = f"tweet number {number}"
             self._tweets.insert(self._chance.randrange(len(self._tweets) + 1), tweet)
@@ -40,13 +46,19 @@ class Emulator:
     def answer(self, path: str) -> tuple[int, dict[str, Any]]:
         self.requests.append(path)
         address = urlsplit(path)
-        if address.path != "/2/tweets/search/recent":
+        if address.path == "/2/users/by":
+            return 200, {"data": [{"id": "0", "username": "anna"}]}
+        if address.path == "/2/users/0/tweets":
+            tweets = [tweet for tweet in self._tweets if tweet.get("author_id") == "0"]
+        elif address.path == "/2/tweets/search/recent":
+            tweets = self._tweets
+        else:
             return 404, {"title": "Not Found"}
         params = {name: values[0] for name, values in parse_qs(address.query).items()}
         start, size = int(params.get("next_token", params.get("pagination_token", 0))), 10
-        page = self._tweets[start : start + size]
+        page = tweets[start : start + size]
         meta: dict[str, Any] = {"result_count": len(page)}
-        if start + size < len(self._tweets):
+        if start + size < len(tweets):
             meta["next_token"] = str(start + size)
         return 200, {"data": page, "meta": meta}
 

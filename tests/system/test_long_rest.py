@@ -79,7 +79,10 @@ def test_another_emulator_is_collected_without_an_endless_loop(make_stack: Calla
     """Small unsorted ids, since_id ignored, fields left out: each tweet once in PostgreSQL, raw keeps every
     observation, polls end, and the number of requests stays that of the schedule."""
     emulator = Emulator()
-    rules = 'rules:\n  - {name: any, query: "tweet", interval_seconds: 10}\n'
+    rules = (
+        'rules:\n  - {name: any, query: "tweet", interval_seconds: 10}\n'
+        "  - {name: anna, accounts: [anna], interval_seconds: 10}\n"
+    )
     with (
         emulator.serving() as url,
         make_stack(rules=rules, X_API_URL=url, X_API_ALLOW_LOCAL="true", X_BEARER_TOKEN="emulated") as stack,
@@ -91,13 +94,16 @@ def test_another_emulator_is_collected_without_an_endless_loop(make_stack: Calla
         wait_until(lambda: collected() == emulator.ids, 240, lambda: f"missing {emulator.ids - collected()}")
         emulator.grow(40)
         wait_until(lambda: collected() == emulator.ids, 240, lambda: f"missing {emulator.ids - collected()}")
-        pages = len(emulator.ids) // 10 + 3
+        pages = len(emulator.ids) // 10 + 3 + 2  # of the search, and of the timeline
         assert requests_in(emulator, 60) <= 7 * pages
         ((polls,),) = stack.rows(
             "select count(*) from pipeline.checkpoints where since_id is not null and poll_until_id is null"
         )
-        assert polls == 1
-        assert stack.rows("select last_error from pipeline.rules") == [(None,)]
+        assert polls == 2
+        by_anna = "select count(*), count(distinct id) from twitter.tweets where author_id = 0"
+        expected = sum(each % 10 == 7 for each in emulator.ids)
+        assert stack.rows(by_anna) == [(expected, expected)]
+        assert stack.rows("select last_error from pipeline.rules") == [(None,), (None,)]
         assert "emulated" not in stack.run("status", "--json").stdout
 
 
