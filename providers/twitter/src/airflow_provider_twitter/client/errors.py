@@ -9,7 +9,7 @@
     │   └── Unreachable       no connection, no complete answer, no answer in time
     ├── CredentialsRefused    put a working token into the connection (401, 403)
     ├── InvalidRequest        correct the request; `parameters` names what X complained about
-    │   └── SinceIdTooOld     search from a start_time instead: since_id left the window of 7 days
+    │   └── SinceIdTooOld     X blames since_id; whether it is too old is computed by whoever asked
     ├── SpendingStopped       X sells nothing more to this account for now
     │   ├── OutOfCredits      buy credits (402)
     │   └── UsageCapped       wait for the next cycle, or raise the cap
@@ -159,7 +159,7 @@ class InvalidRequest(XError):
 
 
 class SinceIdTooOld(InvalidRequest):
-    """since_id is older than what recent search reaches back to (7 days)."""
+    """X blames since_id, which may be older than what recent search reaches back to (7 days), or may not."""
 
 
 class SpendingStopped(XError):
