@@ -13,13 +13,17 @@ PREFIX = "twitter_pipeline"
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric; `series` is its name in Prometheus (a timer has _count, _sum and quantiles there, in seconds)."""
+    """One metric; `series` is its name in Prometheus (a timer has _count, _sum and quantiles there, in seconds).
+
+    One that `is_occasional` has no series while there is nothing that it could tell of.
+    """
 
     name: str
     kind: Kind
     unit: str
     labels: tuple[str, ...]
     meaning: str
+    is_occasional: bool = False
 
     @property
     def series(self) -> str:
@@ -150,6 +154,7 @@ CATALOGUE = (
         "pages",
         (),
         "Pages for which X stated another number of tweets than it gave, twice in a row.",
+        is_occasional=True,
     ),
     Metric(
         "extract_tweets_total",
@@ -211,6 +216,7 @@ CATALOGUE = (
         "0 or 1",
         ("rule",),
         "1 for each enabled rule that X refused and that is not asked again; goes a minute after it is unparked.",
+        is_occasional=True,
     ),
     Metric(
         "budget_used_ratio",
@@ -218,6 +224,7 @@ CATALOGUE = (
         "ratio",
         ("rule",),
         "Share of a rule's own budget that is spent or reserved this month (UTC), for rules that have one.",
+        is_occasional=True,
     ),
     Metric(
         "extract_failing_rules",
