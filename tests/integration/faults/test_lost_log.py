@@ -112,7 +112,8 @@ def lose_and_fetch_again(way: Way, lose: Callable[[], None]) -> None:
     for page in pages.lost(way.warehouse, "rule"):
         still_there = [i for i in page.tweet_ids if i != 7]
         collect(way, f"again-{page.request_id}", still_there)
-        assert pages.refetched(way.warehouse, page, still_there) == ([7] if 7 in page.tweet_ids else [])
+        refused = {7: "Not Found Error"} if 7 in page.tweet_ids else {}
+        assert pages.refetched(way.warehouse, page, still_there, refused) == list(refused)
     drain_anew(way)
     assert pages.settle(way.warehouse, way.topic, new) == {"settled": 2, "lost": 0}
     assert pages.lost(way.warehouse, "rule") == []

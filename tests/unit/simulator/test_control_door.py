@@ -167,7 +167,9 @@ def launch(tmp_path: Path) -> Iterator[Callable[[], tuple[subprocess.Popen[str],
         options = ["--port", str(port), "--epoch", "2026-03-01T00:00:00Z", "--rate", "0.001", "--seed", "3"]
         process = subprocess.Popen([*command, *options, "--journal", str(tmp_path / "journal")], text=True)
         processes.append(process)
-        http = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"authorization": "Bearer any"})
+        http = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", headers={"authorization": "Bearer any"}, timeout=60
+        )
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             try:
