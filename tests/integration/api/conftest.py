@@ -101,8 +101,6 @@ def given(tmp_path: Path, dsn: str, mongo_uri: str = "mongodb://127.0.0.1:1") ->
         "PIPELINE_MONGO_URI": f"{mongo_uri}/?serverSelectionTimeoutMS=200",
         "PIPELINE_KAFKA_BOOTSTRAP": f"127.0.0.1:{free_port()}",
     }
-    if not (docs := tmp_path / "docs").exists():
-        docs.symlink_to(settings.clone() / "docs")  # the runbook is read from there
     return settings.load(environment, launched=False, root=tmp_path)
 
 

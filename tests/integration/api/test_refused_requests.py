@@ -134,7 +134,9 @@ def test_no_route_answers_without_the_token(api: Api, paths: list[str]):
 def test_every_route_answers_with_the_token(api: Api, paths: list[str]):
     """By bearer, and as the password of a browser's dialog."""
     for path in paths:
-        assert (path, api.get(path).status_code) in {(path, 200), ("/api/v1/users/2000000000000000001", 404)}
+        # the settings of these tests have no checkout, so no runbook
+        missing = {("/api/v1/users/2000000000000000001", 404), ("/operations", 404)}
+        assert (path, api.get(path).status_code) in {(path, 200), *missing}
         browser = api.get(path, token=None, auth=("anybody", TOKEN))
         assert browser.status_code in {200, 404}
 
