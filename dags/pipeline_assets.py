@@ -48,7 +48,11 @@ LANDED_TWEETS = _watched(
     "landed_tweets",
     "not_yet_processed",
     KafkaLagTrigger(
-        kafka_conn_id=KAFKA, topic=TOPIC, group_id=LANDING_GROUP, behind_group_id=PROCESSING_GROUP
+        kafka_conn_id=KAFKA,
+        topic=TOPIC,
+        group_id=LANDING_GROUP,
+        behind_group_id=PROCESSING_GROUP,
+        ring_early=True,
     ),
 )
 TWEETS = Asset("tweets")

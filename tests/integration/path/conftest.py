@@ -86,8 +86,8 @@ class Way:
         raise AssertionError(f"landing did not reach {self.ends}: {positions}")
 
     def transform(self, **options: Any) -> Transformed:
-        options.setdefault("flood", FloodGate("transform", ratio=OPEN_GATE))
-        return transform(self.raw, self.warehouse, self.kafka, topic=self.topic, warmth=BRIEF, **options)
+        options = {"flood": FloodGate("transform", ratio=OPEN_GATE), "warmth": BRIEF, **options}
+        return transform(self.raw, self.warehouse, self.kafka, topic=self.topic, **options)
 
     def drain(self) -> None:
         self.land()

@@ -9,6 +9,7 @@ from pymongo.errors import PyMongoError
 from twitter_pipeline.accounting import accounts
 from twitter_pipeline.landing.documents import Coordinate
 from twitter_pipeline.streaming.flood import Flood, FloodGate
+from twitter_pipeline.streaming.warmth import Warmth
 
 from .conftest import Way, envelope
 
@@ -144,6 +145,23 @@ def test_transform_reads_nothing_beyond_landings_cursor(way: Way):
     )
     way.transform()
     assert len(way.tweet_ids()) == 4
+
+
+def test_a_transform_that_begins_before_landing_waits_for_what_lands(way: Way):
+    """Both stages are woken together; the second does not leave because nothing had moved for an hour."""
+    way.produce(envelope({"id": "1", "text": "before"}))
+    way.drain()
+    way.warehouse.execute("update pipeline.cursors set updated_at = updated_at - interval '1 hour'")
+    way.produce(envelope({"id": "2", "text": "now"}))
+    waits = []
+
+    def land_meanwhile(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 1:
+            way.land()
+
+    way.transform(sleep=land_meanwhile, warmth=Warmth(stay_seconds=20, quiet_seconds=3))
+    assert way.tweet_ids() == [1, 2]
 
 
 def test_envelopes_without_a_tweet_are_accounted_for(way: Way):

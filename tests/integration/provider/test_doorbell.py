@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from airflow_provider_twitter.envelope import Message
 from airflow_provider_twitter.kafka import EnvelopeSink
-from airflow_provider_twitter.triggers.kafka_lag import CommittedProbe, KafkaLagTrigger, UnreadProbe
+from airflow_provider_twitter.triggers.kafka_lag import CommittedProbe, KafkaLagTrigger, Look, UnreadProbe
 
 SOON = 5.0
 
@@ -83,6 +83,23 @@ def test_a_stage_lags_behind_the_one_upstream(kafka: Any) -> None:
         assert probe.look(SOON).unread == {2: 4}
         commit(kafka, topic, "processed", {2: 5})
         assert probe.look(0.3).unread == {}
+    finally:
+        probe.close()
+
+
+def test_an_early_bell_sees_what_the_stage_upstream_has_yet_to_read(kafka: Any) -> None:
+    """A message rings for the second stage as soon as it is in the log; once landed it is its lag."""
+    topic = kafka.create_topic(partitions=1)
+    configuration = {"bootstrap.servers": kafka.bootstrap}
+    probe = CommittedProbe(configuration, topic, "landed", "processed", is_early=True)
+    try:
+        assert probe.look(0.5) == Look({0: OFFSET_BEGINNING}, {})
+        produce(kafka, topic)
+        assert probe.look(SOON) == Look({0: OFFSET_BEGINNING}, {}, coming={0: 0})
+        commit(kafka, topic, "landed", {0: 1})
+        assert probe.look(SOON) == Look({0: OFFSET_BEGINNING}, {0: 0})
+        commit(kafka, topic, "processed", {0: 1})
+        assert probe.look(0.5) == Look({0: 1}, {})
     finally:
         probe.close()
 

@@ -153,11 +153,14 @@ def test_the_outage_pause_grows_and_is_capped() -> None:
 
 
 class Scene:
-    """A clock and a group with one partition: `produced` and `position` are moved by hand, looked at every 0.25 s."""
+    """A clock and a group with one partition, looked at every 0.25 s.
+
+    `produced`, `position` and `coming`, what the stage upstream has yet to read, are moved by hand.
+    """
 
     def __init__(self, interval_seconds: float = 30.0) -> None:
         self.now = 1000.0
-        self.produced = self.position = 0
+        self.produced = self.position = self.coming = 0
         self.patience = Patience(interval_seconds, lambda: self.now)
 
     def ring_times(self, seconds: float, each: Callable[[float], None] = lambda passed: None) -> list[float]:
@@ -166,7 +169,8 @@ class Scene:
         while self.now - began < seconds:
             each(self.now - began)
             unread = {0: self.position} if self.produced > self.position else {}
-            if self.patience.is_over(Look({0: self.position}, unread)):
+            coming = {0: self.produced} if self.coming and not unread else {}
+            if self.patience.is_over(Look({0: self.position}, unread, coming)):
                 times.append(self.now - began)
             self.now += 0.25
         return times
@@ -254,10 +258,66 @@ def test_a_message_after_a_quiet_while_rings_at_once() -> None:
     assert scene.ring_times(5)[0] == 0
 
 
+def test_what_is_coming_rings_once_for_both_stages() -> None:
+    """A reader that was woken early takes what has come, without a second ring."""
+    scene = Scene()
+    scene.coming = 1
+
+    def come_after_two_seconds(passed: float) -> None:
+        if passed >= 2:
+            scene.coming, scene.produced = 0, 5
+        if passed >= 3:
+            scene.position = 5
+
+    assert scene.ring_times(60, come_after_two_seconds) == [0]
+
+
+def test_what_never_comes_is_rung_for_once() -> None:
+    """While the stage upstream stands still, no run is made each minute to find nothing."""
+    scene = Scene(interval_seconds=30)
+    scene.coming = 1
+    assert scene.ring_times(200) == [0]
+
+
+def test_what_comes_late_is_rung_for_again() -> None:
+    """A reader that was woken early and has left before anything came is woken again, and then as ever."""
+    scene = Scene(interval_seconds=30)
+    scene.coming = 1
+
+    def come_after_twenty_seconds(passed: float) -> None:
+        if passed >= 20:
+            scene.coming, scene.produced = 0, 5
+
+    assert scene.ring_times(65, come_after_twenty_seconds) == [0, 30, 60]
+
+
+def test_what_is_coming_does_not_ring_while_the_reader_is_at_work() -> None:
+    """A warm drain waits for it anyway; when it has gone, what comes next rings at once."""
+    scene = Scene()
+    scene.produced = 1
+    scene.ring_times(2)
+    scene.position, scene.coming = 1, 1
+    assert scene.ring_times(6.5) == []
+    scene.coming = 0
+    scene.ring_times(10)
+    scene.coming = 1
+    assert scene.ring_times(5) == [0]
+
+
+def test_only_a_stage_behind_another_can_be_rung_for_early() -> None:
+    """Without a group upstream there is nothing that could be coming."""
+    with pytest.raises(ValueError, match="ring_early needs behind_group_id"):
+        KafkaLagTrigger(kafka_conn_id="k", topic="t", group_id="landing", ring_early=True)
+
+
 def test_the_doorbell_is_remade_from_ids() -> None:
     """What Airflow stores of a doorbell holds no address and no secret, and two of a kind are one."""
     trigger = KafkaLagTrigger(
-        kafka_conn_id="pipeline_kafka", topic="raw-tweets", group_id="landing", behind_group_id="processing"
+        kafka_conn_id="pipeline_kafka",
+        topic="raw-tweets",
+        group_id="landing",
+        behind_group_id="processing",
+        ring_early=True,
     )
     path, kwargs = trigger.serialize()
     assert path == "airflow_provider_twitter.triggers.kafka_lag.KafkaLagTrigger"

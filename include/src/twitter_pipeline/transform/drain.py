@@ -122,7 +122,7 @@ def transform(
         publisher = None if kafka is None else hints
         gate = flood or FloodGate(STAGE)
         drain = _Drain(raw, warehouse, publisher, topic, partitions, batch_size, gate, summary, sleep, kafka)
-        stay_warm(drain.step, lambda: cursors.seconds_since_a_move(warehouse, STAGE), warmth or Warmth())
+        stay_warm(drain.step, drain.idle_seconds, warmth or Warmth())
         drain.finish()
     summary.seconds = round(time.monotonic() - started, 3)
     return summary
@@ -152,6 +152,12 @@ class _Drain:
         self._store, self._store_id = RawStore(raw), ""
         self._whole: Sequence[dict[str, Any]] = ()
         self._has_loaded = False
+        self._began_at = time.monotonic()
+
+    def idle_seconds(self) -> float:
+        """How long nothing has moved here or in landing: its drain may have been woken together with this one."""
+        moved = min(cursors.seconds_since_a_move(self._warehouse, stage) for stage in (STAGE, "landing"))
+        return min(moved, time.monotonic() - self._began_at)
 
     def step(self) -> int:
         """One batch of each partition that has work; waits a moment when none has.

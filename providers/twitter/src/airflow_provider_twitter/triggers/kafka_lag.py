@@ -9,7 +9,9 @@ Two positions are compared without consuming or committing anything:
 - `group_id` alone: is there a message at the group's committed position? This is asked by a real fetch there and
   never by subtracting offsets: a broker's "end of log" may lag behind the true end (Tansu gives the base offset of
   the last batch plus one). The fetch waits at the position, so a message rings as soon as it is there.
-- `group_id` and `behind_group_id`: has the first group (the stage upstream) committed more than the second?
+- `group_id` and `behind_group_id`: has the first group (the stage upstream) committed more than the second? With
+  `ring_early` a message that the stage upstream has yet to read rings as well, so that both stages begin at once
+  and the second does not begin only when the first has read.
 
 Consumers are assigned, never subscribed: no group is joined, no rebalance caused.
 """
@@ -21,7 +23,7 @@ import random
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from airflow.sdk import BaseHook
@@ -57,10 +59,14 @@ PROBE_SETTINGS = {
 
 @dataclass(frozen=True)
 class Look:
-    """What a probe saw: the reader's position by partition, and the first unread offset where there is a lag."""
+    """What a probe saw: the reader's position by partition, and the first unread offset where there is a lag.
+
+    `coming`: offsets that the stage upstream has yet to read, where the reader itself has no lag.
+    """
 
     positions: Mapping[int, int]
     unread: Mapping[int, int]
+    coming: Mapping[int, int] = field(default_factory=dict)
 
 
 class Probe(Protocol):
@@ -90,6 +96,8 @@ class KafkaLagTrigger(BaseEventTrigger):
     :param group_id: the group whose committed offsets are its position; without `behind_group_id` it is the one
         that lags, with it the one in front
     :param behind_group_id: the group that lags behind `group_id`
+    :param ring_early: ring for `behind_group_id` already when `group_id` itself has something to read: once, and its
+        reader must wait a moment for what is on its way. Only with `behind_group_id`
     :param interval_seconds: pause before firing again when nobody answers
     """
 
@@ -100,15 +108,19 @@ class KafkaLagTrigger(BaseEventTrigger):
         topic: str,
         group_id: str,
         behind_group_id: str | None = None,
+        ring_early: bool = False,
         interval_seconds: float = 60.0,
     ) -> None:
         super().__init__()
         if interval_seconds <= 0:
             raise ValueError(f"interval_seconds must be above 0, not {interval_seconds}")
+        if ring_early and behind_group_id is None:
+            raise ValueError("ring_early needs behind_group_id: without one there is no stage upstream")
         self.kafka_conn_id = kafka_conn_id
         self.topic = topic
         self.group_id = group_id
         self.behind_group_id = behind_group_id
+        self.ring_early = ring_early
         self.interval_seconds = interval_seconds
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -118,6 +130,7 @@ class KafkaLagTrigger(BaseEventTrigger):
             "topic": self.topic,
             "group_id": self.group_id,
             "behind_group_id": self.behind_group_id,
+            "ring_early": self.ring_early,
             "interval_seconds": self.interval_seconds,
         }
 
@@ -155,11 +168,12 @@ class KafkaLagTrigger(BaseEventTrigger):
                             "topic": self.topic,
                             "group_id": self.behind_group_id or self.group_id,
                             "partitions": {
-                                str(partition): offset for partition, offset in seen.unread.items()
+                                str(partition): offset
+                                for partition, offset in (seen.unread or seen.coming).items()
                             },
                         }
                     )
-                if seen.unread:
+                if seen.unread or seen.coming:
                     await asyncio.sleep(HELD_LOOK_SECONDS)
         finally:
             await _close(probe)
@@ -167,20 +181,24 @@ class KafkaLagTrigger(BaseEventTrigger):
     def _make_probe(self, configuration: Mapping[str, Any]) -> Probe:
         if self.behind_group_id is None:
             return UnreadProbe(configuration, self.topic, self.group_id)
-        return CommittedProbe(configuration, self.topic, self.group_id, self.behind_group_id)
+        return CommittedProbe(
+            configuration, self.topic, self.group_id, self.behind_group_id, is_early=self.ring_early
+        )
 
 
 class Patience:
     """Decides when to ring: not while a reader that was rung for is on its way or at work.
 
     A reader counts as at work for seven seconds after the position last moved; one that leaves messages for four
-    seconds without a move has stopped, and after ten seconds of moves without an end another ring does no harm.
+    seconds without a move has stopped, and after ten seconds of moves without an end another ring does no harm. For
+    what is only coming it rings once: its reader gets ten seconds from when it has come.
     """
 
     def __init__(self, interval_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval, self._clock = interval_seconds, clock
         self._positions: dict[int, int] = {}
         self._moved_at = self._rung_at = self._answered_at = -float("inf")
+        self._rung_early = False
         self._waiting_since: float | None = None
 
     def is_over(self, seen: Look) -> bool:
@@ -189,19 +207,29 @@ class Patience:
         self._note_moves(seen.positions, now)
         if not seen.unread:
             self._waiting_since = None
-            return False
-        if self._waiting_since is None:
+            if not seen.coming:
+                return False
+        elif self._waiting_since is None:
             self._waiting_since = now
-        if self._moved_at <= self._rung_at:
-            is_over = now - self._rung_at >= self._interval
-        else:
-            is_live = now - self._moved_at < LIVE_SECONDS
-            is_stalled = now - max(self._waiting_since, self._moved_at) >= STALLED_SECONDS
-            held_seconds = now - max(self._waiting_since, self._answered_at)
-            is_over = not is_live or is_stalled or held_seconds >= LONGEST_HOLD_SECONDS
+        is_over = self._is_over_now(now)
         if is_over:
-            self._rung_at = now
+            self._rung_at, self._rung_early = now, not seen.unread
         return is_over
+
+    def _is_over_now(self, now: float) -> bool:
+        waiting_since = self._waiting_since
+        if self._moved_at <= self._rung_at:
+            if waiting_since is None:
+                return self._rung_at == -float("inf")
+            if self._rung_early:
+                return now - waiting_since >= LONGEST_HOLD_SECONDS
+            return now - self._rung_at >= self._interval
+        if now - self._moved_at >= LIVE_SECONDS:
+            return True
+        if waiting_since is None:
+            return False
+        is_stalled = now - max(waiting_since, self._moved_at) >= STALLED_SECONDS
+        return is_stalled or now - max(waiting_since, self._answered_at) >= LONGEST_HOLD_SECONDS
 
     def _note_moves(self, positions: Mapping[int, int], now: float) -> None:
         if any(self._positions.get(partition, offset) != offset for partition, offset in positions.items()):
@@ -218,6 +246,11 @@ class UnreadProbe:
         self._lock = threading.Lock()
         self._positions = _Positions(configuration, topic, group_id)
         self._waiting_at: dict[int, int] | None = None
+
+    def committed(self) -> dict[int, int]:
+        """The group's position by partition, without a look at the log."""
+        with self._lock:
+            return self._positions.committed()
 
     def look(self, wait_seconds: float) -> Look:
         """A committed position that the log no longer reaches, on either side, counts as a lag."""
@@ -248,15 +281,22 @@ class UnreadProbe:
 
 
 class CommittedProbe:
-    """Compares what two groups have committed."""
+    """Compares what two groups have committed; an early one also asks what the first has yet to read."""
 
     def __init__(
-        self, configuration: Mapping[str, Any], topic: str, group_id: str, behind_group_id: str
+        self,
+        configuration: Mapping[str, Any],
+        topic: str,
+        group_id: str,
+        behind_group_id: str,
+        *,
+        is_early: bool = False,
     ) -> None:
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._ahead = _Positions(configuration, topic, group_id)
+        self._ahead = UnreadProbe(configuration, topic, group_id)
         self._behind = _Positions(configuration, topic, behind_group_id)
+        self._is_early = is_early
 
     def look(self, wait_seconds: float) -> Look:
         """Nothing committed counts as position 0."""
@@ -269,15 +309,23 @@ class CommittedProbe:
                     for partition, offset in self._ahead.committed().items()
                     if max(offset, 0) > max(behind.get(partition, 0), 0)
                 }
-                if lagging or self._closing.wait(wait_seconds / looks):
+                coming = {} if lagging else self._wait(wait_seconds / looks)
+                if lagging or coming or self._closing.is_set():
                     break
-            return Look(behind, lagging)
+            return Look(behind, lagging, coming)
+
+    def _wait(self, seconds: float) -> Mapping[int, int]:
+        """What the first group has yet to read, as soon as there is something to tell."""
+        if self._is_early:
+            return self._ahead.look(seconds).unread
+        self._closing.wait(seconds)
+        return {}
 
     def close(self) -> None:
         """Give both connections back."""
         self._closing.set()
         with self._lock:
-            self._ahead.consumer.close()
+            self._ahead.close()
             self._behind.consumer.close()
 
 
