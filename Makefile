@@ -6,6 +6,19 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 COMPILE := --generate-hashes --python-version 3.11 --no-emit-index-url --universal --quiet
 
+# a file's tests stay together, since they share servers; most wait for servers and not for a processor
+WORKERS ?= 4
+PARALLEL = --numprocesses $(WORKERS) --dist loadfile
+# a folder for reports in JUnit's format: make REPORTS=reports test
+REPORT = $(if $(REPORTS),--junit-xml=$(REPORTS)/$(1).xml)
+# the parts beside each other, then whole stacks, one at a time; the second also when the first has failures
+define PARTS_AND_STACKS
+failed=0; \
+$(BIN)/pytest $(PARALLEL) $(call REPORT,parts) -m "$(1)" --ignore tests/benchmarks --ignore tests/system || failed=1; \
+$(BIN)/pytest $(call REPORT,stacks) -m "$(1)" tests/system || failed=1; \
+exit $$failed
+endef
+
 .DEFAULT_GOAL := help
 .PHONY: help install up down status clean test quick soak bench lock check docs
 
@@ -28,13 +41,13 @@ clean: ## stop the stack and remove its data, after asking
 	@if [ -x $(BIN)/twitter-pipeline ]; then $(BIN)/twitter-pipeline clean; else echo "Nothing is installed, so there is no data."; fi
 
 test: install ## all tests but the long rest, from nothing
-	@$(BIN)/pytest -m "not soak" --ignore tests/benchmarks
+	@$(call PARTS_AND_STACKS,not soak)
 
 quick: install ## the tests that need no running stack, in a few minutes
-	@$(BIN)/pytest -q -m "not soak" tests/unit tests/dags tests/agreement tests/plugins
+	@$(BIN)/pytest -q $(PARALLEL) -m "not soak" tests/unit tests/dags tests/agreement tests/plugins
 
 soak: install ## the long rest: both brokers, every kill, growth
-	@$(BIN)/pytest -m soak
+	@$(call PARTS_AND_STACKS,soak)
 
 bench: install ## how fast it is, on this machine
 	@$(BIN)/pytest -q -s tests/benchmarks

@@ -7,11 +7,12 @@
 """
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -202,7 +203,7 @@ BROKERS = [
 
 
 @contextlib.contextmanager
-def _broker(kind: str, folder: Path) -> Iterator[Broker]:
+def _running_broker(kind: str, folder: Path) -> Iterator[Broker]:
     brokers = {
         "tansu": lambda: Tansu(free_port()),
         "apache-kafka": lambda: ApacheKafka(folder / "data", free_port(), free_port()),
@@ -213,11 +214,22 @@ def _broker(kind: str, folder: Path) -> Iterator[Broker]:
         running.kill()  # nobody reads this log again: no need for an orderly end of seconds
 
 
-@pytest.fixture(scope="session", params=BROKERS)
-def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A broker, once per kind, shared by the session: take a topic of your own by `create_topic`."""
-    with _broker(request.param, tmp_path_factory.mktemp("kafka")) as broker:
+@pytest.fixture(scope="session")
+def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Broker]]:
+    """A broker of each kind that is asked for, started when it is and kept to the end of the session."""
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def broker(kind: str) -> Broker:
+            return stack.enter_context(_running_broker(kind, tmp_path_factory.mktemp("kafka")))
+
         yield broker
+
+
+@pytest.fixture(scope="session", params=BROKERS)
+def kafka(request: pytest.FixtureRequest, brokers: Callable[[str], Broker]) -> Broker:
+    """A broker, once per kind, shared by the session: take a topic of your own by `create_topic`."""
+    return brokers(request.param)
 
 
 OWN_BROKERS = [
@@ -230,7 +242,7 @@ OWN_BROKERS = [
 @pytest.fixture(params=OWN_BROKERS)
 def own_kafka(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
     """A broker for this test alone, to be killed, frozen and wiped through `running`."""
-    with _broker(request.param, tmp_path) as broker:
+    with _running_broker(request.param, tmp_path) as broker:
         yield broker
 
 

@@ -93,11 +93,11 @@ def test_what_came_before_a_damage_is_imported(pipeline: Pipeline) -> None:
     summary = pipeline.import_case("f06_cut.jsonl.gz")
     assert (summary.tweets, summary.refused) == (384, 1)
     assert [(refusal.line, refusal.why.reason) for refusal in pipeline.refusals] == [(385, "damaged_gzip")]
-    body = b"".join(json.dumps(tweet(number)).encode() + b"\n" for number in range(1, 40_000))
+    body = b"".join(json.dumps(tweet(number)).encode() + b"\n" for number in range(1, 12_000))
     for packed in (bz2.compress(body), lzma.compress(body), pa.compress(body, codec="zstd", asbytes=True)):
         pipeline.refusals.clear()
         summary = pipeline.import_file("cut", bytes(packed)[:-8], rule=None)
-        assert summary.tweets > 10_000
+        assert summary.tweets > 2_000
         assert [reason.partition("_")[0] for reason in pipeline.reasons] == ["damaged"]
 
 

@@ -113,8 +113,8 @@ def test_two_payloads_under_one_coordinate_are_an_incident_and_not_a_duplicate(w
 def test_a_flood_of_bad_records_stops_the_stage_before_a_cursor_moves(way: Way):
     """A changed source must not drain the topic into the dead letters."""
     way.produce(*(b"<html>503</html>" for _ in range(80)))
-    with pytest.raises(Flood, match="80 of 80"):
-        way.land(flood=FloodGate("landing", ratio=0.5, least=50))
+    with pytest.raises(Flood, match=r"(\d+) of \1 "):
+        way.land(flood=FloodGate("landing", ratio=0.5, least=1))
     assert way.raw.dead_letters.count_documents({}) == 0
     assert {n for (n,) in way.rows("select next_offset from pipeline.cursors")} == {0}
 

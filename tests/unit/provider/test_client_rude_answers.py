@@ -327,6 +327,7 @@ def test_interim_answers_without_end_stop_at_the_deadline(client_of: Any) -> Non
         ("identity", PAGE),
         ("", PAGE),
     ],
+    ids=["two members", "x-gzip", "zlib", "raw deflate", "twice", "identity", "unnamed"],
 )
 def test_every_way_of_compressing_is_undone(x: Any, client: XClient, coding: str, packed: bytes) -> None:
     """Several members, with and without zlib's header, twice."""

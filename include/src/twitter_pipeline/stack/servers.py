@@ -26,6 +26,7 @@ IDLE_SHARE_OF_A_CORE = (
     0.02  # what timers take of a process that waits; a starting one gets more, also at load 20
 )
 _given_ports: set[int] = set()
+_dice = random.SystemRandom()  # processes whose generators are seeded alike must not try the same ports
 
 
 class StackError(Exception):
@@ -61,7 +62,7 @@ def free_port() -> int:
     connection could get its port there, or reach itself.
     """
     while True:
-        port = random.randrange(*FREE_PORTS)
+        port = _dice.randrange(*FREE_PORTS)
         if port in _given_ports:
             continue
         with socket.socket() as probe:
