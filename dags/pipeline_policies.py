@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.amazon.aws.notifications.sns import SnsNotifier
-from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable
+from airflow.sdk import Asset, AssetOrTimeSchedule, Context, CronTriggerTimetable
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from twitter_pipeline.landing.lost import RawStoreLost
@@ -16,11 +15,19 @@ from twitter_pipeline.streaming.flood import Flood
 
 ALERTS = os.environ.get("PIPELINE_ALERT_TOPIC_ARN", "")
 
-TELL_THE_OPERATOR = SnsNotifier(
-    target_arn=ALERTS,
-    subject="Airflow: {{ dag.dag_id }}.{{ ti.task_id }} failed",
-    message="Run {{ run_id }}, try {{ ti.try_number }}: {{ exception }}\nLog: {{ ti.log_url }}",
-)
+
+def tell_the_operator(context: Context) -> None:
+    """Send a failed task's error to SNS."""
+    # boto3 takes a quarter of a second to import, which every task would wait for
+    from airflow.providers.amazon.aws.notifications.sns import SnsNotifier
+
+    tell = SnsNotifier(
+        target_arn=ALERTS,
+        subject="Airflow: {{ dag.dag_id }}.{{ ti.task_id }} failed",
+        message="Run {{ run_id }}, try {{ ti.try_number }}: {{ exception }}\nLog: {{ ti.log_url }}",
+    )
+    tell(context)
+
 
 HOUSE_DEFAULTS: dict[str, Any] = {
     "owner": "tweet-pipeline",
@@ -29,7 +36,7 @@ HOUSE_DEFAULTS: dict[str, Any] = {
     "retry_exponential_backoff": True,
     "max_retry_delay": timedelta(minutes=1),
     "execution_timeout": timedelta(minutes=10),
-    "on_failure_callback": [TELL_THE_OPERATOR] if ALERTS else None,
+    "on_failure_callback": [tell_the_operator] if ALERTS else None,
 }
 
 

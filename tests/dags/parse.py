@@ -54,7 +54,7 @@ def _dag(dag: Any) -> dict[str, Any]:
                 "owner": task.owner,
                 "retries": task.retries,
                 "execution_seconds": task.execution_timeout and task.execution_timeout.total_seconds(),
-                "failure_callbacks": [type(callback).__name__ for callback in task.on_failure_callback or ()],
+                "failure_callbacks": [callback.__name__ for callback in task.on_failure_callback or ()],
                 "outlets": [asset.name for asset in task.outlets],
                 "is_mapped": task.is_mapped,
             }

@@ -135,7 +135,7 @@ def test_every_task_has_an_owner_retries_a_timeout_and_an_alert(variants: dict[s
                 assert task["retries"] >= 2, name
                 assert task["execution_seconds"], name
                 assert task["execution_seconds"] <= dag["dagrun_seconds"], name
-                assert task["failure_callbacks"] == ["SnsNotifier"], name
+                assert task["failure_callbacks"] == ["tell_the_operator"], name
 
 
 def test_dags_are_not_paused_when_they_are_created(dags: dict[str, Any], tmp_path: Path) -> None:
