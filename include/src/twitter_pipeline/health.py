@@ -169,11 +169,6 @@ class Health:
     unversioned_tweets: int | None = None
 
 
-def stages(stores: Stores, topic: str = "raw-tweets") -> list[dict[str, Any]]:
-    """The stages alone, as plain dicts (newest: aware datetime or None)."""
-    return [asdict(stage) for stage in look(stores, topic).stages]
-
-
 def look(stores: Stores, topic: str = "raw-tweets") -> Health:
     """Ask every store, each for a few seconds at most."""
     extract, landing, transform, warehouse = map(Stage, ("extract", "landing", "transform", "warehouse"))

@@ -44,7 +44,7 @@ class Desk:
             mongo_database=self.way.raw.name,
             kafka_bootstrap=self.way.kafka["bootstrap.servers"],
         )
-        return {stage["stage"]: stage["last_error"] for stage in health.stages(stores, self.way.topic)}
+        return {stage.stage: stage.last_error for stage in health.look(stores, self.way.topic).stages}
 
 
 @pytest.fixture

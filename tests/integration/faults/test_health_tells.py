@@ -21,7 +21,7 @@ def errors(way: Way, postgres: Any) -> dict[str, str | None]:
         mongo_database=way.raw.name,
         kafka_bootstrap=way.kafka["bootstrap.servers"],
     )
-    return {stage["stage"]: stage["last_error"] for stage in health.stages(stores, way.topic)}
+    return {stage.stage: stage.last_error for stage in health.look(stores, way.topic).stages}
 
 
 @ON_TANSU
