@@ -1,4 +1,4 @@
-"""Load what was landed into PostgreSQL, woken by the doorbell as soon as landing is ahead.
+"""Load what was landed into PostgreSQL, woken together with landing and whenever landing is ahead.
 
 Each batch and its cursor are one transaction: exactly once in effect. What cannot be loaded goes to
 pipeline.dead_letters with its bytes.
