@@ -15,7 +15,7 @@ COPY --chmod=755 include ./include
 # built from copies, because these folders belong to root
 RUN cp -r include providers /tmp/ \
     && pip install --no-cache-dir --no-deps --no-build-isolation \
-        /tmp/include /tmp/providers/twitter /tmp/providers/twitter/simulator \
+        /tmp/include /tmp/providers/twitter/envelope /tmp/providers/twitter /tmp/providers/twitter/simulator \
     && rm -rf /tmp/include /tmp/providers
 
 COPY --chmod=755 dags ./dags

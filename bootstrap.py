@@ -19,7 +19,7 @@ VENV = os.path.join(CLONE, os.environ.get("VENV") or ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, "installed")
 LOCK = os.path.join(CLONE, "requirements.lock")
-DISTRIBUTIONS = ["include", "providers/twitter", "providers/twitter/simulator"]
+DISTRIBUTIONS = ["include", "providers/twitter/envelope", "providers/twitter", "providers/twitter/simulator"]
 NEEDED_MEGABYTES = 3000
 NO_NETWORK = "is there a network, or a package index that pip is configured for?"
 

@@ -22,11 +22,11 @@ from airflow_provider_twitter.client import (
     XError,
 )
 from airflow_provider_twitter.client.proof import facts_in
-from airflow_provider_twitter.kafka import EnvelopeSink
 from airflow_provider_twitter.lookup import fetch_again
 from airflow_provider_twitter.operators.collect import CollectOperator
 from airflow_provider_twitter.poll import PollResult, Search, Timeline, poll
 from pipeline_stores import SETTINGS, metrics, raw_store, warehouse
+from tweet_envelope.sink import EnvelopeSink
 from twitter_pipeline.collection import accounts, budget, pages, rules
 from twitter_pipeline.collection.accounts import LookedUp
 from twitter_pipeline.collection.books import PollBooks, RefetchBooks, RequestBooks

@@ -13,11 +13,11 @@ from jsonschema import Draft202012Validator
 
 from airflow_provider_twitter.client.fields import Requested
 from airflow_provider_twitter.client.pages import Page, parse_body
-from airflow_provider_twitter.envelope import ENVELOPE_VERSION, messages_of, schema
-from twitter_pipeline.landing import documents
-from twitter_pipeline.landing.documents import Coordinate, Unlandable, raw_document
-from twitter_pipeline.transform import flatten
-from twitter_pipeline.transform.flatten import Batch, Coordinates, Unreadable
+from airflow_provider_twitter.envelopes import messages_of
+from tweet_envelope.coordinates import Coordinate
+from tweet_envelope.schema import ENVELOPE_VERSION, MEMBERS, PROVENANCE_MEMBERS, schema
+from twitter_pipeline.landing.documents import Unlandable, raw_document
+from twitter_pipeline.transform.flatten import Batch, Unreadable
 
 OBSERVED_AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 VALIDATOR = Draft202012Validator(schema())
@@ -128,14 +128,16 @@ def _read(envelope: Envelope) -> tuple[dict[str, Any], Batch]:
     value = json.dumps(envelope).encode()
     document = raw_document(value, Coordinate("topic", 0, 0), OBSERVED_AT)
     batch = Batch()
-    batch.add_envelope(value, Coordinates("topic", 0, 0))
+    batch.add_envelope(value, Coordinate("topic", 0, 0))
     return document, batch
 
 
 def test_one_version() -> None:
-    """Writer, schema and both readers speak the same version."""
-    declared = schema()["properties"]["envelope_version"]["const"]
-    assert {ENVELOPE_VERSION, documents.SUPPORTED_VERSION, flatten.SUPPORTED_VERSION} == {declared}
+    """The code and the schema speak of the same version, members and provenance."""
+    declared = schema()
+    assert declared["properties"]["envelope_version"]["const"] == ENVELOPE_VERSION
+    assert declared["properties"].keys() == MEMBERS
+    assert declared["properties"]["provenance"]["properties"].keys() == PROVENANCE_MEMBERS
 
 
 @pytest.mark.parametrize("name", ALLOWED)

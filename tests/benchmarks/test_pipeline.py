@@ -13,8 +13,9 @@ import pytest
 from confluent_kafka import Producer
 
 from airflow_provider_twitter.client import XClient
-from airflow_provider_twitter.envelope import Message, messages_of
-from airflow_provider_twitter.kafka import EnvelopeSink
+from airflow_provider_twitter.envelopes import messages_of
+from tweet_envelope.sink import EnvelopeSink
+from tweet_envelope.writing import Message
 from twitter_pipeline.settings import TOPIC
 
 from ..system.conftest import wait_until

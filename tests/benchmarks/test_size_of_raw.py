@@ -10,7 +10,8 @@ import psycopg
 import pytest
 from bson import Binary
 
-from twitter_pipeline.landing.documents import Coordinate, raw_document
+from tweet_envelope.coordinates import Coordinate
+from twitter_pipeline.landing.documents import raw_document
 from twitter_pipeline.landing.raw_store import RawStore
 from twitter_pipeline.streaming.warmth import Warmth
 from twitter_pipeline.transform.drain import transform

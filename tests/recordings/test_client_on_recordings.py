@@ -14,7 +14,8 @@ import jsonschema
 import pytest
 
 from airflow_provider_twitter.client import Backoff, RateLimit, XClient
-from airflow_provider_twitter.envelope import messages_of, schema
+from airflow_provider_twitter.envelopes import messages_of
+from tweet_envelope.schema import schema
 
 from ..conftest import RECORDINGS, WITHOUT_RECORDINGS
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import psycopg
 
+from tweet_envelope.sink import EnvelopeSink
 from twitter_pipeline.accounting import accounts
 from twitter_pipeline.archives.importing import Importer, Refusal
 from twitter_pipeline.archives.pages import pages_of
-from twitter_pipeline.archives.producing import Batches
 from twitter_pipeline.archives.reading import opened
 from twitter_pipeline.landing.drain import land
 from twitter_pipeline.streaming.warmth import Warmth
@@ -45,7 +45,7 @@ def test_every_recorded_tweet_becomes_a_row(recordings: Path, kafka: Any, mongo:
     everything: set[int] = set()
     refusals: list[Refusal] = []
     with psycopg.connect(postgres.dsn, autocommit=True) as warehouse:
-        batches = Batches(config, topic)
+        batches = EnvelopeSink(config, topic)
         importer = Importer(batches, mongo.database, warehouse, tell=refusals.append)
         files = 0
         for file, answer in answers(recordings):

@@ -12,12 +12,13 @@ import pytest
 import requests
 import uvicorn
 
+from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline import settings
 from twitter_pipeline.api.app import create_app
 from twitter_pipeline.api.command import requires_token
 from twitter_pipeline.stack.servers import free_port
 from twitter_pipeline.streaming import cursors
-from twitter_pipeline.transform.flatten import Batch, Coordinates
+from twitter_pipeline.transform.flatten import Batch
 from twitter_pipeline.transform.load import Loader
 
 from ..path.conftest import envelope
@@ -38,7 +39,7 @@ def load(dsn: str, *envelopes: bytes) -> None:
         cursor = cursors.take(connection, "transform", "t", 0)
         batch = Batch()
         for number, payload in enumerate(envelopes, cursor.next_offset):
-            batch.add_envelope(payload, Coordinates("t", 0, number))
+            batch.add_envelope(payload, Coordinate("t", 0, number))
         Loader(connection).load(batch, [], cursor, cursor.next_offset + len(envelopes))
 
 

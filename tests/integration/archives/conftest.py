@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
+from tweet_envelope.sink import EnvelopeSink
 from twitter_pipeline import settings
 from twitter_pipeline.archives.command import import_
 from twitter_pipeline.archives.importing import FileImported, Importer, Refusal
-from twitter_pipeline.archives.producing import Batches
 from twitter_pipeline.landing.drain import land
 from twitter_pipeline.streaming.warmth import Warmth
 from twitter_pipeline.transform.drain import transform
@@ -44,7 +44,7 @@ class Pipeline:
         self.topic = kafka.create_topic(partitions=3)
         self.raw, self.warehouse = mongo.database, warehouse
         self.refusals: list[Refusal] = []
-        self.batches = Batches(self.kafka, self.topic)
+        self.batches = EnvelopeSink(self.kafka, self.topic)
 
     def import_file(self, file: str, body: bytes, **more: Any) -> FileImported:
         importer = Importer(self.batches, self.raw, self.warehouse, tell=self.refusals.append, **more)

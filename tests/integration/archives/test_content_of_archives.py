@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from tweet_envelope.sink import EnvelopeSink
 from twitter_pipeline.archives.importing import Importer, Refusal
-from twitter_pipeline.archives.producing import Batches
 from twitter_pipeline.exports.tweets import TWEETS
 from twitter_pipeline.landing.drain import land
 from twitter_pipeline.streaming.warmth import Warmth
@@ -30,7 +30,7 @@ def imported(kafka: Any, mongo: Any, postgres: Any) -> Iterator[Importing]:
     topic = kafka.create_topic(partitions=3)
     refusals: list[Refusal] = []
     with psycopg.connect(postgres.dsn, autocommit=True) as warehouse:
-        batches = Batches(kafka_config, topic)
+        batches = EnvelopeSink(kafka_config, topic)
 
         def query(statement: str) -> list[tuple[Any, ...]]:
             return warehouse.execute(statement.encode()).fetchall()

@@ -21,10 +21,10 @@ os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-of-collec
 sys.path.append(str(Path(__file__).parents[3] / "dags"))
 
 from airflow_provider_twitter.client import Backoff, Limits, Pace, XClient
-from airflow_provider_twitter.envelope import Message
-from airflow_provider_twitter.kafka import MessageTooLarge
-from airflow_provider_twitter.snowflake import EPOCH_MS
 from pipeline_collecting import Collection
+from tweet_envelope.ids import EPOCH_MS
+from tweet_envelope.sink import MessageTooLarge
+from tweet_envelope.writing import Message
 from twitter_pipeline.collection import rules
 from twitter_pipeline.metrics.statsd import Metrics
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from twitter_pipeline.landing.documents import Coordinate
+from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.landing.lost import RawStoreLost
 from twitter_pipeline.landing.raw_store import mark_key
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline import health
-from twitter_pipeline.landing.documents import Coordinate
 from twitter_pipeline.settings import Stores
 from twitter_pipeline.streaming.flood import Flood, FloodGate
 

@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from tweet_envelope.topic import TopicChanged, TopicMissing
 from twitter_pipeline.accounting import accounts
 from twitter_pipeline.collection import pages
 from twitter_pipeline.collection.books import RefetchBooks
@@ -19,7 +20,7 @@ from twitter_pipeline.landing.drain import land
 from twitter_pipeline.landing.raw_store import mark_key
 from twitter_pipeline.stack.servers import RunningServer, free_port, wait_until
 from twitter_pipeline.stack.tansu import Tansu
-from twitter_pipeline.streaming.log import Log, TopicChanged, TopicMissing, Truncated, identify
+from twitter_pipeline.streaming.log import Log, Truncated, identify
 from twitter_pipeline.streaming.warmth import Warmth
 
 from ..path.conftest import BRIEF, Way, envelope

@@ -12,9 +12,10 @@ from confluent_kafka import Producer
 from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
 
+from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.accounting import accounts
 from twitter_pipeline.landing.accepted_loss import accept_loss, losses
-from twitter_pipeline.landing.documents import Coordinate, raw_document
+from twitter_pipeline.landing.documents import raw_document
 from twitter_pipeline.landing.drain import land
 from twitter_pipeline.landing.lost import RawStoreLost
 from twitter_pipeline.landing.raw_store import RawStore, points_filter, read_points

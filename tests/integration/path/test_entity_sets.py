@@ -8,9 +8,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.stack.servers import wait_until
 from twitter_pipeline.streaming import cursors
-from twitter_pipeline.transform.flatten import Batch, Coordinates
+from twitter_pipeline.transform.flatten import Batch
 from twitter_pipeline.transform.load import Loader
 from twitter_pipeline.warehouse import tables
 from twitter_pipeline.warehouse.migrations import available
@@ -54,7 +55,7 @@ class Drain:
     def load(self, *payloads: bytes) -> None:
         batch = Batch()
         for offset, payload in enumerate(payloads, self._cursor.next_offset):
-            batch.add_envelope(payload, Coordinates("t", self._cursor.partition, offset))
+            batch.add_envelope(payload, Coordinate("t", self._cursor.partition, offset))
         to = self._cursor.next_offset + len(payloads)
         self._cursor = self._loader.load(batch, [], self._cursor, to)
 

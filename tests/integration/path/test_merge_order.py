@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
+from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.streaming import cursors
-from twitter_pipeline.transform.flatten import Batch, Coordinates
+from twitter_pipeline.transform.flatten import Batch
 from twitter_pipeline.transform.load import Loader
 from twitter_pipeline.warehouse import tables
 
@@ -83,7 +84,7 @@ def load_all(dsn: str, payloads: list[bytes], chance: random.Random, topic_id: s
         while done < len(payloads):
             batch, size = Batch(), chance.randrange(1, 9)
             for offset, payload in enumerate(payloads[done : done + size], done):
-                batch.add_envelope(payload, Coordinates(topic_id, 0, offset))
+                batch.add_envelope(payload, Coordinate(topic_id, 0, offset))
             done += size
             cursor = loader.load(batch, [], cursor, done)
         contents = {}

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import psycopg
 import pytest
 
+from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.streaming import cursors
-from twitter_pipeline.transform.flatten import Batch, Coordinates
+from twitter_pipeline.transform.flatten import Batch
 from twitter_pipeline.transform.load import Loader
 from twitter_pipeline.warehouse import tables
 
@@ -126,7 +127,7 @@ def merged(payloads: list[bytes]) -> dict[int, dict[str, Any]]:
     """The rows that one batch makes of them, by the merge of Python."""
     batch = Batch()
     for offset, payload in enumerate(payloads):
-        batch.add_envelope(payload, Coordinates("t", 0, offset))
+        batch.add_envelope(payload, Coordinate("t", 0, offset))
     return {row["id"]: row for row in batch.rows["tweets"].values()}
 
 
@@ -140,7 +141,7 @@ def loaded(
     while done < len(payloads):
         batch, size = Batch(), sizes()
         for offset, payload in enumerate(payloads[done : done + size], done):
-            batch.add_envelope(payload, Coordinates(topic_id, 0, offset))
+            batch.add_envelope(payload, Coordinate(topic_id, 0, offset))
         done += size
         cursor = loader.load(batch, [], cursor, done)
 

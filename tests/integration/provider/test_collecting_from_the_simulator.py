@@ -19,9 +19,9 @@ from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from airflow_provider_twitter.client import Backoff, ServerFailed, XClient
-from airflow_provider_twitter.envelope import schema
 from airflow_provider_twitter.hooks.twitter import TwitterHook
 from airflow_provider_twitter.operators.search_tweets import SearchTweetsOperator
+from tweet_envelope.schema import schema
 from twitter_pipeline.stack.servers import free_port, wait_until
 
 EPOCH = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)

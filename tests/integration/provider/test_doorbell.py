@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-from airflow_provider_twitter.envelope import Message
-from airflow_provider_twitter.kafka import EnvelopeSink
 from airflow_provider_twitter.triggers.kafka_lag import CommittedProbe, KafkaLagTrigger, Look, UnreadProbe
+from tweet_envelope.sink import EnvelopeSink
+from tweet_envelope.writing import Message
 
 SOON = 5.0
 

@@ -8,15 +8,9 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from airflow_provider_twitter.envelope import Message
-from airflow_provider_twitter.kafka import (
-    EnvelopeSink,
-    MessageTooLarge,
-    NotAcknowledged,
-    SinkError,
-    TopicChanged,
-    TopicMissing,
-)
+from tweet_envelope.sink import EnvelopeSink, MessageTooLarge, NotAcknowledged
+from tweet_envelope.topic import TopicChanged, TopicError, TopicMissing
+from tweet_envelope.writing import Message
 
 
 def stored(bootstrap: str, topic: str, count: int) -> list[tuple[bytes, bytes, int, int]]:
@@ -118,5 +112,5 @@ def test_a_broker_that_is_gone_is_an_error_in_time(own_kafka: Any) -> None:
     with EnvelopeSink(config, topic) as sink:
         sink.produce([Message(b"1", b"x")])
         own_kafka.running.kill()
-        with pytest.raises(SinkError):
+        with pytest.raises(TopicError):
             sink.produce([Message(b"2", b"y")])

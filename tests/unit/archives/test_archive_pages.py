@@ -349,8 +349,8 @@ def test_files_of_academictwitter() -> None:
         "tweets": [TWEET],
     }
     assert [item.value for item in found.errors] == [error]
-    [envelope] = envelopes_of(found, request_id="r", rule=None, observed_at=None)
-    assert json.loads(envelope.value)["kind"] == "includes"
+    [(message, _)] = envelopes_of(found, request_id="r", rule=None, observed_at=None)
+    assert json.loads(message.value)["kind"] == "includes"
 
 
 def test_items_of_4cat() -> None:
@@ -447,8 +447,8 @@ MESSAGE: dict[str, Any] = {
 
 
 def again(value: Any, rule: str | None = None) -> dict[str, Any]:
-    [envelope] = envelopes_of(page(value), request_id="i", rule=rule, observed_at=None)
-    return dict(json.loads(envelope.value))
+    [(message, _)] = envelopes_of(page(value), request_id="i", rule=rule, observed_at=None)
+    return dict(json.loads(message.value))
 
 
 @pytest.mark.parametrize("form", ["message", "mongoexport", "old mongoexport"])
@@ -481,13 +481,13 @@ def test_own_messages_that_are_odd() -> None:
     provenance = again(odd, rule="mine")["provenance"]
     assert (provenance["rule"], provenance["observed_at"]) == ("mine", None)
     assert page(odd).homeless == {"surprise": 1, "provenance.x": 1}
-    [parcel] = envelopes_of(
+    [(parcel, tweet)] = envelopes_of(
         page({name: value for name, value in MESSAGE.items() if name != "tweet"} | {"kind": "includes"}),
         request_id="i",
         rule=None,
         observed_at=None,
     )
-    assert (parcel.key, parcel.tweet) == (b"r1", None)
+    assert (parcel.key, tweet) == (b"r1", None)
     for broken in ({**MESSAGE, "tweet": "text"}, {**MESSAGE, "tweet": {"text": "no id"}}):
         with pytest.raises(Unimportable) as refused:
             page(broken)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from bson import Binary
 
-from twitter_pipeline.landing.documents import Coordinate, Unlandable, dead_letter, offset_of, raw_document
+from tweet_envelope.coordinates import Coordinate, offset_of
+from twitter_pipeline.landing.documents import Unlandable, dead_letter, raw_document
 
 NOW = datetime(2026, 1, 3, tzinfo=UTC)
 AT = Coordinate("topic", 3, 42)

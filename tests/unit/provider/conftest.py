@@ -16,8 +16,8 @@ import pytest
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-of-provider-tests-"))
 
 from airflow_provider_twitter.client import Backoff, Limits, Pace, XClient
-from airflow_provider_twitter.envelope import Message
 from airflow_provider_twitter.poll import InMemoryBooks
+from tweet_envelope.writing import Message
 
 CANARY = "canary-7f3a9c51-token"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_twitter.client import ServerFailed, XClient
-from airflow_provider_twitter.client.pages import Item, parse_body
+from airflow_provider_twitter.client.pages import parse_body
+from tweet_envelope.pages import Item
 
 ODD = {
     "lone surrogate": b'{"id":"2","text":"\\ud83d"}',

@@ -11,7 +11,8 @@ import pytest
 
 from airflow_provider_twitter.client import Page, Requested
 from airflow_provider_twitter.client.pages import parse_body
-from airflow_provider_twitter.envelope import messages_of, schema
+from airflow_provider_twitter.envelopes import messages_of
+from tweet_envelope.schema import schema
 
 
 def page_of(body: bytes | dict[str, Any], requested: Requested | None = None) -> Page:

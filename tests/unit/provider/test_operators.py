@@ -15,8 +15,8 @@ from airflow_provider_twitter.client import Backoff, ServerFailed, XClient
 from airflow_provider_twitter.operators import collect
 from airflow_provider_twitter.operators.search_tweets import SearchTweetsOperator
 from airflow_provider_twitter.poll import Books
-from airflow_provider_twitter.snowflake import EPOCH_MS
 from airflow_provider_twitter.triggers.rate_limit_reset import RateLimitResetTrigger
+from tweet_envelope.ids import EPOCH_MS
 
 
 @pytest.fixture

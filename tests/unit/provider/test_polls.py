@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_twitter.client import InvalidRequest, RateLimited, UnprovenAnswer, XClient
 from airflow_provider_twitter.poll import BudgetSpent, Checkpoint, PollResult, Timeline, poll
-from airflow_provider_twitter.snowflake import EPOCH_MS, earlier, made_at
+from tweet_envelope.ids import EPOCH_MS, earlier, made_at
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 AS_X = ("since_id", "until_id", "sorting")

@@ -20,7 +20,7 @@ from airflow_provider_twitter.client import (
 )
 from airflow_provider_twitter.client.ledger import CircuitOpen
 from airflow_provider_twitter.poll import Gap, InMemoryBooks, poll
-from airflow_provider_twitter.snowflake import EPOCH_MS
+from tweet_envelope.ids import EPOCH_MS
 
 BEGAN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 REACH = timedelta(days=7)

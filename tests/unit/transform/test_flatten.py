@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from twitter_pipeline.transform.flatten import Batch, Coordinates, Unreadable
+from tweet_envelope.coordinates import Coordinate
+from twitter_pipeline.transform.flatten import Batch, Unreadable
 from twitter_pipeline.transform.values import text_hash
 
-AT = Coordinates("topic", 0, 7)
+AT = Coordinate("topic", 0, 7)
 
 
 def envelope(tweet=None, *, kind="tweet", requested=None, observed_at="2026-01-02T03:04:05Z", **parts):
@@ -33,7 +34,7 @@ def envelope(tweet=None, *, kind="tweet", requested=None, observed_at="2026-01-0
 def flatten(*payloads):
     batch = Batch()
     for offset, payload in enumerate(payloads):
-        batch.add_envelope(payload, Coordinates("topic", 0, offset))
+        batch.add_envelope(payload, Coordinate("topic", 0, offset))
     return batch
 
 
@@ -230,7 +231,7 @@ def test_every_place_of_a_tweet_is_noted():
         envelope(None, kind="includes", includes={"users": [{"id": "3"}]}),
     )
     assert batch.observations == {
-        (Coordinates("topic", 0, 0), 1): True,
-        (Coordinates("topic", 0, 0), 2): False,
-        (Coordinates("topic", 0, 1), None): False,
+        (Coordinate("topic", 0, 0), 1): True,
+        (Coordinate("topic", 0, 0), 2): False,
+        (Coordinate("topic", 0, 1), None): False,
     }

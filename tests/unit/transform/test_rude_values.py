@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from twitter_pipeline.transform.flatten import Batch, Coordinates
+from tweet_envelope.coordinates import Coordinate
+from twitter_pipeline.transform.flatten import Batch
 
 ID = 1531791275324342272
 LANDED_AT = datetime(2026, 1, 3, tzinfo=UTC)
@@ -35,7 +36,7 @@ def flattened(
     document = {"envelope_version": 1, "kind": "tweet", "tweet": tweet, "requested": requested}
     document |= {"provenance": {"rule": "r", "observed_at": observed_at}, **parts}
     batch = Batch()
-    batch.add_envelope(json.dumps(document).encode(), Coordinates("topic", 0, 0), LANDED_AT)
+    batch.add_envelope(json.dumps(document).encode(), Coordinate("topic", 0, 0), LANDED_AT)
     return batch
 
 
@@ -314,7 +315,7 @@ def test_a_number_of_any_length_is_no_count_and_no_id(number: str) -> None:
     document = '{"envelope_version": 1, "kind": "tweet", "provenance": {"rule": "r", "observed_at": "2026-01-02T00:00:00Z"}, "tweet": '
     batch = Batch()
     batch.add_envelope(
-        (document + tweet.replace("0.25", number) + "}").encode(), Coordinates("topic", 0, 0), LANDED_AT
+        (document + tweet.replace("0.25", number) + "}").encode(), Coordinate("topic", 0, 0), LANDED_AT
     )
     assert unversioned(row_of(batch)) == EXPECTED | {"conversation_id": None, "like_count": None}
     assert set(batch.drift) == {

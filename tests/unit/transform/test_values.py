@@ -4,15 +4,10 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from tweet_envelope.ids import BadId, read_id, snowflake_time
+from tweet_envelope.json_text import clean
 from twitter_pipeline.text import normal_tag
-from twitter_pipeline.transform.values import (
-    BadValue,
-    clean,
-    read_id,
-    read_time,
-    snowflake_time,
-    version,
-)
+from twitter_pipeline.transform.values import read_time, version
 
 
 @pytest.mark.parametrize("value", ["0", "1", "9223372036854775807", 0, 12, 2**63 - 1])
@@ -50,7 +45,7 @@ def test_ids_below_2_to_the_63_are_taken_as_they_are(value):
 )
 def test_what_is_no_id_is_refused_and_the_field_named(value):
     """Signs, spaces, other scripts' digits, leading zeros, floats and 2^63 are no ids."""
-    with pytest.raises(BadValue, match=r"tweet\.id"):
+    with pytest.raises(BadId, match=r"tweet\.id"):
         read_id(value, "tweet.id")
 
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from tweet_envelope.ids import LARGEST_ID
 from twitter_pipeline.api.problems import Problem
 from twitter_pipeline.collection.rules import NAME
 from twitter_pipeline.text import normal_tag, normal_username, searchable
-from twitter_pipeline.transform.values import MAX_ID
 
 LONGEST_WINDOW = timedelta(days=92)
 MOST_WORDS = 10
@@ -40,7 +40,7 @@ def _instant(value: object) -> datetime:
 
 def _id(value: object) -> int:
     text = str(value)
-    if not _ID.fullmatch(text) or int(text) > MAX_ID:
+    if not _ID.fullmatch(text) or int(text) > LARGEST_ID:
         raise ValueError("give an id: digits only, 0 to 2^63-1")
     return int(text)
 
@@ -163,7 +163,7 @@ def below(cursor: str | None, filters: BaseModel) -> int | None:
     if cursor is None:
         return None
     match = _CURSOR.fullmatch(cursor)
-    if match is None or int(match[1]) > MAX_ID:
+    if match is None or int(match[1]) > LARGEST_ID:
         raise Problem(400, "cursor: this is none that an answer gave")
     if match[2] != _digest(filters):
         raise Problem(400, "cursor: it belongs to other filters; begin without a cursor")

@@ -15,6 +15,8 @@ import psycopg
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from tweet_envelope.sink import EnvelopeSink
+from tweet_envelope.topic import KafkaUnavailable, TopicMissing
 from twitter_pipeline import settings
 from twitter_pipeline.archives.importing import (
     FileImported,
@@ -24,10 +26,8 @@ from twitter_pipeline.archives.importing import (
     Refusal,
     total,
 )
-from twitter_pipeline.archives.producing import Batches
 from twitter_pipeline.archives.reading import STANDARD_INPUT, opened
 from twitter_pipeline.collection.rules import NAME
-from twitter_pipeline.streaming.log import LogUnavailable, TopicMissing
 
 SHOWN_REFUSALS = 50
 SHOWN_MEMBERS = 20
@@ -67,26 +67,24 @@ def import_(files: tuple[str, ...], observed_at: str | None, rule: str | None, a
                 given.need("postgres_dsn"), autocommit=True, connect_timeout=10, application_name="import"
             ) as warehouse,
             MongoClient[dict[str, Any]](given.need("mongo_uri"), serverSelectionTimeoutMS=10_000) as mongo,
+            EnvelopeSink(kafka, settings.TOPIC) as sink,
         ):
             mongo.admin.command("ping")
-            batches = Batches(kafka, settings.TOPIC)
-            try:
-                teller = _Teller()
-                importer = Importer(
-                    batches,
-                    mongo[given.mongo_database],
-                    warehouse,
-                    rule=rule,
-                    observed_at=instant,
-                    tell=teller.refused,
-                    progress=teller.progress,
-                )
-                for file in files:
-                    _import_one(importer, file, outcome)
-                    teller.file_done()
-            finally:
-                batches.close()
-    except (TopicMissing, LogUnavailable) as error:
+            sink.check_topic()
+            teller = _Teller()
+            importer = Importer(
+                sink,
+                mongo[given.mongo_database],
+                warehouse,
+                rule=rule,
+                observed_at=instant,
+                tell=teller.refused,
+                progress=teller.progress,
+            )
+            for file in files:
+                _import_one(importer, file, outcome)
+                teller.file_done()
+    except (TopicMissing, KafkaUnavailable) as error:
         outcome.stop(f"{error}. Is the stack up (`make up`)?")
     except ImportStopped as stopped:
         outcome.stop(str(stopped))

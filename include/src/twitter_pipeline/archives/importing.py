@@ -22,15 +22,16 @@ from pymongo import WriteConcern
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError, PyMongoError
 
+from tweet_envelope.coordinates import Coordinate
+from tweet_envelope.sink import EnvelopeSink, MessageTooLarge
+from tweet_envelope.topic import TopicError
 from twitter_pipeline.archives.envelopes import envelopes_of
 from twitter_pipeline.archives.pages import ArchivedPage, pages_of
-from twitter_pipeline.archives.producing import Batches, NotAcknowledged, TooLarge
 from twitter_pipeline.archives.reading import KEPT_BYTES, STANDARD_INPUT, Record, records
 from twitter_pipeline.archives.refusals import Unimportable
-from twitter_pipeline.landing.documents import Coordinate, Unlandable, raw_document
+from twitter_pipeline.landing.documents import Unlandable, raw_document
 from twitter_pipeline.streaming.flood import Flood, FloodGate
-from twitter_pipeline.streaming.log import LogUnavailable, TopicChanged, TopicMissing
-from twitter_pipeline.transform.flatten import Batch, Coordinates, Unreadable
+from twitter_pipeline.transform.flatten import Batch, Unreadable
 
 STAGE = "import"
 RANGE_BYTES = 8_000_000
@@ -101,7 +102,7 @@ class _Range:
 
 
 class Importer:
-    """Imports files over open connections; `warehouse` in autocommit mode, `batches` to the raw topic.
+    """Imports files over open connections; `warehouse` in autocommit mode, `sink` to the raw topic.
 
     `observed_at` is for records that do not say when X gave them; `rule` is what the tweets are filed under.
     `tell` is called with each refusal, `progress` after each range.
@@ -109,7 +110,7 @@ class Importer:
 
     def __init__(
         self,
-        batches: Batches,
+        sink: EnvelopeSink,
         raw: Database[Any],
         warehouse: psycopg.Connection,
         *,
@@ -118,7 +119,7 @@ class Importer:
         tell: Callable[[Refusal], None] = lambda refusal: None,
         progress: Callable[[FileImported], None] = lambda summary: None,
     ) -> None:
-        self._batches, self._warehouse, self._rule, self._observed_at = batches, warehouse, rule, observed_at
+        self._sink, self._warehouse, self._rule, self._observed_at = sink, warehouse, rule, observed_at
         self._dead = raw.dead_letters.with_options(write_concern=DURABLE)
         self._tell, self._progress = tell, progress
 
@@ -137,7 +138,7 @@ class Importer:
                     f" {part.from_line}. The reasons are above"
                 )
                 raise FileStopped(summary.stopped, summary) from None
-            except (NotAcknowledged, TopicChanged, TopicMissing, LogUnavailable) as error:
+            except TopicError as error:
                 raise ImportStopped(_again(file, part, f"{error}")) from error
             except PyMongoError as error:
                 raise ImportStopped(_again(file, part, f"MongoDB: {str(error)[:200]}")) from error
@@ -196,7 +197,7 @@ class Importer:
         identity = f"{name}\0{part.from_line}\0{self._rule}\0{self._observed_at}\0{sha256}"
         request_id = f"import-{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
         self._produce(part, request_id, summary.file)
-        offsets = self._batches.acknowledged()
+        offsets = self._sink.acknowledged()
         self._bury(name, part.refused)
         if part.messages:
             seen = [page.observed_at or self._observed_at for _, page in part.pages]
@@ -208,8 +209,8 @@ class Importer:
                     "rule": self._rule,
                     "params": Jsonb(lines),
                     "tweet_ids": sorted(set(part.tweet_ids)),
-                    "topic": self._batches.topic,
-                    "topic_id": self._batches.topic_id,
+                    "topic": self._sink.topic,
+                    "topic_id": self._sink.topic_id,
                     "offsets": Jsonb({str(p): offset for p, offset in offsets.items()}),
                     "observed_at": max((instant for instant in seen if instant), default=None),
                 },
@@ -228,23 +229,23 @@ class Importer:
     def _produce(self, part: _Range, request_id: str, file: str) -> None:
         for line, page in part.pages:
             observed_at = page.observed_at or self._observed_at
-            for envelope in envelopes_of(
+            for message, tweet in envelopes_of(
                 page, request_id=request_id, rule=self._rule, observed_at=observed_at
             ):
                 try:
-                    drift = _decoded_as_by_the_stages(envelope.value)
-                    self._batches.put(envelope.key, envelope.value)
-                except (Unimportable, TooLarge) as why:
+                    drift = _decoded_as_by_the_stages(message.value)
+                    self._sink.put(message)
+                except (Unimportable, MessageTooLarge) as why:
                     reason = why if isinstance(why, Unimportable) else Unimportable("too_large", str(why))
-                    body = envelope.value if envelope.tweet is None else envelope.tweet.raw
+                    body = message.value if tweet is None else tweet.raw
                     self._refuse(part, Refusal(file, line, reason, body))
                     continue
                 for (kind, member), times in drift.items():
                     known = member.startswith("(")  # of an object or a value that does not fit its place
                     (part.unreadable if known else part.unknown)[f"{kind}.{member}"] += times
                 part.messages += 1
-                if envelope.tweet is not None:
-                    part.tweet_ids.append(int(envelope.tweet.value["id"]))
+                if tweet is not None:
+                    part.tweet_ids.append(int(tweet.value["id"]))
 
     def _bury(self, name: str, refused: Iterable[Refusal]) -> None:
         letters = {letter["_id"]: letter for letter in (_dead_letter(name, r) for r in refused)}
@@ -260,10 +261,10 @@ class Importer:
 
 def _decoded_as_by_the_stages(envelope: bytes) -> Mapping[tuple[str, str], int]:
     """What transform would count as drift. Raises Unimportable for what a stage would write to the dead letters."""
-    batch = Batch()
+    batch, nowhere = Batch(), Coordinate("", 0, 0)
     try:
-        raw_document(envelope, Coordinate("", 0, 0), datetime.now(UTC))
-        batch.add_envelope(envelope, Coordinates("", 0, 0))
+        raw_document(envelope, nowhere, datetime.now(UTC))
+        batch.add_envelope(envelope, nowhere)
     except (Unlandable, Unreadable) as why:
         raise Unimportable(why.reason, str(why)) from None
     return batch.drift

@@ -18,22 +18,20 @@ from typing import Any
 
 import msgspec
 
+from tweet_envelope import pages
+from tweet_envelope.ids import BadId, read_id
+from tweet_envelope.references import KIND_OF_INCLUDES
+from tweet_envelope.schema import MEMBERS, PROVENANCE_MEMBERS
 from twitter_pipeline.archives.flattened import ADDED, restore
 from twitter_pipeline.archives.reading import BOM
-from twitter_pipeline.archives.references import KINDS
 from twitter_pipeline.archives.refusals import Unimportable
 from twitter_pipeline.archives.vocabularies import other_vocabulary
 from twitter_pipeline.transform.objects import TWEET_FIELDS, USER_FIELDS
-from twitter_pipeline.transform.values import UNKNOWN_TIME, BadValue, read_id, read_time
+from twitter_pipeline.transform.values import UNKNOWN_TIME, read_time
 
 ANSWER = frozenset(["data", "includes", "errors", "meta", "matching_rules", "__twarc", "__import_meta"])
 """The members of an answer that have a home, or need none."""
-MESSAGE = frozenset(
-    ["envelope_version", "kind", "tweet", "includes", "errors", "matching_rules", "requested", "provenance"]
-)
-PROVENANCE = frozenset(["rule", "source", "endpoint", "request_id", "observed_at", "collector"])
-"""The members of an envelope, and of its provenance."""
-INCLUDES = frozenset([*KINDS, "topics"])
+INCLUDES = frozenset([*KIND_OF_INCLUDES, "topics"])
 SIBLINGS = frozenset(["includes", "errors", "matching_rules", "meta"])
 """What some tools write beside the members of a tweet or user."""
 _ONLY_TWEETS = TWEET_FIELDS - USER_FIELDS
@@ -42,10 +40,9 @@ _NOTHING = (b"null", b"{}", b"[]", b'""')
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One object as its bytes, and what they say."""
+class Item(pages.Item):
+    """One object of an archive; what cannot be read as one is refused before."""
 
-    raw: bytes
     value: Mapping[str, Any]
 
 
@@ -140,12 +137,12 @@ def _own_message(members: dict[str, bytes]) -> ArchivedPage:
     stated = _object(_decoded(members.get("provenance", b"null")))
     observed_at = stated.get("observed_at")
     page = ArchivedPage(
-        message={name: raw for name, raw in members.items() if name in MESSAGE},
-        provenance={name: value for name, value in stated.items() if name in PROVENANCE},
+        message={name: raw for name, raw in members.items() if name in MEMBERS},
+        provenance={name: value for name, value in stated.items() if name in PROVENANCE_MEMBERS},
         observed_at=_credible(read_time(observed_at)) if isinstance(observed_at, str) else None,
     )
-    page.homeless.update(name[:100] for name in members.keys() - MESSAGE)
-    page.homeless.update(f"provenance.{name[:100]}" for name in stated.keys() - PROVENANCE)
+    page.homeless.update(name[:100] for name in members.keys() - MEMBERS)
+    page.homeless.update(f"provenance.{name[:100]}" for name in stated.keys() - PROVENANCE_MEMBERS)
     if "tweet" in members:
         value = _decoded(members["tweet"])
         if not isinstance(value, Mapping):
@@ -298,7 +295,7 @@ def _id_trouble(value: Mapping[str, Any]) -> Unimportable | None:
         return Unimportable("shape", "a tweet without an id")
     try:
         read_id(stated, "id")
-    except BadValue as bad:
+    except BadId as bad:
         return Unimportable("id_range", str(bad))
     return None
 

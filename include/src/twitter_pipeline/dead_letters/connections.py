@@ -12,9 +12,8 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
+from tweet_envelope.topic import TopicError
 from twitter_pipeline import settings
-from twitter_pipeline.archives.producing import NotAcknowledged
-from twitter_pipeline.streaming.log import LogUnavailable, TopicChanged, TopicMissing
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def opened() -> Iterator[Opened]:
         raise click.ClickException(f"PostgreSQL: {first}. Is the stack up (`make up`)?") from error
     except PyMongoError as error:
         raise click.ClickException(f"MongoDB: {str(error)[:200]}. Is the stack up (`make up`)?") from error
-    except (LogUnavailable, TopicMissing, TopicChanged, NotAcknowledged) as error:
+    except TopicError as error:
         raise click.ClickException(f"Kafka: {error}. Is the stack up (`make up`)?") from error
 
 

@@ -13,8 +13,7 @@ import psycopg
 from pymongo import WriteConcern
 from pymongo.database import Database
 
-from twitter_pipeline.landing.documents import Coordinate
-from twitter_pipeline.transform.flatten import Coordinates
+from tweet_envelope.coordinates import Coordinate
 
 DURABLE = WriteConcern(w="majority", j=True)
 TRANSFORM = "transform"
@@ -115,18 +114,18 @@ class DeadLetters:
         return (letter.id for letter in reversed(self.find(stage=stage, reason=reason, limit=limit)))
 
 
-def coordinates(letter_id: str) -> Coordinates | None:
+def coordinates(letter_id: str) -> Coordinate | None:
     """Where a letter of transform lies; None for the letters of other stages. Raises UnknownLetter."""
     stage, _, key = letter_id.partition("/")
     return coordinates_of_key(key, letter_id) if stage == TRANSFORM else None
 
 
-def coordinates_of_key(key: str, letter_id: str) -> Coordinates:
+def coordinates_of_key(key: str, letter_id: str) -> Coordinate:
     """The coordinates that are written in a key. Raises UnknownLetter."""
-    parts = key.rsplit("/", 2)
-    if len(parts) != 3 or not parts[1].isdecimal() or not parts[2].isdecimal():
-        raise UnknownLetter(f"{letter_id!r} has no TOPIC/PARTITION/OFFSET in it")
-    return Coordinates(parts[0], int(parts[1]), int(parts[2]))
+    try:
+        return Coordinate.of_key(key)
+    except ValueError:
+        raise UnknownLetter(f"{letter_id!r} has no TOPIC/PARTITION/OFFSET in it") from None
 
 
 def _of_row(row: tuple[Any, ...]) -> Letter:

@@ -16,13 +16,15 @@ import psycopg
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from twitter_pipeline.archives.producing import Batches, NotAcknowledged, TooLarge
+from tweet_envelope.coordinates import Coordinate
+from tweet_envelope.sink import EnvelopeSink, MessageTooLarge
+from tweet_envelope.writing import Message
 from twitter_pipeline.dead_letters.letters import DeadLetters, Letter, coordinates_of_key
-from twitter_pipeline.landing.documents import Coordinate, Unlandable, raw_document
+from twitter_pipeline.landing.documents import Unlandable, raw_document
 from twitter_pipeline.landing.raw_store import DURABLE
 from twitter_pipeline.transform.drain import add_document
 from twitter_pipeline.transform.faults import Fault, fault_of
-from twitter_pipeline.transform.flatten import Batch, Coordinates, Unreadable
+from twitter_pipeline.transform.flatten import Batch, Unreadable
 from twitter_pipeline.transform.load import Loader
 
 Result = Literal["loaded", "produced", "removed", "refused", "not possible", "resolved already"]
@@ -90,7 +92,7 @@ class Redriver:
 
     def _of_transform(self, letter: Letter, payload: bytes) -> Outcome:
         at = coordinates_of_key(letter.id.removeprefix("transform/"), letter.id)
-        document = self._documents.find_one({"_id": Coordinate(*at).key})
+        document = self._documents.find_one({"_id": at.key})
         if document is not None and document.get("removed_at") is not None:
             self._letters.settle(letter.id, "removed", self._by)
             return Outcome(letter.id, "removed")
@@ -106,26 +108,21 @@ class Redriver:
     def _of_extract(self, letter: Letter, payload: bytes) -> Outcome:
         """Through Kafka if it fits by now; else straight into raw and the tables, beside all offsets."""
         try:
-            batches = Batches(self._kafka, self._topic)
-            try:
-                batches.put(letter.id.rpartition("/")[2].encode(), payload)
-                batches.acknowledged()
-            finally:
-                batches.close()
-        except (TooLarge, NotAcknowledged) as why:
-            if isinstance(why, NotAcknowledged) and "too large" not in str(why).lower():
-                raise
+            with EnvelopeSink(self._kafka, self._topic) as sink:
+                sink.produce([Message(letter.id.rpartition("/")[2].encode(), payload)])
+        except MessageTooLarge:
+            pass
         else:
             self._letters.settle(letter.id, "produced", self._by)
             return Outcome(letter.id, "produced")
         source, _, tweet_id = letter.id.rpartition("/")
         if not tweet_id.isdecimal():
             return Outcome(letter.id, "refused", "its id does not end in a tweet id")
-        return self._land_and_load(letter, payload, Coordinates(source, 0, int(tweet_id)))
+        return self._land_and_load(letter, payload, Coordinate(source, 0, int(tweet_id)))
 
-    def _land_and_load(self, letter: Letter, payload: bytes, at: Coordinates) -> Outcome:
+    def _land_and_load(self, letter: Letter, payload: bytes, at: Coordinate) -> Outcome:
         try:
-            document = raw_document(payload, Coordinate(*at), datetime.now(UTC))
+            document = raw_document(payload, at, datetime.now(UTC))
         except Unlandable as why:
             return Outcome(letter.id, "refused", f"{why.reason}: {why}")
         outcome = self._load(letter, document, at, claimed=None)
@@ -137,7 +134,7 @@ class Redriver:
         return outcome
 
     def _load(
-        self, letter: Letter, document: Mapping[str, Any], at: Coordinates, *, claimed: Coordinates | None
+        self, letter: Letter, document: Mapping[str, Any], at: Coordinate, *, claimed: Coordinate | None
     ) -> Outcome:
         batch = Batch()
         try:
@@ -152,7 +149,7 @@ class Redriver:
             return Outcome(letter.id, "refused", str(refused).strip().splitlines()[0])
         return Outcome(letter.id, "loaded" if done else "resolved already")
 
-    def _redrive(self, batch: Batch, claimed: Coordinates | None) -> bool:
+    def _redrive(self, batch: Batch, claimed: Coordinate | None) -> bool:
         for attempt in range(1, DEADLOCK_TRIES):
             try:
                 return self._loader.redrive(batch, claimed, self._by)

@@ -13,9 +13,10 @@ from typing import Any
 import psycopg
 from pymongo.database import Database
 
+from tweet_envelope.topic import TopicMissing
 from twitter_pipeline.landing.expected import expected_offsets, runs
 from twitter_pipeline.landing.raw_store import CURRENT_STORE, LOOKED_AT_WHEN_ADOPTING, RawStore, read_points
-from twitter_pipeline.streaming.log import LANDING_GROUP, Log, TopicMissing
+from twitter_pipeline.streaming.log import LANDING_GROUP, Log
 
 logger = logging.getLogger(__name__)
 

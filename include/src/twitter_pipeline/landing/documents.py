@@ -6,21 +6,15 @@ envelope is kept as its bytes: whatever X or an archive put in it survives, oper
 """
 
 import hashlib
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 from bson import Binary, Int64
 
-from twitter_pipeline.transform.values import (
-    BadValue,
-    NotJson,
-    lenient_id,
-    parse_carefully,
-    read_id,
-    read_observed_at,
-)
+from tweet_envelope.coordinates import Coordinate
+from tweet_envelope.ids import BadId, lenient_id, read_id
+from tweet_envelope.reading import NotAnEnvelope, read_head
+from twitter_pipeline.transform.values import read_observed_at
 
 
 class Unlandable(ValueError):
@@ -29,52 +23,6 @@ class Unlandable(ValueError):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
-
-
-class _TweetHead(msgspec.Struct):
-    id: Any  # of any type, so that the reason of a dead letter is the id and not its shape
-    author_id: Any = None
-
-
-class _Provenance(msgspec.Struct):
-    rule: str | None = None
-    source: str | None = None
-    request_id: str | None = None
-    observed_at: str | None = None
-
-
-class _Head(msgspec.Struct):
-    envelope_version: int
-    kind: str
-    provenance: _Provenance
-    tweet: _TweetHead | None = None
-
-
-class _Sourced(msgspec.Struct):
-    provenance: _Provenance
-
-
-_decode = msgspec.json.Decoder(_Head).decode
-_decode_source = msgspec.json.Decoder(_Sourced).decode
-SUPPORTED_VERSION = 1
-
-
-@dataclass(frozen=True)
-class Coordinate:
-    """Where a message lies in Kafka; `key` is the `_id` of its document."""
-
-    topic_id: str
-    partition: int
-    offset: int
-
-    @property
-    def key(self) -> str:
-        return f"{self.topic_id}/{self.partition:05d}/{self.offset:019d}"
-
-
-def offset_of(key: str) -> int:
-    """The offset inside a document's `_id`."""
-    return int(key.rsplit("/", 1)[1])
 
 
 def raw_document(value: bytes | None, at: Coordinate, landed_at: datetime) -> dict[str, Any]:
@@ -90,11 +38,10 @@ def raw_document(value: bytes | None, at: Coordinate, landed_at: datetime) -> di
         value.decode()
     except UnicodeDecodeError as error:
         raise Unlandable("not_utf8", str(error)) from None
-    head = _head(value)
-    if head.envelope_version != SUPPORTED_VERSION:
-        raise Unlandable("version", f"envelope_version {head.envelope_version} is not {SUPPORTED_VERSION}")
-    if head.kind not in {"tweet", "includes"} or (head.kind == "tweet") != (head.tweet is not None):
-        raise Unlandable("shape", f"kind {head.kind[:40]!r} does not go with its contents")
+    try:
+        head = read_head(value)
+    except NotAnEnvelope as why:
+        raise Unlandable(why.reason, str(why)) from None
     document: dict[str, Any] = {
         "_id": at.key,
         "kind": head.kind,
@@ -109,7 +56,7 @@ def raw_document(value: bytes | None, at: Coordinate, landed_at: datetime) -> di
     if head.tweet is not None:
         try:
             tweet_id = read_id(head.tweet.id, "tweet.id")
-        except BadValue as bad:
+        except BadId as bad:
             raise Unlandable("id_range", str(bad)) from None
         if tweet_id is None:
             raise Unlandable("shape", "tweet.id: missing")
@@ -117,29 +64,6 @@ def raw_document(value: bytes | None, at: Coordinate, landed_at: datetime) -> di
         document["tweet_id"] = Int64(tweet_id)
         document["author_id"] = None if author_id is None else Int64(author_id)
     return document
-
-
-def _head(value: bytes) -> _Head:
-    """What landing must know of an envelope; the careful way for what the fast decoder does not take."""
-    try:
-        try:
-            return _decode(value)
-        except msgspec.ValidationError:
-            raise
-        except (msgspec.DecodeError, RecursionError):
-            return msgspec.convert(parse_carefully(value)[0], _Head)
-    except msgspec.ValidationError as error:
-        raise Unlandable("shape", str(error)) from None
-    except NotJson as why:
-        raise Unlandable(why.reason, str(why)) from None
-
-
-def source_of(value: bytes | None) -> str | None:
-    """What a message that could not be landed says of its source; None: nothing that can be read."""
-    try:
-        return _decode_source(value or b"").provenance.source
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return None
 
 
 def dead_letter(value: bytes | None, at: Coordinate, reason: str, detail: str) -> dict[str, Any]:

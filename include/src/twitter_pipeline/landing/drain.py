@@ -23,7 +23,10 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
-from twitter_pipeline.landing.documents import Coordinate, Unlandable, dead_letter, raw_document, source_of
+from tweet_envelope.coordinates import Coordinate
+from tweet_envelope.reading import source_of
+from tweet_envelope.topic import TopicChanged
+from twitter_pipeline.landing.documents import Unlandable, dead_letter, raw_document
 from twitter_pipeline.landing.lost import RawStoreLost
 from twitter_pipeline.landing.raw_store import (
     DURABLE,
@@ -37,7 +40,7 @@ from twitter_pipeline.landing.raw_store import (
 from twitter_pipeline.streaming import cursors
 from twitter_pipeline.streaming.flood import FloodGate
 from twitter_pipeline.streaming.hints import Hints
-from twitter_pipeline.streaming.log import LANDING_GROUP, Log, TopicChanged, Truncated, place
+from twitter_pipeline.streaming.log import LANDING_GROUP, Log, Truncated, place
 from twitter_pipeline.streaming.warmth import Warmth, stay_warm
 
 logger = logging.getLogger(__name__)

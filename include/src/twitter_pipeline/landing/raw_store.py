@@ -24,7 +24,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from twitter_pipeline.landing.documents import Coordinate, offset_of
+from tweet_envelope.coordinates import Coordinate, offset_of
 from twitter_pipeline.landing.lost import RawStoreLost
 
 logger = logging.getLogger(__name__)

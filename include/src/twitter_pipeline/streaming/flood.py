@@ -8,10 +8,8 @@ Imported records are not what X sends: an import has a gate of its own, and a ba
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
-IMPORT: Final = "import"
-"""The source of imported records, in their provenance."""
+from tweet_envelope.schema import IMPORT
 
 
 class Flood(RuntimeError):

@@ -14,36 +14,19 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from tweet_envelope.topic import GONE, KafkaUnavailable, TopicChanged, TopicMissing, topic_identity
 from twitter_pipeline.streaming.hints import offsets
 
 logger = logging.getLogger(__name__)
 
 LANDING_GROUP = "tweet-landing"
 PROCESSING_GROUP = "tweet-processing"
-_GONE = {
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    getattr(KafkaError, "UNKNOWN_TOPIC_ID", 100),
-    KafkaError._UNKNOWN_TOPIC,
-    KafkaError._UNKNOWN_PARTITION,
-}
 _BEFORE_START = {KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET}
 TIMEOUT = 10.0
 FAR = 2_000  # offsets: what lies nearer is read over, what lies farther is sought
-
-
-class LogUnavailable(RuntimeError):
-    """The broker did not answer; nothing was read or moved. Retry."""
-
-
-class TopicMissing(RuntimeError):
-    """The topic does not exist; the launcher (or `twitter-pipeline topics keep`) makes it."""
-
-
-class TopicChanged(RuntimeError):
-    """The topic is another than the one that was opened: what was read from it is dropped."""
 
 
 class Truncated(RuntimeError):
@@ -54,23 +37,8 @@ class Truncated(RuntimeError):
         self.partition = partition
 
 
-def topic_identity(admin: AdminClient, topic: str) -> tuple[str, list[int]]:
-    """Kafka's id of a topic and its partition numbers. Raises TopicMissing or LogUnavailable."""
-    try:
-        described = admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT)[topic].result(
-            TIMEOUT
-        )
-    except KafkaException as error:
-        if error.args[0].code() in _GONE:
-            raise TopicMissing(f"topic {topic!r} does not exist") from None
-        raise LogUnavailable(f"describing topic {topic!r}: {error.args[0].str()}") from error
-    except TimeoutError as error:
-        raise LogUnavailable(f"describing topic {topic!r}: no answer in {TIMEOUT:.0f} s") from error
-    return str(described.topic_id), sorted(p.id for p in described.partitions)
-
-
 def identify(kafka: Mapping[str, Any], topic: str) -> str:
-    """Kafka's id of a topic now. Raises TopicMissing or LogUnavailable."""
+    """Kafka's id of a topic now. Raises TopicMissing or KafkaUnavailable."""
     return topic_identity(AdminClient(dict(kafka), logger=logger), topic)[0]
 
 
@@ -116,7 +84,7 @@ class Log:
                 for p in self.partitions
             }
         except KafkaException as error:
-            raise LogUnavailable(f"asking where {self.topic!r} starts: {error.args[0].str()}") from error
+            raise KafkaUnavailable(f"asking where {self.topic!r} starts: {error.args[0].str()}") from error
 
     def read_from(self, positions: Mapping[int, int]) -> None:
         """Assign partitions at positions. The list of topics is asked first: it saves the first fetch a second."""
@@ -127,7 +95,7 @@ class Log:
     def poll(self, most: int, wait_seconds: float) -> list[Message]:
         """Up to `most` messages: waits for the first, takes what is there of the rest.
 
-        Raises Truncated, TopicChanged, LogUnavailable.
+        Raises Truncated, TopicChanged, KafkaUnavailable.
         """
         first = self._consumer.poll(wait_seconds)
         if first is None:
@@ -159,9 +127,9 @@ class Log:
     def _raise(self, error: KafkaError, partition: int | None) -> NoReturn:
         if error.code() in _BEFORE_START:
             raise Truncated(f"{self.topic} partition {partition}: {error.str()}", partition)
-        if error.code() in _GONE:
+        if error.code() in GONE:
             raise TopicChanged(f"{self.topic}: {error.str()}")
-        raise LogUnavailable(f"{self.topic}: {error.str()}")
+        raise KafkaUnavailable(f"{self.topic}: {error.str()}")
 
 
 def read_again(
@@ -169,7 +137,7 @@ def read_again(
 ) -> dict[int, bytes | None]:
     """The values at these offsets that Kafka still has, by offset; without those that it has no more.
 
-    A topic that is gone or is another one has none of them. Raises LogUnavailable when the broker does not say.
+    A topic that is gone or is another one has none of them. Raises KafkaUnavailable when the broker does not say.
     """
     found: dict[int, bytes | None] = {}
     try:
@@ -211,7 +179,7 @@ def _read_on(log: Log, partition: int, wanted: deque[int], found: dict[int, byte
             if wanted and wanted[0] - place(messages[-1])[1] > FAR:
                 return
     if wanted:
-        raise LogUnavailable(
+        raise KafkaUnavailable(
             f"{log.topic} partition {partition}: no answer for offset {wanted[0]} in {TIMEOUT:.0f} s"
         )
 
@@ -220,5 +188,5 @@ def place(message: Message) -> tuple[int, int]:
     """Partition and offset of a message that was read (only an error event has none)."""
     partition, offset = message.partition(), message.offset()
     if partition is None or offset is None:
-        raise LogUnavailable("a message without a place in the log")
+        raise KafkaUnavailable("a message without a place in the log")
     return partition, offset

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import psycopg
 from confluent_kafka.admin import AdminClient
 
-from twitter_pipeline.streaming.log import topic_identity
+from tweet_envelope.topic import topic_identity
 
 UNFINISHED = """
 select distinct landing.topic_id, landing.partition from pipeline.cursors landing

@@ -23,7 +23,9 @@ import psycopg
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
-from twitter_pipeline.landing.documents import Coordinate, Unlandable, dead_letter, offset_of, raw_document
+from tweet_envelope.coordinates import Coordinate, offset_of
+from tweet_envelope.topic import KafkaUnavailable
+from twitter_pipeline.landing.documents import Unlandable, dead_letter, raw_document
 from twitter_pipeline.landing.expected import expected_offsets, runs
 from twitter_pipeline.landing.lost import RawStoreLost
 from twitter_pipeline.landing.raw_store import (
@@ -37,10 +39,10 @@ from twitter_pipeline.landing.raw_store import (
 from twitter_pipeline.streaming import cursors
 from twitter_pipeline.streaming.flood import Flood, FloodGate
 from twitter_pipeline.streaming.hints import Hints
-from twitter_pipeline.streaming.log import PROCESSING_GROUP, LogUnavailable, read_again
+from twitter_pipeline.streaming.log import PROCESSING_GROUP, read_again
 from twitter_pipeline.streaming.warmth import Warmth, stay_warm
 from twitter_pipeline.transform.faults import Fault, fault_of
-from twitter_pipeline.transform.flatten import Batch, Coordinates, Unreadable
+from twitter_pipeline.transform.flatten import Batch, Unreadable
 from twitter_pipeline.transform.load import STAGE, Loader, Quarantined
 
 logger = logging.getLogger(__name__)
@@ -111,7 +113,7 @@ def transform(
     `warehouse`: a connection in autocommit mode; `kafka`: where missing documents are read again, and the position is
     published as a hint (None: not); `partitions`: (topic id, partition) pairs to take (default: all that have work,
     as they come). Safe to run twice or at once. Raises cursors.Fenced when another drain took over (end, do not
-    retry), psycopg and pymongo errors, LogUnavailable and PartitionsFailed (retry), Flood and RawStoreLost (a person
+    retry), psycopg and pymongo errors, KafkaUnavailable and PartitionsFailed (retry), Flood and RawStoreLost (a person
     must look).
     """
     started, summary = time.monotonic(), Transformed()
@@ -249,7 +251,7 @@ class _Drain:
     ) -> dict[int, dict[str, Any]]:
         """Find out what became of offsets without a document; returns the documents that Kafka still had.
 
-        Raises RawStoreLost when the store is another one now or has lost too much, LogUnavailable.
+        Raises RawStoreLost when the store is another one now or has lost too much, KafkaUnavailable.
         """
         letters = read_points(self._raw.dead_letters, *key, absent, {"_id": 1})
         missing = [offset for offset, is_required in absent.items() if is_required and offset not in letters]
@@ -258,7 +260,7 @@ class _Drain:
         self._check_store({key: landed})  # it may have been exchanged after this step looked
         topic_id, partition = key
         if self._kafka is None:
-            raise LogUnavailable(
+            raise KafkaUnavailable(
                 f"topic {topic_id} partition {partition}: {len(missing)} documents are missing in raw from offset"
                 f" {missing[0]} on, and there is no Kafka to read them again from"
             )
@@ -327,7 +329,7 @@ class _Drain:
             ):
                 raise
             self._flood.check_live([], [documents[0].get("source")])
-            at = Coordinates(*key, offset_of(documents[0]["_id"]))
+            at = Coordinate(*key, offset_of(documents[0]["_id"]))
             alone = Quarantined(at, "refused", str(refused), documents[0]["envelope"])
             self._commit(Batch(), [alone], key, end)
             self._summary.quarantined += 1
@@ -344,7 +346,7 @@ class _Drain:
         """The rows of documents, those that cannot be read, and how many are stubs of removed ones."""
         batch, quarantined, removed = Batch(), [], 0
         for document in documents:
-            at = Coordinates(*key, offset_of(document["_id"]))
+            at = Coordinate(*key, offset_of(document["_id"]))
             if document.get("removed_at") is not None:
                 removed += 1
                 continue
@@ -406,6 +408,6 @@ def _landed_at(document: Mapping[str, Any]) -> datetime:
     return landed_at.astimezone(UTC) if landed_at.tzinfo else landed_at.replace(tzinfo=UTC)
 
 
-def add_document(batch: Batch, document: Mapping[str, Any], at: Coordinates) -> None:
+def add_document(batch: Batch, document: Mapping[str, Any], at: Coordinate) -> None:
     """Flatten one raw document into a batch. Raises Unreadable, then nothing was added."""
     batch.add_envelope(document["envelope"], at, _landed_at(document))

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
+from tweet_envelope.ids import lenient_id
 from twitter_pipeline.text import bare_tag, normal_tag
 from twitter_pipeline.transform import objects as x
-from twitter_pipeline.transform.values import LONGEST_KEY, lenient_id, text_hash
+from twitter_pipeline.transform.values import LONGEST_KEY, text_hash
 
 _SIGNS = "#\uff03"
 _OF_A_LINK = (

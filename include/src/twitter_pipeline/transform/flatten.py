@@ -16,38 +16,27 @@ from uuid import UUID
 
 import msgspec
 
+from tweet_envelope.coordinates import Coordinate
+from tweet_envelope.ids import LARGEST_ID, BadId, read_id, snowflake_time
+from tweet_envelope.json_text import NotJson, parse_carefully
+from tweet_envelope.reading import Envelope, Includes, NotAnEnvelope, check, decode_envelope
 from twitter_pipeline.text import searchable, trigrams
 from twitter_pipeline.transform import objects as x
 from twitter_pipeline.transform.careful import Misfits, is_absent, read_struct
 from twitter_pipeline.transform.entities import EntitySet
 from twitter_pipeline.transform.values import (
     LONGEST_KEY,
-    MAX_ID,
     UNKNOWN_TIME,
-    BadValue,
-    NotJson,
     is_plausible,
-    parse_carefully,
-    read_id,
     read_observed_at,
     read_plausible_time,
-    snowflake_time,
     version,
 )
 from twitter_pipeline.warehouse import tables
 
-SUPPORTED_VERSION = 1
 _T = TypeVar("_T", x.Tweet, x.User)
 Drift = Counter[tuple[str, str]]
 Rows = dict[tuple[Any, ...], dict[str, Any]]
-
-
-class Coordinates(NamedTuple):
-    """Where an envelope lies in Kafka, and so in raw."""
-
-    topic_id: str
-    partition: int
-    offset: int
 
 
 class Unreadable(ValueError):
@@ -99,7 +88,7 @@ class Observed:
             return None
         try:
             return read_id(value, field)
-        except BadValue:
+        except BadId:
             self.misfit(field)
             return None
 
@@ -121,7 +110,7 @@ class Observed:
         """Counters by column; what is no count (negative, beyond 64 bits) is null, never cut."""
         counts = dict(zip(columns, values, strict=True))
         for column, value in counts.items():
-            if value is not None and not 0 <= value <= MAX_ID:
+            if value is not None and not 0 <= value <= LARGEST_ID:
                 self.misfit(column)
                 counts[column] = None
         return counts
@@ -132,7 +121,7 @@ class Batch:
     """Rows per table, by key; `observations` say where each tweet was seen; `drift` counts what was not understood."""
 
     rows: dict[str, Rows] = field(default_factory=lambda: {t.name: {} for t in tables.IN_LOADING_ORDER})
-    observations: dict[tuple[Coordinates, int | None], bool] = field(default_factory=dict)
+    observations: dict[tuple[Coordinate, int | None], bool] = field(default_factory=dict)
     drift: Drift = field(default_factory=Counter)
 
     def add(self, table: tables.Table, row: dict[str, Any]) -> None:
@@ -141,7 +130,7 @@ class Batch:
         if known is not row:
             table.merge(known, row)
 
-    def add_envelope(self, payload: bytes, at: Coordinates, landed_at: datetime | None = None) -> None:
+    def add_envelope(self, payload: bytes, at: Coordinate, landed_at: datetime | None = None) -> None:
         """Flatten one envelope. Raises Unreadable, then no row was added.
 
         `landed_at` is the raw document's (default: now, for an envelope that has none): no observation is later.
@@ -191,7 +180,7 @@ class Batch:
         t: x.Tweet = seen.object
         try:
             tweet_id = read_id(t.id, "tweet.id")
-        except BadValue as bad:
+        except BadId as bad:
             raise Unreadable("id_range", str(bad)) from None
         if tweet_id is None:
             raise Unreadable("shape", "tweet.id: missing")
@@ -293,7 +282,7 @@ class Batch:
         u: x.User = seen.object
         try:
             user_id = read_id(u.id, "user.id")
-        except BadValue:
+        except BadId:
             user_id = None
         if user_id is None:
             seen.drift["user", "(unreadable include)"] += 1
@@ -333,18 +322,18 @@ class Decoded(NamedTuple):
 
 def _read(
     payload: bytes, drift: Drift
-) -> tuple[x.Envelope, Decoded | None, list[Decoded], list[Decoded], bool]:
+) -> tuple[Envelope, Decoded | None, list[Decoded], list[Decoded], bool]:
     """Decode an envelope and its objects; the slow way only for bytes that the fast way cannot take."""
     if b"\\u0000" in payload:
         return _read_carefully(payload, drift)
     try:
-        envelope = x.decode_envelope(payload)
+        envelope = decode_envelope(payload)
         tweet = (
             Decoded(x.decode_tweet(envelope.tweet), bytes(envelope.tweet), set())
             if envelope.has_tweet
             else None
         )
-        inc = envelope.includes or x.Includes()
+        inc = envelope.includes or Includes()
         includes = [Decoded(x.decode_tweet(raw), bytes(raw), set()) for raw in inc.tweets or inc.posts or ()]
         users = [Decoded(x.decode_user(raw), bytes(raw), set()) for raw in inc.users or ()]
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -354,19 +343,14 @@ def _read(
     return envelope, tweet, includes, users, False
 
 
-def _check(envelope: x.Envelope) -> None:
-    if envelope.envelope_version != SUPPORTED_VERSION:
-        raise Unreadable(
-            "version",
-            f"envelope_version {envelope.envelope_version} is not {SUPPORTED_VERSION}; upgrade the reader",
-        )
-    if envelope.kind not in {"tweet", "includes"}:
-        raise Unreadable("shape", f"kind: {envelope.kind[:40]!r} is neither 'tweet' nor 'includes'")
-    if envelope.kind == "tweet" and not envelope.has_tweet:
-        raise Unreadable("shape", "tweet: missing in an envelope of kind 'tweet'")
+def _check(envelope: Envelope) -> None:
+    try:
+        check(envelope.envelope_version, envelope.kind, has_tweet=envelope.has_tweet)
+    except NotAnEnvelope as why:
+        raise Unreadable(why.reason, str(why)) from None
 
 
-def _count_drift(envelope: x.Envelope, drift: Drift) -> None:
+def _count_drift(envelope: Envelope, drift: Drift) -> None:
     if envelope.has_tweet:
         _count_unknown("tweet", x.decode_keys(envelope.tweet), drift)
     for raw in (envelope.includes.users if envelope.includes else None) or ():
@@ -380,7 +364,7 @@ def _count_unknown(name: str, fields: Iterable[str], drift: Drift) -> None:
 
 def _read_carefully(
     payload: bytes, drift: Drift
-) -> tuple[x.Envelope, Decoded | None, list[Decoded], list[Decoded], bool]:
+) -> tuple[Envelope, Decoded | None, list[Decoded], list[Decoded], bool]:
     """Read bytes with NULs, lone surrogates or fields of another type: clean them, and take what fits."""
     try:
         document, is_sanitized = parse_carefully(payload)
@@ -393,7 +377,7 @@ def _read_carefully(
     if is_absent(document.get("requested")):
         document.pop("requested", None)
     try:
-        envelope = msgspec.convert(document, x.Envelope)
+        envelope = msgspec.convert(document, Envelope)
     except (msgspec.ValidationError, RecursionError) as error:
         raise Unreadable("shape", str(error)[:200]) from None
     if isinstance(tweet, dict):

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import sql
 
+from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.streaming import cursors
-from twitter_pipeline.transform.flatten import Batch, Coordinates
+from twitter_pipeline.transform.flatten import Batch
 from twitter_pipeline.warehouse import tables
 
 STAGE = "transform"
@@ -57,7 +58,7 @@ class _AlreadyResolved(Exception):
 class Quarantined:
     """One landed envelope that cannot be loaded: where it lies, why, and its bytes."""
 
-    at: Coordinates
+    at: Coordinate
     reason: str
     detail: str
     payload: bytes
@@ -92,7 +93,7 @@ class Loader:
             held, batch, quarantined, lambda: cursors.move(self._connection, cursor, to)
         )
 
-    def redrive(self, batch: Batch, letter: Coordinates | None, by: str) -> bool:
+    def redrive(self, batch: Batch, letter: Coordinate | None, by: str) -> bool:
         """Merge the envelope of a dead letter under its own coordinates and resolve the letter in one transaction.
 
         False when somebody has resolved it meanwhile: then nothing was done. `letter`: where a letter of transform

@@ -164,37 +164,6 @@ class User(msgspec.Struct):
     public_metrics: UserMetrics | None = None
 
 
-class Requested(msgspec.Struct, frozen=True):
-    """Which fields X was asked for; null in an envelope means unknown, then presence is the only proof."""
-
-    tweet_fields: frozenset[str] = frozenset()
-    user_fields: frozenset[str] = frozenset()
-
-
-class Provenance(msgspec.Struct):
-    rule: str | None = None
-    observed_at: str | None = None
-
-
-class Includes(msgspec.Struct):
-    users: list[msgspec.Raw] | None = None
-    tweets: list[msgspec.Raw] | None = None
-    posts: list[msgspec.Raw] | None = None
-
-
-class Envelope(msgspec.Struct):
-    envelope_version: int
-    kind: str
-    tweet: msgspec.Raw = msgspec.Raw(b"")
-    includes: Includes | None = None
-    requested: Requested | None = None
-    provenance: Provenance = msgspec.field(default_factory=Provenance)
-
-    @property
-    def has_tweet(self) -> bool:
-        return bytes(self.tweet) not in {b"", b"null"}
-
-
 # The fields of the two specifications: one that is in neither list is drift.
 TWEET_FIELDS = frozenset(
     [
@@ -273,7 +242,6 @@ USER_FIELDS = frozenset(
     ]
 )
 
-decode_envelope = msgspec.json.Decoder(Envelope).decode
 decode_tweet = msgspec.json.Decoder(Tweet).decode
 decode_user = msgspec.json.Decoder(User).decode
 decode_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 from airflow_provider_twitter.client import Page
 from airflow_provider_twitter.client.ledger import InMemoryLedger, Ledger
-from airflow_provider_twitter.envelope import Message
-from airflow_provider_twitter.kafka import MessageTooLarge
+from tweet_envelope.sink import MessageTooLarge
+from tweet_envelope.writing import Message
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from airflow_provider_twitter.books import Sink, produce_or_set_aside
 from airflow_provider_twitter.client import ResourceFact, TryAgain, XClient
 from airflow_provider_twitter.client.ledger import Ledger
 from airflow_provider_twitter.client.proof import facts_in
-from airflow_provider_twitter.envelope import messages_of
+from airflow_provider_twitter.envelopes import messages_of
 
 MOST_IDS = 100
 ROUNDS = 3

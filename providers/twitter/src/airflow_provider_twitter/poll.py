@@ -40,8 +40,9 @@ from airflow_provider_twitter.client import (
 from airflow_provider_twitter.client.ledger import BudgetSpent as BudgetSpent
 from airflow_provider_twitter.client.proof import asked_for, facts_in, stated_count
 from airflow_provider_twitter.client.x import utc_now
-from airflow_provider_twitter.envelope import Source, messages_of
-from airflow_provider_twitter.snowflake import EPOCH_MS, SEQUENCE_BITS, earlier, made_at
+from airflow_provider_twitter.envelopes import messages_of
+from tweet_envelope.ids import EPOCH_MS, SEQUENCE_BITS, earlier, made_at
+from tweet_envelope.schema import Source
 
 log = logging.getLogger(__name__)
 

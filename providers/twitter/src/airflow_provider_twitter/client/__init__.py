@@ -20,11 +20,12 @@ from airflow_provider_twitter.client.errors import (
 )
 from airflow_provider_twitter.client.fields import Requested
 from airflow_provider_twitter.client.ledger import Ledger
-from airflow_provider_twitter.client.pages import Item, Page
+from airflow_provider_twitter.client.pages import Page
 from airflow_provider_twitter.client.proof import ResourceFact
 from airflow_provider_twitter.client.rate_limit import RateLimit
 from airflow_provider_twitter.client.transport import Limits
 from airflow_provider_twitter.client.x import Pace, XClient
+from tweet_envelope.pages import Item
 
 __all__ = [
     "AddressRefused",

@@ -7,10 +7,9 @@ costs that tweet its reading, never its neighbours theirs.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -19,38 +18,7 @@ import msgspec
 
 from airflow_provider_twitter.client.fields import Requested
 from airflow_provider_twitter.client.rate_limit import RateLimit
-
-LARGEST_ID = 2**63 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One object of an answer: its bytes as they came, and what could be read of them.
-
-    `value` is None when the bytes are no JSON object by any reading. `is_portable` says that they are JSON,
-    and so may stand inside another document without breaking it.
-    """
-
-    raw: msgspec.Raw
-    value: Mapping[str, Any] | None = field(repr=False)
-    is_portable: bool = True
-
-    @classmethod
-    def of(cls, raw: bytes) -> Item:
-        """Read one object: strictly if it can be, leniently (surrogates, NaN, bad UTF-8) if it must."""
-        value, is_portable = _read(raw)
-        return cls(msgspec.Raw(raw), value if isinstance(value, dict) else None, is_portable)
-
-    @property
-    def id(self) -> int | None:
-        """The object's id as a number of 63 bits; None where it is missing or none."""
-        stated = None if self.value is None else self.value.get("id")
-        if isinstance(stated, int) and not isinstance(stated, bool):
-            stated = str(stated)
-        if not isinstance(stated, str) or not re.fullmatch(r"0|[1-9][0-9]{0,18}", stated, re.ASCII):
-            return None
-        number = int(stated)
-        return number if number <= LARGEST_ID else None
+from tweet_envelope.pages import Item, read_leniently
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +76,7 @@ def parse_body(body: bytes) -> Body:
         data = b"[]"
     elif not data.startswith((b"[", b"{")):
         data, odd_data = b"[]", f"{bytes(data[:20]).decode('ascii', 'replace')!r} instead of objects"
-    words = (_read(members.get(name, b"null"))[0] for name in ("title", "detail"))
+    words = (read_leniently(members.get(name, b"null"))[0] for name in ("title", "detail"))
     return Body(
         data=tuple(map(Item.of, _objects(data))),
         includes={
@@ -130,7 +98,7 @@ def _members(document: bytes) -> dict[str, bytes]:
     try:
         return {name: bytes(raw) for name, raw in _raw_members.decode(document).items()}
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return {str(_read(name)[0]): value for name, value in _split(document, b"{")}
+        return {str(read_leniently(name)[0]): value for name, value in _split(document, b"{")}
 
 
 def _objects(document: bytes) -> list[bytes]:
@@ -175,23 +143,3 @@ def _split(document: bytes, opening: bytes) -> Iterator[tuple[bytes, bytes]]:
         elif mark in (b"}", b"]"):
             depth -= 1
     raise ValueError("the JSON document ends too early")
-
-
-def _read(document: bytes) -> tuple[Any, bool]:
-    """What these bytes say by the most forgiving reading, and whether they are JSON at all."""
-    try:
-        return msgspec.json.decode(document), True
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        pass
-    try:
-        return json.loads(document.decode(), parse_constant=_refuse_constant), True
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return json.loads(document.decode("utf-8", "replace"), strict=False), False
-    except (ValueError, RecursionError):
-        return None, False
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")

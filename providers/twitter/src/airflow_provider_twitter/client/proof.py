@@ -16,7 +16,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from airflow_provider_twitter.client.pages import Body, Item
+from airflow_provider_twitter.client.pages import Body
+from tweet_envelope.pages import Item
 
 State = Literal["gone", "suspended", "protected", "disallowed"]
 

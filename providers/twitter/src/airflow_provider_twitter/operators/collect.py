@@ -21,9 +21,9 @@ from airflow_provider_twitter.client import (
 )
 from airflow_provider_twitter.hooks.kafka_configuration import KafkaConfigurationHook
 from airflow_provider_twitter.hooks.twitter import PATIENCE, TwitterHook
-from airflow_provider_twitter.kafka import EnvelopeSink, MessageTooLarge
 from airflow_provider_twitter.poll import PollResult
 from airflow_provider_twitter.triggers.rate_limit_reset import RateLimitResetTrigger
+from tweet_envelope.sink import EnvelopeSink, MessageTooLarge
 
 LONGEST_JITTER_SECONDS = 5.0
 

@@ -15,9 +15,9 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_provider_twitter.client import XClient
 from airflow_provider_twitter.hooks.kafka_configuration import KafkaConfigurationHook
 from airflow_provider_twitter.hooks.twitter import TwitterHook
-from airflow_provider_twitter.kafka import EnvelopeSink
 from airflow_provider_twitter.operators.collect import CollectOperator
 from airflow_provider_twitter.poll import Books, Checkpoint, InMemoryBooks, PollResult, Search, Timeline, poll
+from tweet_envelope.sink import EnvelopeSink
 
 
 class SearchTweetsOperator(CollectOperator):

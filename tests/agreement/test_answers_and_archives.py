@@ -1,4 +1,4 @@
-"""The importer and the provider's writer make the same envelopes of the same page; neither imports the other."""
+"""An answer of X and the same answer out of an archive are the same messages, though each has a reader of its own."""
 
 import json
 from datetime import UTC, datetime
@@ -10,8 +10,10 @@ import jsonschema
 import pytest
 
 from airflow_provider_twitter.client.pages import Page, parse_body
-from airflow_provider_twitter.envelope import messages_of, schema
-from twitter_pipeline.archives.envelopes import Envelope, envelopes_of
+from airflow_provider_twitter.envelopes import messages_of
+from tweet_envelope.schema import schema
+from tweet_envelope.writing import Message
+from twitter_pipeline.archives.envelopes import envelopes_of
 from twitter_pipeline.archives.pages import pages_of
 
 OBSERVED_AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -56,9 +58,10 @@ POSTS: dict[str, Any] = {
 }
 
 
-def imported(body: bytes) -> list[Envelope]:
+def imported(body: bytes) -> list[Message]:
     [page] = pages_of(body)
-    return list(envelopes_of(page, request_id="r1", rule="a-rule", observed_at=OBSERVED_AT))
+    found = envelopes_of(page, request_id="r1", rule="a-rule", observed_at=OBSERVED_AT)
+    return [message for message, _ in found]
 
 
 def by_provider(body: bytes) -> list[tuple[bytes, dict[str, Any]]]:
@@ -90,7 +93,7 @@ def _neutral(value: bytes) -> dict[str, Any]:
     "value", [PAGE, POSTS, {"meta": {"result_count": 0}}], ids=["tweets", "posts", "nothing"]
 )
 def test_same_envelopes(value: dict[str, Any]) -> None:
-    """Keys, order, includes, errors and provenance are the same, and valid by the provider's schema."""
+    """Keys, order, includes, errors and provenance are the same, and valid by the schema."""
     body = json.dumps(value).encode()
     envelopes = imported(body)
     assert [(e.key, _neutral(e.value)) for e in envelopes] == by_provider(body)
@@ -101,8 +104,8 @@ def test_same_envelopes(value: dict[str, Any]) -> None:
 def test_unknown_time_is_valid() -> None:
     """An archive without a retrieval time writes null, which the schema knows."""
     [page] = pages_of(json.dumps(PAGE).encode())
-    for envelope in envelopes_of(page, request_id="r1", rule=None, observed_at=None):
-        value = json.loads(envelope.value)
+    for message, _ in envelopes_of(page, request_id="r1", rule=None, observed_at=None):
+        value = json.loads(message.value)
         jsonschema.validate(value, schema())
         assert value["provenance"]["observed_at"] is None
         assert value["requested"] is None

@@ -6,25 +6,17 @@ their authors), and what no tweet of the page reaches travels in an envelope of 
 copied byte for byte.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from importlib.resources import files
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
-from airflow_provider_twitter import __version__
-from airflow_provider_twitter.client.fields import Requested
-from airflow_provider_twitter.client.pages import Item, Page
-from airflow_provider_twitter.envelope.references import Reference, keys_of_included, references_of
+from tweet_envelope.pages import Item, Page
+from tweet_envelope.references import Reference, keys_of_included, references_of
+from tweet_envelope.schema import ENVELOPE_VERSION, Kind, Provenance
 
-ENVELOPE_VERSION = 1
-COLLECTOR = f"airflow-provider-twitter/{__version__}"
 LEFTOVER_BYTES = 256 * 1024
-
-Source = Literal["search", "timeline", "lookup", "import", "stream"]
 
 
 class Message(NamedTuple):
@@ -34,23 +26,15 @@ class Message(NamedTuple):
     value: bytes
 
 
-class _Provenance(msgspec.Struct, frozen=True):
-    rule: str | None
-    source: Source
-    endpoint: str
-    request_id: str
-    observed_at: str
-    collector: str
-
-
 class _Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     envelope_version: int = msgspec.field()
-    kind: Literal["tweet", "includes"] = msgspec.field()
+    kind: Kind = msgspec.field()
     includes: dict[str, list[msgspec.Raw]] = msgspec.field()
-    requested: Requested | None = msgspec.field()
-    provenance: _Provenance = msgspec.field()
+    requested: Any = msgspec.field()
+    provenance: Provenance = msgspec.field()
     tweet: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     errors: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+    matching_rules: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Included(NamedTuple):
@@ -59,52 +43,53 @@ class _Included(NamedTuple):
     position: int
 
 
-def schema() -> dict[str, Any]:
-    """The JSON Schema of envelope version 1."""
-    text = files(__package__).joinpath("envelope_v1.schema.json").read_bytes()
-    return msgspec.json.decode(text, type=dict[str, Any])
+def envelopes_of(
+    page: Page, provenance: Provenance, *, requested: Any = None, matching_rules: Sequence[Item] = ()
+) -> Iterator[tuple[Message, Item | None]]:
+    """One message for each tweet of the page with that tweet, in X's order, then what no tweet needed (None).
 
-
-def messages_of(page: Page, *, rule: str | None, source: Source) -> list[Message]:
-    """One message for each tweet of the page, in X's order, then what no tweet needed.
-
-    A tweet whose bytes are no JSON or whose id cannot be read becomes a message all the same, keyed by the
-    request id, so that whoever reads it can put it aside with its bytes.
+    `requested`: which fields X was asked for, as the schema has them; None: unknown. A tweet whose bytes are no JSON
+    or whose id cannot be read becomes a message all the same, keyed by the request id, so that whoever reads it can
+    put it aside with its bytes.
     """
-    provenance = _Provenance(
-        rule=rule,
-        source=source,
-        endpoint=page.endpoint,
-        request_id=page.request_id,
-        observed_at=_instant(page.observed_at),
-        collector=COLLECTOR,
-    )
-    shelf = _Shelf(page)
+    request_key = provenance.request_id.encode("ascii")
+    index = _IncludesIndex(page)
 
-    def message(key: str, kind: Literal["tweet", "includes"], parts: Mapping[str, Any]) -> Message:
+    def value(tweet: Item | None, included: Iterable[_Included], errors: list[Item]) -> bytes:
+        includes: dict[str, list[msgspec.Raw]] = {}
+        for name, item, _ in included:
+            includes.setdefault(name, []).append(msgspec.Raw(item.raw))
         envelope = _Envelope(
             envelope_version=ENVELOPE_VERSION,
-            kind=kind,
-            requested=page.requested,
+            kind="includes" if tweet is None else "tweet",
+            includes=includes,
+            requested=requested,
             provenance=provenance,
-            **parts,
+            tweet=msgspec.UNSET if tweet is None else msgspec.Raw(tweet.raw),
+            errors=_raw(errors),
+            matching_rules=msgspec.UNSET if tweet is None else _raw(matching_rules),
         )
-        return Message(key.encode("ascii"), msgspec.json.encode(envelope))
+        return msgspec.json.encode(envelope)
 
-    messages = []
     for tweet in page.data:
-        included, errors = shelf.take_for(tweet)
-        key = page.request_id if tweet.id is None else str(tweet.id)
-        messages.append(message(key, "tweet", _parts(included, errors) | {"tweet": tweet.raw}))
-    messages += [
-        message(page.request_id, "includes", _parts(included, errors))
-        for included, errors in shelf.left_over()
-    ]
-    return messages
+        included, errors = index.take_for(tweet)
+        key = request_key if tweet.id is None else str(tweet.id).encode("ascii")
+        yield Message(key, value(tweet, included, errors)), tweet
+    for included, errors in index.left_over():
+        yield Message(request_key, value(None, included, errors)), None
 
 
-class _Shelf:
-    """The page's included objects and errors, and which of them some tweet has taken."""
+def instant(moment: datetime) -> str:
+    """A time as envelopes write it."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+def _raw(items: Sequence[Item]) -> list[msgspec.Raw] | msgspec.UnsetType:
+    return [msgspec.Raw(item.raw) for item in items] if items else msgspec.UNSET
+
+
+class _IncludesIndex:
+    """The page's included objects and errors by what leads to them, and which of them some tweet has taken."""
 
     def __init__(self, page: Page) -> None:
         self._included = [
@@ -157,32 +142,17 @@ class _Shelf:
         parcel: list[_Included] = []
         size = 0
         for included in left:
-            length = len(memoryview(included.item.raw))
             if not included.item.is_portable:
                 yield [included], []
                 continue
-            if parcel and size + length > LEFTOVER_BYTES:
+            if parcel and size + len(included.item.raw) > LEFTOVER_BYTES:
                 yield parcel, []
                 parcel, size = [], 0
             parcel.append(included)
-            size += length
+            size += len(included.item.raw)
         portable_errors = [error for error in errors if error.is_portable]
         if parcel or portable_errors:
             yield parcel, portable_errors
         for error in errors:
             if not error.is_portable:
                 yield [], [error]
-
-
-def _parts(included: list[_Included], errors: list[Item]) -> dict[str, Any]:
-    includes: dict[str, list[msgspec.Raw]] = {}
-    for name, item, _ in included:
-        includes.setdefault(name, []).append(item.raw)
-    parts: dict[str, Any] = {"includes": includes}
-    if errors:
-        parts["errors"] = [error.raw for error in errors]
-    return parts
-
-
-def _instant(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"

@@ -1,24 +1,23 @@
-"""Envelopes into one Kafka topic, each call all acknowledged or an error.
+"""Messages into one Kafka topic, each batch all acknowledged or an error.
 
 The topic's id is read before and after each batch. A topic of the same name that was made anew in between may
 have taken only a part of the batch, so that batch counts as not written and is fetched again.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from airflow_provider_twitter.envelope import Message
+from tweet_envelope.topic import TopicChanged, TopicError, topic_identity
+from tweet_envelope.writing import Message
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 PRODUCER_DEFAULTS = {
     "acks": "all",
@@ -32,23 +31,11 @@ PRODUCER_DEFAULTS = {
 }
 
 
-class SinkError(Exception):
-    """The batch does not count as written; produce it again."""
+class NotAcknowledged(TopicError):
+    """Kafka did not acknowledge every message within the delivery timeout; some may be in the topic all the same."""
 
 
-class TopicMissing(SinkError):
-    """The topic does not exist. It is never created here."""
-
-
-class TopicChanged(SinkError):
-    """The topic was deleted and made anew while the batch was on its way."""
-
-
-class NotAcknowledged(SinkError):
-    """Kafka did not acknowledge every message within the delivery timeout."""
-
-
-class MessageTooLarge(SinkError):
+class MessageTooLarge(TopicError):
     """Some messages are larger than Kafka takes. Producing them again cannot help; the others can be."""
 
     def __init__(self, text: str, messages: list[Message]) -> None:
@@ -60,7 +47,8 @@ class EnvelopeSink:
     """Writes batches of envelopes to one topic: acks=all, idempotent, compressed, bounded buffer.
 
     `config` is a configuration of librdkafka with at least bootstrap.servers; what it sets wins over the
-    defaults above, except for acks and idempotence. Use as a context manager, from one thread.
+    defaults above, except for acks and idempotence. A batch is everything that was `put` before `acknowledged`;
+    `produce` does both. Use as a context manager, from one thread.
     """
 
     def __init__(self, config: Mapping[str, Any], topic: str) -> None:
@@ -70,10 +58,11 @@ class EnvelopeSink:
         guarantees = {"acks": "all", "enable.idempotence": True}
         # Without an error_cb the client library tries to raise a fatal error out of flush, and fails at that.
         told = {"error_cb": _log_error, **client_config}
-        self._producer = Producer({**PRODUCER_DEFAULTS, **told, **guarantees})
-        self._admin = AdminClient(told)
+        self._producer = Producer({**PRODUCER_DEFAULTS, **told, **guarantees}, logger=logger)
+        self._admin = AdminClient(told, logger=logger)
         self._topic = topic
         self._topic_id: str | None = None
+        self._batch: _Batch | None = None
         self._largest_bytes = int({**PRODUCER_DEFAULTS, **client_config}["message.max.bytes"])
         delivery_seconds = float({**PRODUCER_DEFAULTS, **client_config}["delivery.timeout.ms"]) / 1000
         self._timeout_seconds = delivery_seconds + 5
@@ -95,48 +84,39 @@ class EnvelopeSink:
     @property
     def topic_id(self) -> str:
         """Id of the topic as of the last batch, or as of now before the first one."""
-        if self._topic_id is None:
-            self._topic_id = self._read_topic_id()
+        return self._topic_id or self.check_topic()
+
+    def check_topic(self) -> str:
+        """Id of the topic as of now. Raises TopicMissing or KafkaUnavailable."""
+        self._topic_id = topic_identity(self._admin, self._topic, self._request_seconds)[0]
         return self._topic_id
 
-    def produce(self, messages: list[Message]) -> dict[int, int]:
+    def produce(self, messages: Sequence[Message]) -> dict[int, int]:
         """Write all messages and wait until Kafka has acknowledged them: last offset by partition.
 
-        Raises a SinkError when any one was not; some may be in the topic all the same. MessageTooLarge names all
+        Raises a TopicError when any one was not; some may be in the topic all the same. MessageTooLarge names all
         those that are too large; then none of the others counts as written.
         """
-        topic_id = self._topic_id = self._read_topic_id()
+        self._begin()
         if too_large := [message for message in messages if _size(message) > self._largest_bytes]:
+            self._batch = None
             raise _too_large(too_large, self._largest_bytes, "message.max.bytes of the Kafka connection")
-        batch = _Batch()
         try:
             for message in messages:
-                self._send(message, batch)
-            waiting = self._producer.flush(self._timeout_seconds)
+                self.put(message)
         except BaseException:
-            self._producer.purge(blocking=False)
+            self._give_up()
             raise
-        if waiting or batch.failures or batch.acknowledged != len(messages):
-            self._producer.purge(blocking=False)
-            if too_large := batch.too_large(messages):
-                raise _too_large(too_large, None, "max.message.bytes of the topic or its broker")
-            reason = str(batch.failures[0]) if batch.failures else "no answer before the delivery timeout"
-            raise NotAcknowledged(
-                f"Kafka acknowledged {batch.acknowledged} of {len(messages)} messages for {self._topic}: {reason}"
-            )
-        if self._read_topic_id() != topic_id:
-            raise TopicChanged(
-                f"topic {self._topic} was made anew while a batch of {len(messages)} was on its way"
-            )
-        return batch.last_offsets
+        return self.acknowledged()
 
-    def close(self) -> None:
-        """Give up what was not acknowledged; everything that `produce` returned for is safe."""
-        self._producer.purge(blocking=False)
-        self._producer.flush(1)
-        self._producer.close()
+    def put(self, message: Message) -> None:
+        """Hand one message over; waits while the buffer is full.
 
-    def _send(self, message: Message, batch: _Batch) -> None:
+        Raises MessageTooLarge, after which the others of the batch may go on, and every other TopicError.
+        """
+        batch = self._batch or self._begin()
+        if _size(message) > self._largest_bytes:
+            raise _too_large([message], self._largest_bytes, "message.max.bytes of the Kafka connection")
         give_up_at = time.monotonic() + self._timeout_seconds
         while True:
             try:
@@ -156,19 +136,53 @@ class EnvelopeSink:
                     ) from refused
                 raise NotAcknowledged(f"Kafka refuses a message for {self._topic}: {refused}") from refused
             else:
+                batch.put += 1
                 self._producer.poll(0)
                 return
 
-    def _read_topic_id(self) -> str:
+    def acknowledged(self) -> dict[int, int]:
+        """Wait for all that was put since the last call: last offset by partition; empty for an empty batch.
+
+        Raises a TopicError when any one was not acknowledged. MessageTooLarge names those that the broker refused
+        for their size, by which it ends the batch.
+        """
+        batch, self._batch = self._batch, None
+        if batch is None:
+            return {}
         try:
-            described = self._admin.describe_topics(
-                TopicCollection([self._topic]), request_timeout=self._request_seconds
+            waiting = self._producer.flush(self._timeout_seconds)
+        except BaseException:
+            self._give_up()
+            raise
+        if waiting or batch.failures or batch.acknowledged != batch.put:
+            self._give_up()
+            if batch.too_large:
+                raise _too_large(batch.too_large, None, "max.message.bytes of the topic or its broker")
+            reason = str(batch.failures[0]) if batch.failures else "no answer before the delivery timeout"
+            raise NotAcknowledged(
+                f"Kafka acknowledged {batch.acknowledged} of {batch.put} messages for {self._topic}: {reason}"
             )
-            return str(described[self._topic].result(timeout=self._request_seconds + 5).topic_id)
-        except KafkaException as failed:
-            if failed.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise TopicMissing(f"topic {self._topic} does not exist: create it first") from failed
-            raise SinkError(f"Kafka does not tell the id of topic {self._topic}: {failed}") from failed
+        begun_with = self._topic_id
+        if self.check_topic() != begun_with:
+            raise TopicChanged(
+                f"topic {self._topic} was made anew while a batch of {batch.put} was on its way"
+            )
+        return batch.last_offsets
+
+    def close(self) -> None:
+        """Give up what was not acknowledged; everything that was acknowledged is safe."""
+        self._give_up()
+        self._producer.flush(1)
+        self._producer.close()
+
+    def _begin(self) -> "_Batch":
+        self.check_topic()
+        self._batch = _Batch()
+        return self._batch
+
+    def _give_up(self) -> None:
+        self._batch = None
+        self._producer.purge(blocking=False)
 
 
 def _size(message: Message) -> int:
@@ -188,28 +202,24 @@ def _too_large(messages: list[Message], limit: int | None, setting: str) -> Mess
 
 
 def _log_error(error: KafkaError) -> None:
-    log.info("Kafka client: %s", error)
+    logger.info("Kafka client: %s", error)
 
 
 class _Batch:
-    """Delivery reports of one batch."""
+    """How many messages were put, and what Kafka reported of them."""
 
     def __init__(self) -> None:
-        self.acknowledged = 0
+        self.put = self.acknowledged = 0
         self.failures: list[KafkaError] = []
+        self.too_large: list[Message] = []
         self.last_offsets: dict[int, int] = {}
-        self._refused_values: set[bytes] = set()
-
-    def too_large(self, messages: list[Message]) -> list[Message]:
-        """The messages that the broker refused for their size."""
-        return [message for message in messages if message.value in self._refused_values]
 
     def delivered(self, error: KafkaError | None, message: Any) -> None:
         """Note one report of librdkafka."""
         if error is not None:
             self.failures.append(error)
             if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                self._refused_values.add(message.value())
+                self.too_large.append(Message(message.key(), message.value()))
             return
         self.acknowledged += 1
         partition = message.partition()

@@ -3,8 +3,6 @@
 Reads both vocabularies of X and trusts no shape: what is not what it should be refers to nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
