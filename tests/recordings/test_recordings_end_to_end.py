@@ -45,8 +45,8 @@ def test_every_recorded_tweet_becomes_a_row(recordings: Path, kafka: Any, mongo:
     everything: set[int] = set()
     refusals: list[Refusal] = []
     with psycopg.connect(postgres.dsn, autocommit=True) as warehouse:
-        batches = EnvelopeSink(config, topic)
-        importer = Importer(batches, mongo.database, warehouse, tell=refusals.append)
+        sink = EnvelopeSink(config, topic)
+        importer = Importer(sink, mongo.database, warehouse, tell=refusals.append)
         files = 0
         for file, answer in answers(recordings):
             data, included = tweets_of(answer)
@@ -59,7 +59,7 @@ def test_every_recorded_tweet_becomes_a_row(recordings: Path, kafka: Any, mongo:
             assert summary.included_tweets == len(included), file
             collected |= {int(tweet["id"]) for tweet in data}
             everything |= {int(tweet["id"]) for tweet in (*data, *included)}
-        batches.close()
+        sink.close()
         assert files >= 25
         assert len(everything) >= 150
         land(config, mongo.database, warehouse, topic=topic, warmth=BRIEF)

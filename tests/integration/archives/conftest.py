@@ -44,10 +44,10 @@ class Pipeline:
         self.topic = kafka.create_topic(partitions=3)
         self.raw, self.warehouse = mongo.database, warehouse
         self.refusals: list[Refusal] = []
-        self.batches = EnvelopeSink(self.kafka, self.topic)
+        self.sink = EnvelopeSink(self.kafka, self.topic)
 
     def import_file(self, file: str, body: bytes, **more: Any) -> FileImported:
-        importer = Importer(self.batches, self.raw, self.warehouse, tell=self.refusals.append, **more)
+        importer = Importer(self.sink, self.raw, self.warehouse, tell=self.refusals.append, **more)
         return importer.import_file(file, io.BytesIO(body))
 
     def import_case(self, name: str, **more: Any) -> FileImported:
@@ -81,7 +81,7 @@ def pipeline(kafka: Any, mongo: Any, postgres: Any) -> Iterator[Pipeline]:
     with psycopg.connect(postgres.dsn, autocommit=True) as warehouse:
         made = Pipeline(kafka, mongo, warehouse)
         yield made
-        made.batches.close()
+        made.sink.close()
 
 
 @pytest.fixture

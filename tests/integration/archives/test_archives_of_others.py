@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from bson import Binary
 
+from tweet_envelope.writing import Message
 from twitter_pipeline.archives import importing
 from twitter_pipeline.landing.drain import land
 from twitter_pipeline.streaming import cursors
@@ -157,8 +158,8 @@ def test_imports_stop_no_live_stage(pipeline: Pipeline) -> None:
 
     def produce(*values: bytes) -> None:
         for value in values:
-            pipeline.batches.put(b"1", value)
-        ends.update(pipeline.batches.acknowledged())
+            pipeline.sink.put(Message(b"1", value))
+        ends.update(pipeline.sink.acknowledged())
 
     def landed() -> None:
         gate = FloodGate("landing", least=50)
@@ -172,7 +173,7 @@ def test_imports_stop_no_live_stage(pipeline: Pipeline) -> None:
                 flood=gate,
             )
             positions = cursors.positions(pipeline.warehouse, "landing")
-            if all(positions[pipeline.batches.topic_id, partition] > end for partition, end in ends.items()):
+            if all(positions[pipeline.sink.topic_id, partition] > end for partition, end in ends.items()):
                 return
         raise AssertionError("landing did not come to the end")
 

@@ -30,14 +30,14 @@ def imported(kafka: Any, mongo: Any, postgres: Any) -> Iterator[Importing]:
     topic = kafka.create_topic(partitions=3)
     refusals: list[Refusal] = []
     with psycopg.connect(postgres.dsn, autocommit=True) as warehouse:
-        batches = EnvelopeSink(kafka_config, topic)
+        sink = EnvelopeSink(kafka_config, topic)
 
         def query(statement: str) -> list[tuple[Any, ...]]:
             return warehouse.execute(statement.encode()).fetchall()
 
         def run(*files: tuple[str, bytes]) -> Query:
             for name, body in files:
-                importer = Importer(batches, mongo.database, warehouse, rule="r", tell=refusals.append)
+                importer = Importer(sink, mongo.database, warehouse, rule="r", tell=refusals.append)
                 importer.import_file(name, io.BytesIO(body))
                 land(kafka_config, mongo.database, warehouse, topic=topic, warmth=BRIEF)
                 transform(mongo.database, warehouse, topic=topic, warmth=BRIEF)
@@ -47,7 +47,7 @@ def imported(kafka: Any, mongo: Any, postgres: Any) -> Iterator[Importing]:
             return query
 
         yield run
-        batches.close()
+        sink.close()
 
 
 def case(*names: str) -> list[tuple[str, bytes]]:
