@@ -106,7 +106,7 @@ def test_what_a_stage_would_not_take_is_refused_with_its_line(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The import decodes as landing and transform do, so that nothing that it sends becomes a dead letter there."""
-    deep = b'{"id":"5","text":"a","x":' + b"[" * 3000 + b"]" * 3000 + b"}"
+    deep = b'{"id":"5","text":"a","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     lines = [json.dumps(tweet(1)).encode(), deep, json.dumps({"id": "-5", "text": "a"}).encode()]
     summary = pipeline.import_file("mine.jsonl", b"\n".join(lines))
     assert (summary.tweets, summary.refused) == (1, 2)
