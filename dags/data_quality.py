@@ -57,7 +57,7 @@ def data_quality():
     @task
     def account(run_id=None) -> int:
         """Account for every offset that the stages have passed since the last time; fails on one that nothing explains."""
-        from twitter_pipeline.accounting import verify_and_record
+        from twitter_pipeline.health.accounting import verify_and_record
 
         with findings_are_final(), warehouse() as books, raw_store() as raw:
             return verify_and_record(raw, books, run_id, metrics())

@@ -39,11 +39,12 @@ def tweet_landing():
     @task(multiple_outputs=False)
     def drain(partitions: list[int] | None = None) -> dict[str, Any]:
         """Land until all is quiet or the minute is over."""
+        from twitter_pipeline.health.drains import tell_landed
         from twitter_pipeline.landing.drain import land
-        from twitter_pipeline.metrics.drains import tell_landed
+        from twitter_pipeline.streaming.flood import FloodGate
 
         with overtaken_is_skipped(), warehouse() as books, raw_store() as raw:
-            gate = SETTINGS.flood("landing")
+            gate = FloodGate("landing", float(SETTINGS.flood_ratio))
             landed = land(kafka(), raw, books, topic=TOPIC, partitions=partitions, flood=gate)
         tell_landed(metrics(), landed)
         return asdict(landed)

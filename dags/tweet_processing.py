@@ -40,12 +40,13 @@ def tweet_processing():
     @task(outlets=[TWEETS], multiple_outputs=False)
     def drain(partitions: list[list[Any]] | None = None) -> dict[str, Any]:
         """Load until all is quiet or the minute is over."""
-        from twitter_pipeline.metrics.drains import tell_transformed
+        from twitter_pipeline.health.drains import tell_transformed
+        from twitter_pipeline.streaming.flood import FloodGate
         from twitter_pipeline.transform.drain import transform
 
         wanted = None if partitions is None else [(topic_id, number) for topic_id, number in partitions]
         with overtaken_is_skipped(), warehouse() as books, raw_store() as raw:
-            gate = SETTINGS.flood("transform")
+            gate = FloodGate("transform", float(SETTINGS.flood_ratio))
             transformed = transform(raw, books, kafka(), topic=TOPIC, partitions=wanted, flood=gate)
         tell_transformed(metrics(), transformed)
         return asdict(transformed)

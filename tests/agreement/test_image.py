@@ -8,7 +8,7 @@ IN_CONTAINERS = (
     "twitter_pipeline.api.command:serve",
     "twitter_pipeline.archives.command:import_",
     "twitter_pipeline.exports.command:export",
-    "twitter_pipeline.metrics.command:metrics",
+    "twitter_pipeline.health.command:metrics",
     "twitter_pipeline.stack.commands:migrate",
     "twitter_pipeline.stack.commands:topics",
 )
@@ -23,7 +23,7 @@ def test_the_commands_of_containers_need_no_embedded_server() -> None:
         "    module, _, command = name.partition(':')\n"
         "    getattr(importlib.import_module(module), command)\n"
         "import twitter_pipeline.stack.servers_of_ones_own, twitter_pipeline.stack.topics\n"
-        "import twitter_pipeline.api.app, twitter_pipeline.metrics.publisher\n"
+        "import twitter_pipeline.api.app, twitter_pipeline.health.publisher\n"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr[-2000:]

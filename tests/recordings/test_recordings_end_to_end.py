@@ -8,10 +8,10 @@ from typing import Any
 import psycopg
 
 from tweet_envelope.sink import EnvelopeSink
-from twitter_pipeline.accounting import accounts
 from twitter_pipeline.archives.importing import Importer, Refusal
 from twitter_pipeline.archives.pages import pages_of
 from twitter_pipeline.archives.reading import opened
+from twitter_pipeline.health.accounting import accounts
 from twitter_pipeline.landing.drain import land
 from twitter_pipeline.streaming.warmth import Warmth
 from twitter_pipeline.transform.drain import transform

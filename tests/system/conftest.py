@@ -18,7 +18,7 @@ import pytest
 from pymongo import MongoClient
 
 from twitter_pipeline import settings
-from twitter_pipeline.accounting import accounts
+from twitter_pipeline.health.accounting import accounts
 from twitter_pipeline.settings import PORTED, Settings
 from twitter_pipeline.stack.servers import free_port
 

@@ -12,7 +12,7 @@ COMMANDS = {
     "migrate": "twitter_pipeline.stack.commands:migrate",
     "topics": "twitter_pipeline.stack.commands:topics",
     "rules": "twitter_pipeline.collection.rules_command:rules",
-    "metrics": "twitter_pipeline.metrics.command:metrics",
+    "metrics": "twitter_pipeline.health.command:metrics",
     "import": "twitter_pipeline.archives.command:import_",
     "dead-letters": "twitter_pipeline.dead_letters.command:dead_letters",
     "raw": "twitter_pipeline.dead_letters.raw_command:raw",

@@ -14,8 +14,6 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from twitter_pipeline.streaming.flood import FloodGate
-
 BROKERS = ("auto", "apache-kafka", "tansu")
 TOPIC = "raw-tweets"
 DEAD_LETTER_TOPIC = "raw-tweets.dlq"
@@ -278,10 +276,6 @@ class Settings:
         It may hold a password. Raises SettingsError when it is not said where Kafka is.
         """
         return {"bootstrap.servers": self.need("kafka_bootstrap")} | dict(self.kafka_options or {})
-
-    def flood(self, stage: str) -> FloodGate:
-        """The gate that stops a stage when too many of its records are bad."""
-        return FloodGate(stage, float(self.flood_ratio))
 
     @property
     def run(self) -> Path:

@@ -11,10 +11,10 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tweet_envelope.writing import Message
-from twitter_pipeline.accounting import accounts
 from twitter_pipeline.archives import importing
 from twitter_pipeline.archives.importing import ImportStopped
 from twitter_pipeline.collection import pages
+from twitter_pipeline.health.accounting import accounts
 from twitter_pipeline.stack.servers import wait_until
 
 from .conftest import Pipeline, number_of, tweet

@@ -367,7 +367,7 @@ def test_a_mistake_at_the_command_changes_nothing(spend: Any, arguments: list[st
 
 def test_status_tells_of_an_open_circuit(postgres: Any, books: Any) -> None:
     """The stage that stands says why, and the figure for the alert is there."""
-    from twitter_pipeline import health
+    from twitter_pipeline.health import report
     from twitter_pipeline.settings import Stores
 
     for _ in range(3):
@@ -378,6 +378,6 @@ def test_status_tells_of_an_open_circuit(postgres: Any, books: Any) -> None:
         mongo_database="x",
         kafka_bootstrap="127.0.0.1:1",
     )
-    found = health.look(stores)
+    found = report.look(stores)
     assert found.open_circuits == 1
     assert "nobody knows what they cost" in (found.stages[0].last_error or "")

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from twitter_pipeline import health, settings
+from twitter_pipeline import settings
 from twitter_pipeline.cli import main
+from twitter_pipeline.health import report
 from twitter_pipeline.settings import Stores
 
 from ..path.conftest import Way, make_way
@@ -44,7 +45,7 @@ class Desk:
             mongo_database=self.way.raw.name,
             kafka_bootstrap=self.way.kafka["bootstrap.servers"],
         )
-        return {stage.stage: stage.last_error for stage in health.look(stores, self.way.topic).stages}
+        return {stage.stage: stage.last_error for stage in report.look(stores, self.way.topic).stages}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from bson import Binary
 
 from tweet_envelope.coordinates import Coordinate
-from twitter_pipeline.accounting import accounts, verify
+from twitter_pipeline.health.accounting import accounts, verify
 from twitter_pipeline.transform.flatten import Batch, Unreadable
 
 from ..path.conftest import envelope

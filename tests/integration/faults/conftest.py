@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from twitter_pipeline.accounting import accounts
+from twitter_pipeline.health.accounting import accounts
 from twitter_pipeline.stack import apache_kafka
 from twitter_pipeline.warehouse import tables
 

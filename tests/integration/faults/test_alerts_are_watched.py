@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from twitter_pipeline.collection import notices
+from twitter_pipeline.health.delivery import DeliveryWatch
 from twitter_pipeline.metrics import rules, service_starts
-from twitter_pipeline.metrics.delivery import DeliveryWatch
 from twitter_pipeline.metrics.statsd import Metrics
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tweet_envelope.coordinates import Coordinate
-from twitter_pipeline import health
+from twitter_pipeline.health import report
 from twitter_pipeline.settings import Stores
 from twitter_pipeline.streaming.flood import Flood, FloodGate
 
@@ -21,7 +21,7 @@ def errors(way: Way, postgres: Any) -> dict[str, str | None]:
         mongo_database=way.raw.name,
         kafka_bootstrap=way.kafka["bootstrap.servers"],
     )
-    return {stage.stage: stage.last_error for stage in health.look(stores, way.topic).stages}
+    return {stage.stage: stage.last_error for stage in report.look(stores, way.topic).stages}
 
 
 @ON_TANSU
@@ -78,14 +78,14 @@ def test_a_parked_rule_and_a_notice_stand_before_the_newest_failure(way: Way, po
     )
 
 
-def looked(way: Way, postgres: Any) -> health.Health:
+def looked(way: Way, postgres: Any) -> report.Health:
     stores = Stores(
         postgres_reader_dsn=postgres.reader_dsn,
         mongo_uri=way.mongo_uri,
         mongo_database=way.raw.name,
         kafka_bootstrap=way.kafka["bootstrap.servers"],
     )
-    return health.look(stores, way.topic)
+    return report.look(stores, way.topic)
 
 
 @ON_TANSU
@@ -177,7 +177,7 @@ def test_tweets_from_before_content_had_versions_are_counted(way: Way, postgres:
     way.warehouse.execute(
         "insert into twitter.tweets (id, text, is_collected) values (1, 'old', true), (2, 'old', true), (3, null, true)"
     )
-    assert health.look(stores, way.topic).unversioned_tweets == 2
+    assert report.look(stores, way.topic).unversioned_tweets == 2
     way.produce(envelope({"id": "1", "text": "new"}))
     drain_anew(way)
-    assert health.look(stores, way.topic).unversioned_tweets == 1
+    assert report.look(stores, way.topic).unversioned_tweets == 1

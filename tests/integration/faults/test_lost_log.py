@@ -13,9 +13,9 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tweet_envelope.topic import TopicChanged, TopicMissing
-from twitter_pipeline.accounting import accounts
 from twitter_pipeline.collection import pages
 from twitter_pipeline.collection.books import RefetchBooks
+from twitter_pipeline.health.accounting import accounts
 from twitter_pipeline.landing.drain import land
 from twitter_pipeline.landing.raw_store import mark_key
 from twitter_pipeline.stack.servers import RunningServer, free_port, wait_until

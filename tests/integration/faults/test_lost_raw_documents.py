@@ -13,7 +13,7 @@ from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
 
 from tweet_envelope.coordinates import Coordinate
-from twitter_pipeline.accounting import accounts
+from twitter_pipeline.health.accounting import accounts
 from twitter_pipeline.landing.accepted_loss import accept_loss, losses
 from twitter_pipeline.landing.documents import raw_document
 from twitter_pipeline.landing.drain import land

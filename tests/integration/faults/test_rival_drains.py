@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from twitter_pipeline.accounting import accounts
+from twitter_pipeline.health.accounting import accounts
 from twitter_pipeline.landing.drain import land
 from twitter_pipeline.stack.servers import wait_until
 from twitter_pipeline.streaming import cursors

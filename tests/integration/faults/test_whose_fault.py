@@ -7,8 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from twitter_pipeline import health
-from twitter_pipeline.accounting import accounts
+from twitter_pipeline.health import report
+from twitter_pipeline.health.accounting import accounts
 from twitter_pipeline.settings import Stores
 from twitter_pipeline.transform.drain import PartitionsFailed
 
@@ -173,7 +173,7 @@ def test_several_failing_partitions_are_all_named_and_shown(way: Way, postgres: 
         mongo_database=way.raw.name,
         kafka_bootstrap=way.kafka["bootstrap.servers"],
     )
-    looked = health.look(stores, way.topic)
+    looked = report.look(stores, way.topic)
     assert [(each.stage, each.partition) for each in looked.failing or ()] == [
         ("transform", 1),
         ("transform", 0),

@@ -5,8 +5,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from twitter_pipeline import accounting
-from twitter_pipeline.accounting import AccountingFailed, accounts, verify, verify_and_record
+from twitter_pipeline.health import accounting
+from twitter_pipeline.health.accounting import AccountingFailed, accounts, verify, verify_and_record
 from twitter_pipeline.metrics.statsd import Metrics
 
 from .conftest import Way, envelope

@@ -7,7 +7,7 @@ import pytest
 from pymongo.errors import PyMongoError
 
 from tweet_envelope.coordinates import Coordinate
-from twitter_pipeline.accounting import accounts
+from twitter_pipeline.health.accounting import accounts
 from twitter_pipeline.streaming.flood import Flood, FloodGate
 from twitter_pipeline.streaming.warmth import Warmth
 

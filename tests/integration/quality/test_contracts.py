@@ -8,7 +8,7 @@ import psycopg
 import pytest
 import yaml
 
-from twitter_pipeline.health import NEWEST_OF_EACH_CONTRACT
+from twitter_pipeline.health.report import NEWEST_OF_EACH_CONTRACT
 from twitter_pipeline.metrics.statsd import Metrics
 from twitter_pipeline.quality.contracts import (
     DUE_AFTER_NEW_TWEETS,

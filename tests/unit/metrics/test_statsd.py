@@ -7,9 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from twitter_pipeline.health import Contract, Health, Stage
+from twitter_pipeline.health.publisher import publish
+from twitter_pipeline.health.report import Contract, Health, Stage
 from twitter_pipeline.metrics.catalogue import CATALOGUE, PREFIX
-from twitter_pipeline.metrics.publisher import publish
 from twitter_pipeline.metrics.statsd import LOOKUP_SECONDS, Metrics
 
 

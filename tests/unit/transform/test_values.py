@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from tweet_envelope.ids import BadId, read_id, snowflake_time
+from tweet_envelope.instants import read_time
 from tweet_envelope.json_text import clean
 from twitter_pipeline.text import normal_tag
-from twitter_pipeline.transform.values import read_time, version
+from twitter_pipeline.transform.values import version
 
 
 @pytest.mark.parametrize("value", ["0", "1", "9223372036854775807", 0, 12, 2**63 - 1])

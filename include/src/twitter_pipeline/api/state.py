@@ -14,9 +14,9 @@ from typing import Any
 
 import orjson
 
-from twitter_pipeline import health as health_of
 from twitter_pipeline.api.problems import Problem
-from twitter_pipeline.health import Health
+from twitter_pipeline.health import report
+from twitter_pipeline.health.report import Health
 from twitter_pipeline.settings import Settings
 
 FRESH_SECONDS = 2.0
@@ -71,7 +71,7 @@ class PipelineState:
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         self._settings, self._clock, self._wait_seconds = settings, clock, wait_seconds
-        self._take_look = look or (lambda: health_of.look(settings.stores()))
+        self._take_look = look or (lambda: report.look(settings.stores()))
         self._looks: list[_Look] = []
         self._last: dict[str, Any] | None = None
         self._looked_at = 0.0

@@ -20,6 +20,7 @@ import msgspec
 
 from tweet_envelope import pages
 from tweet_envelope.ids import BadId, read_id
+from tweet_envelope.instants import UNKNOWN_TIME, read_time
 from tweet_envelope.references import KIND_OF_INCLUDES
 from tweet_envelope.schema import MEMBERS, PROVENANCE_MEMBERS
 from twitter_pipeline.archives.flattened import ADDED, restore
@@ -27,7 +28,6 @@ from twitter_pipeline.archives.reading import BOM
 from twitter_pipeline.archives.refusals import Unimportable
 from twitter_pipeline.archives.vocabularies import other_vocabulary
 from twitter_pipeline.transform.objects import TWEET_FIELDS, USER_FIELDS
-from twitter_pipeline.transform.values import UNKNOWN_TIME, read_time
 
 ANSWER = frozenset(["data", "includes", "errors", "meta", "matching_rules", "__twarc", "__import_meta"])
 """The members of an answer that have a home, or need none."""

@@ -13,8 +13,8 @@ from bson import Binary, Int64
 
 from tweet_envelope.coordinates import Coordinate
 from tweet_envelope.ids import BadId, lenient_id, read_id
+from tweet_envelope.instants import read_observed_at
 from tweet_envelope.reading import NotAnEnvelope, read_head
-from twitter_pipeline.transform.values import read_observed_at
 
 
 class Unlandable(ValueError):

@@ -12,8 +12,8 @@ from typing import Any
 
 import psutil
 
-from twitter_pipeline import health
 from twitter_pipeline import settings as settings_of
+from twitter_pipeline.health import report
 from twitter_pipeline.settings import Settings
 from twitter_pipeline.stack.launcher import count_starts, read_launch
 from twitter_pipeline.stack.orphans import SERVICE_MARK, marked_processes
@@ -125,7 +125,7 @@ def _stages_and_accounts(settings: Settings, running: bool) -> dict[str, Any]:
     if not running:
         return {"stages": [], "accounts": [], "unversioned_tweets": None}
     try:
-        now = health.look(settings.stores())
+        now = report.look(settings.stores())
     except Exception as error:  # noqa: BLE001 - whatever is broken, the picture must still be shown
         unknown = {"stage": "stages", "last_error": f"{type(error).__name__}: {error}"}
         return {"stages": [unknown], "accounts": [], "unversioned_tweets": None}

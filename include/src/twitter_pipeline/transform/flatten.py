@@ -18,20 +18,14 @@ import msgspec
 
 from tweet_envelope.coordinates import Coordinate
 from tweet_envelope.ids import LARGEST_ID, BadId, read_id, snowflake_time
+from tweet_envelope.instants import UNKNOWN_TIME, is_plausible, read_observed_at, read_plausible_time
 from tweet_envelope.json_text import NotJson, parse_carefully
 from tweet_envelope.reading import Envelope, Includes, NotAnEnvelope, check, decode_envelope
 from twitter_pipeline.text import searchable, trigrams
 from twitter_pipeline.transform import objects as x
 from twitter_pipeline.transform.careful import Misfits, is_absent, read_struct
 from twitter_pipeline.transform.entities import EntitySet
-from twitter_pipeline.transform.values import (
-    LONGEST_KEY,
-    UNKNOWN_TIME,
-    is_plausible,
-    read_observed_at,
-    read_plausible_time,
-    version,
-)
+from twitter_pipeline.transform.values import LONGEST_KEY, version
 from twitter_pipeline.warehouse import tables
 
 _T = TypeVar("_T", x.Tweet, x.User)

@@ -1,47 +1,12 @@
-"""Checked conversions from X's JSON to values that PostgreSQL stores and gives back."""
+"""The rank of an observation, the name of a text, and what an index can hold."""
 
 import hashlib
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
-UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
-EARLIEST_TIME = datetime(2006, 1, 1, tzinfo=UTC)  # the service opened in March 2006
-LONGEST_AHEAD = timedelta(days=1)
+from tweet_envelope.instants import UNKNOWN_TIME
+
 LONGEST_KEY = 500  # characters: of four bytes each they fit into an entry of an index, 2,704 bytes
-
-
-def read_time(value: str | None) -> datetime | None:
-    """An aware UTC instant, or None when it is missing, naive, impossible or beyond year 9999."""
-    if value is None:
-        return None
-    try:
-        instant = datetime.fromisoformat(value)
-        return instant.astimezone(UTC) if instant.tzinfo else None
-    except (ValueError, OverflowError):
-        return None
-
-
-def is_plausible(instant: datetime, now: datetime) -> bool:
-    """Whether something may have happened then: from 2006 to a day after `now`, which leaves room for clocks."""
-    return EARLIEST_TIME <= instant <= now + LONGEST_AHEAD
-
-
-def read_plausible_time(value: str | None, now: datetime) -> datetime | None:
-    """Like read_time, and None also for an instant outside of the bounds that `is_plausible` sets."""
-    instant = read_time(value)
-    return instant if instant is not None and is_plausible(instant, now) else None
-
-
-def read_observed_at(value: str | None, landed_at: datetime) -> datetime | None:
-    """When an observation was made: never after it landed, and None (unknown) for a time before 2006.
-
-    A later time becomes that of landing: one forged or mistaken year would outrank every true observation.
-    `landed_at` is stored with the envelope, so that any replay reads the same time.
-    """
-    instant = read_time(value)
-    if instant is None or instant < EARLIEST_TIME:
-        return None
-    return min(instant, landed_at)
 
 
 def version(observed_at: datetime, *, is_data: bool, content_hash: bytes) -> UUID:

@@ -17,7 +17,7 @@ def metrics() -> None:
 @metrics.command()
 def publish() -> None:
     """Publish counts, lag, age, dead letters and money every few seconds to PIPELINE_STATSD; runs until stopped."""
-    from twitter_pipeline.metrics.publisher import keep_publishing
+    from twitter_pipeline.health.publisher import keep_publishing
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     stopping = threading.Event()

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from twitter_pipeline import health as health_of
-from twitter_pipeline.health import Health
+from twitter_pipeline.health import report
+from twitter_pipeline.health.delivery import DeliveryWatch
+from twitter_pipeline.health.report import Health
 from twitter_pipeline.metrics import rules, service_starts
-from twitter_pipeline.metrics.delivery import DeliveryWatch
 from twitter_pipeline.metrics.statsd import Metrics
 from twitter_pipeline.settings import Settings
 
@@ -54,7 +54,7 @@ def publish(metrics: Metrics, health: Health, now: datetime) -> None:
 
 
 def _publish_health(metrics: Metrics, settings: Settings) -> None:
-    health = health_of.look(settings.stores())
+    health = report.look(settings.stores())
     publish(metrics, health, datetime.now(UTC))
     if health.spent_usd is not None:
         used = health.spent_usd / settings.x_budget_usd if settings.x_budget_usd else 0

@@ -1,0 +1,1 @@
+"""How the pipeline is: what the stores say of it, whether every offset is accounted for, and the telling of both."""
