@@ -9,11 +9,11 @@ from typing import Protocol
 
 from airflow_provider_twitter.books import Sink, produce_or_set_aside
 from airflow_provider_twitter.client import ResourceFact, TryAgain, XClient
+from airflow_provider_twitter.client.endpoints import MOST_LISTED
 from airflow_provider_twitter.client.ledger import Ledger
 from airflow_provider_twitter.client.proof import facts_in
 from airflow_provider_twitter.envelopes import messages_of
 
-MOST_IDS = 100
 ROUNDS = 3
 
 
@@ -59,8 +59,8 @@ def fetch_again(
     raise and what the client raises, but for answers that may be better later.
     """
     charged, result = client.charged_to(books), FetchedAgain(unanswered=set(tweet_ids))
-    for start in range(0, len(tweet_ids), MOST_IDS):
-        wanted = list(dict.fromkeys(tweet_ids[start : start + MOST_IDS]))
+    for start in range(0, len(tweet_ids), MOST_LISTED):
+        wanted = list(dict.fromkeys(tweet_ids[start : start + MOST_LISTED]))
         for _ in range(ROUNDS):
             try:
                 page = charged.tweets(wanted)

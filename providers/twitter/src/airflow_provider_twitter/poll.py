@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Literal
+from typing import ClassVar, Literal
 
 from airflow_provider_twitter.books import Books as Books
 from airflow_provider_twitter.books import Checkpoint as Checkpoint
@@ -37,6 +37,7 @@ from airflow_provider_twitter.client import (
     TryAgain,
     XClient,
 )
+from airflow_provider_twitter.client.endpoints import SEARCH_RECENT, USER_TWEETS, Endpoint
 from airflow_provider_twitter.client.ledger import BudgetSpent as BudgetSpent
 from airflow_provider_twitter.client.proof import asked_for, facts_in, stated_count
 from airflow_provider_twitter.client.x import utc_now
@@ -58,6 +59,7 @@ MOST_STALLED_POLLS = 3
 class Search:
     """A query of recent search."""
 
+    endpoint: ClassVar[Endpoint] = SEARCH_RECENT
     query: str
 
 
@@ -65,11 +67,10 @@ class Search:
 class Timeline:
     """A user's own tweets; `exclude` may hold "replies" and "retweets"."""
 
+    endpoint: ClassVar[Endpoint] = USER_TWEETS
     user_id: int
     exclude: tuple[str, ...] = ()
 
-
-SMALLEST_PAGE: dict[type[Search | Timeline], int] = {Search: 10, Timeline: 5}
 
 Ended = Literal[
     "last_page", "reached_the_known", "out_of_reach", "left_out", "gave_up", "max_pages", "account_state"
@@ -276,7 +277,7 @@ class _Poll:
             try:
                 return self._ask()
             except BodyTooLarge:
-                smallest = SMALLEST_PAGE[type(self.target)]
+                smallest = self.target.endpoint.smallest_page
                 if self.page_size <= smallest:
                     raise
                 self.page_size = max(self.page_size // 2, smallest)

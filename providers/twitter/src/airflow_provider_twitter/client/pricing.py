@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
+from airflow_provider_twitter.client.endpoints import Endpoint, endpoint_at
 from airflow_provider_twitter.client.pages import Body
 
 PRICES_READ_ON = "2026-09"
@@ -19,55 +20,56 @@ POST_READ_USD = Decimal("0.005")
 USER_READ_USD = Decimal("0.010")
 COUNTS_REQUEST_USD = Decimal("0.005")
 
-DEFAULT_MAX_RESULTS = {"/2/tweets/search/recent": 10, "/2/users/:id/tweets": 10}
-LEAST_MAX_RESULTS = {"/2/tweets/search/recent": 10, "/2/users/:id/tweets": 5}
 
-
-def worst_case_usd(endpoint: str, params: Mapping[str, str]) -> Decimal:
-    """The most that this request can cost by the price list."""
-    match endpoint:
-        case "/2/tweets/search/recent" | "/2/users/:id/tweets":
-            return _tweets_usd(int(params.get("max_results", DEFAULT_MAX_RESULTS[endpoint])), params)
-        case "/2/tweets":
-            return _tweets_usd(_listed(params.get("ids", "")), params)
-        case "/2/users":
-            return _listed(params.get("ids", "")) * USER_READ_USD
-        case "/2/users/by":
-            return _listed(params.get("usernames", "")) * USER_READ_USD
-        case "/2/tweets/counts/recent":
+def worst_case_usd(path: str, params: Mapping[str, str]) -> Decimal:
+    """The most that this request can cost by the price list. Raises ValueError for an endpoint without a price."""
+    endpoint = endpoint_at(path)
+    match endpoint.answer:
+        case "tweets":
+            return _most_objects(endpoint, params) * _tweet_usd(params)
+        case "users":
+            return _most_objects(endpoint, params) * USER_READ_USD
+        case "counts":
             return COUNTS_REQUEST_USD
-        case "/2/usage/tweets":
+        case "usage":
             return Decimal(0)
-    raise ValueError(f"no price is known for GET {endpoint}: add it to the price list before it is asked")
 
 
-def affordable_max_results(endpoint: str, params: Mapping[str, str], left_usd: Decimal) -> str | None:
+def affordable_max_results(path: str, params: Mapping[str, str], left_usd: Decimal) -> str | None:
     """The largest max_results up to the one asked for whose worst case `left_usd` covers, as a parameter.
 
     Never less than X takes for a page: below that the budget decides. None for an endpoint without pages.
     """
-    if endpoint not in LEAST_MAX_RESULTS:
+    endpoint = endpoint_at(path)
+    if endpoint.page_size is None:
         return None
-    asked = int(params.get("max_results", DEFAULT_MAX_RESULTS[endpoint]))
-    covered = int(left_usd / _tweets_usd(1, params))
-    return str(min(asked, max(covered, LEAST_MAX_RESULTS[endpoint])))
+    covered = int(left_usd / _tweet_usd(params))
+    return str(min(_most_objects(endpoint, params), max(covered, endpoint.smallest_page)))
 
 
-def actual_usd(endpoint: str, params: Mapping[str, str], body: Body) -> Decimal:
+def actual_usd(path: str, params: Mapping[str, str], body: Body) -> Decimal:
     """What this answer cost by the price list."""
-    match endpoint:
-        case "/2/tweets/counts/recent" | "/2/usage/tweets":
-            return worst_case_usd(endpoint, params)
-        case "/2/users" | "/2/users/by":
+    match endpoint_at(path).answer:
+        case "users":
             return len(body.data) * USER_READ_USD
-    users = {user.id for user in body.includes.get("users", ())}
-    authors = {str((tweet.value or {}).get("author_id")) for tweet in body.data}
-    return len(body.data) * POST_READ_USD + sum(str(user) in authors for user in users) * USER_READ_USD
+        case "tweets":
+            users = {user.id for user in body.includes.get("users", ())}
+            authors = {str((tweet.value or {}).get("author_id")) for tweet in body.data}
+            return (
+                len(body.data) * POST_READ_USD + sum(str(user) in authors for user in users) * USER_READ_USD
+            )
+    return worst_case_usd(path, params)
 
 
-def _tweets_usd(tweets: int, params: Mapping[str, str]) -> Decimal:
+def _most_objects(endpoint: Endpoint, params: Mapping[str, str]) -> int:
+    if endpoint.page_size is not None:
+        return int(params.get("max_results", endpoint.page_size.default))
+    return _listed(params.get(endpoint.lists or "", ""))
+
+
+def _tweet_usd(params: Mapping[str, str]) -> Decimal:
     with_author = "author_id" in params.get("expansions", "").split(",")
-    return tweets * (POST_READ_USD + (USER_READ_USD if with_author else 0))
+    return POST_READ_USD + (USER_READ_USD if with_author else 0)
 
 
 def _listed(names: str) -> int:

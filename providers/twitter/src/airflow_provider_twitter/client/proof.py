@@ -16,15 +16,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from airflow_provider_twitter.client.endpoints import endpoint_at
 from airflow_provider_twitter.client.pages import Body
 from tweet_envelope.pages import Item
 
 State = Literal["gone", "suspended", "protected", "disallowed"]
 
-PAGED = {"/2/tweets/search/recent": None, "/2/users/:id/tweets": "id"}
-"""Endpoints that answer in pages, and the parameter that names the resource they read, if they read one."""
-LOOKUPS = {"/2/tweets": "ids", "/2/users": "ids", "/2/users/by": "usernames"}
-"""Endpoints that answer for a list, and the parameter that holds the list."""
 STATE_OF_TYPE: dict[str, State] = {
     "resource-not-found": "gone",
     "not-authorized-for-resource": "protected",
@@ -60,12 +57,12 @@ def facts_in(errors: Iterable[Item]) -> dict[str, ResourceFact]:
     return facts
 
 
-def asked_for(endpoint: str, params: Mapping[str, str]) -> list[str]:
+def asked_for(path: str, params: Mapping[str, str]) -> list[str]:
     """The ids or names that a request asks for, in lower case; empty for a search."""
-    if endpoint in LOOKUPS:
-        return [each.lower() for each in params.get(LOOKUPS[endpoint], "").split(",") if each]
-    name = PAGED.get(endpoint)
-    return [] if name is None else [params[name].lower()]
+    endpoint = endpoint_at(path)
+    if endpoint.lists is not None:
+        return [each.lower() for each in params.get(endpoint.lists, "").split(",") if each]
+    return [] if endpoint.names is None else [params[endpoint.names].lower()]
 
 
 def stated_count(meta: Mapping[str, Any] | None) -> int | None:
@@ -78,18 +75,19 @@ def stated_count(meta: Mapping[str, Any] | None) -> int | None:
     return int(stated) if 0 <= stated < 10**9 else None
 
 
-def why_unproven(endpoint: str, params: Mapping[str, str], body: Body) -> str | None:
+def why_unproven(path: str, params: Mapping[str, str], body: Body) -> str | None:
     """Why this answer does not count, or None when it does."""
+    endpoint = endpoint_at(path)
     if body.odd_data is not None:
         return f"`data` is {body.odd_data}"
-    if endpoint in PAGED:
-        return _why_no_page(asked_for(endpoint, params), body)
-    if endpoint in LOOKUPS:
+    if endpoint.page_size is not None:
+        return _why_no_page(asked_for(path, params), body)
+    if endpoint.lists is not None:
         facts = facts_in(body.errors)
-        if body.data or any(each in facts for each in asked_for(endpoint, params)):
+        if body.data or any(each in facts for each in asked_for(path, params)):
             return None
         return "it holds none of what was asked for, and no known fact about it" + _said(body)
-    if endpoint == "/2/tweets/counts/recent":
+    if endpoint.answer == "counts":
         total = (body.meta or {}).get("total_tweet_count")
         is_total = isinstance(total, int) and not isinstance(total, bool)
         return None if is_total else "it has no total" + _said(body)

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from airflow_provider_twitter.client.address import DEFAULT_BASE_URL, allowed_base_url
 from airflow_provider_twitter.client.backoff import Backoff
+from airflow_provider_twitter.client.endpoints import endpoint_of
 from airflow_provider_twitter.client.errors import (
     CredentialsRefused,
     ServerFailed,
@@ -251,7 +252,7 @@ class XClient:
         return page
 
     def _try_once(self, route: str, sent: Mapping[str, str], requested: Requested | None) -> Page:
-        endpoint, path_params = _endpoint_of(route)
+        endpoint, path_params = endpoint_of(route)
         sent = self._affordable(endpoint, sent)
         params = {**path_params, **sent}
         price_usd = worst_case_usd(endpoint, params)
@@ -359,13 +360,6 @@ class XClient:
             meta=body.meta or {},
             server_time=_date_of(answer.headers),
         )
-
-
-def _endpoint_of(route: str) -> tuple[str, dict[str, str]]:
-    """The endpoint as X's documentation and rate limits name it, and the id that its path held."""
-    if timeline := re.fullmatch(r"/2/users/(\d+)/tweets", route):
-        return "/2/users/:id/tweets", {"id": timeline.group(1)}
-    return route, {}
 
 
 def _date_of(headers: Mapping[str, str]) -> datetime | None:
