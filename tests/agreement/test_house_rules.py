@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ OF_ONE_MACHINE = {
     ),
 }
 REQUIREMENT = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)")
+DISTRIBUTIONS = ("include", "providers/twitter", "providers/twitter/envelope", "providers/twitter/simulator")
 PINNED = re.compile(r"^([a-z0-9][a-z0-9._-]*)(?:\[[^]]*\])?==([^\s;\\]+)", re.MULTILINE)
 
 
@@ -91,9 +93,15 @@ def test_lock_pins_everything_by_hash_and_without_addresses() -> None:
 
 
 def test_lock_holds_every_requirement() -> None:
-    """What requirements.in and the three distributions ask for is in requirements.lock; else run `make lock`."""
+    """What requirements.in and the project's own distributions ask for is in the lock; else run `make lock`."""
     locked = {_normal(name) for name, _ in PINNED.findall((CLONE / "requirements.lock").read_text())}
     wanted = _required("requirements.in") | _required("requirements.runtime.in")
+    own = [
+        tomllib.loads((CLONE / folder / "pyproject.toml").read_text())["project"] for folder in DISTRIBUTIONS
+    ]
+    for project in own:
+        named = (re.match(r"[\w.-]+", each) for each in project["dependencies"])
+        wanted |= {found.group() for found in named if found} - {each["name"] for each in own}
     assert {name for name in wanted if _normal(name) not in locked} == set()
 
 

@@ -1,6 +1,7 @@
 """Archives all the way: import, Kafka, landing, transform, rows; and what is refused, lost or done twice."""
 
 import gzip
+import io
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from tweet_envelope.writing import Message
 from twitter_pipeline.archives import importing
-from twitter_pipeline.archives.importing import ImportStopped
+from twitter_pipeline.archives.importing import Importer, ImportStopped
 from twitter_pipeline.collection import pages
 from twitter_pipeline.health.accounting import accounts
 from twitter_pipeline.stack.servers import wait_until
@@ -142,14 +143,12 @@ def test_ranges_are_in_the_books(pipeline: Pipeline, monkeypatch: pytest.MonkeyP
 
 def test_topic_made_anew(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the topic is another one afterwards, the range does not count and the message says which lines."""
-    admin = AdminClient(pipeline.kafka)
     put = pipeline.sink.put
 
     def put_and_remake(message: Message) -> None:
         put(message)
         monkeypatch.setattr(pipeline.sink, "put", put)
-        admin.delete_topics([pipeline.topic])[pipeline.topic].result(20)
-        wait_until(lambda: _created(admin, pipeline.topic), 20, "the topic of the same name")
+        remake(pipeline)
 
     monkeypatch.setattr(pipeline.sink, "put", put_and_remake)
     with pytest.raises(
@@ -158,6 +157,22 @@ def test_topic_made_anew(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) ->
     ):
         pipeline.import_file("mine.jsonl", archive())
     assert pipeline.column("select count(*) from pipeline.pages") == [0]
+
+
+def test_topic_made_anew_between_two_files(pipeline: Pipeline) -> None:
+    """What went before may be gone with the topic, so the importer does not go on into another one."""
+    importer = Importer(pipeline.sink, pipeline.raw, pipeline.warehouse)
+    importer.import_file("first.jsonl", io.BytesIO(archive()))
+    remake(pipeline)
+    with pytest.raises(ImportStopped, match="made anew since the import began"):
+        importer.import_file("second.jsonl", io.BytesIO(archive()))
+
+
+def remake(pipeline: Pipeline) -> None:
+    """Delete the topic and make another one of the same name."""
+    admin = AdminClient(pipeline.kafka)
+    admin.delete_topics([pipeline.topic])[pipeline.topic].result(20)
+    wait_until(lambda: _created(admin, pipeline.topic), 20, "the topic of the same name")
 
 
 def _created(admin: AdminClient, topic: str) -> bool:

@@ -114,3 +114,18 @@ def test_a_broker_that_is_gone_is_an_error_in_time(own_kafka: Any) -> None:
         own_kafka.running.kill()
         with pytest.raises(TopicError):
             sink.produce([Message(b"2", b"y")])
+
+
+def test_a_batch_is_what_was_put_before_it_was_acknowledged(kafka: Any) -> None:
+    """One that is too large leaves the others of its batch; `produce` does not take an open batch along."""
+    topic = kafka.create_topic(partitions=1)
+    with EnvelopeSink({"bootstrap.servers": kafka.bootstrap}, topic) as sink:
+        assert sink.acknowledged() == {}
+        sink.put(Message(b"1", b"x"))
+        with pytest.raises(MessageTooLarge):
+            sink.put(Message(b"2", b"x" * 2_000_000))
+        with pytest.raises(ValueError, match="a batch is open"):
+            sink.produce([Message(b"3", b"y")])
+        sink.put(Message(b"4", b"z"))
+        assert sink.acknowledged() == {0: 1}
+        assert sink.produce([Message(b"5", b"z")]) == {0: 2}

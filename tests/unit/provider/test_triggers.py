@@ -169,7 +169,7 @@ class Scene:
         while self.now - began < seconds:
             each(self.now - began)
             unread = {0: self.position} if self.produced > self.position else {}
-            coming = {0: self.produced} if self.coming and not unread else {}
+            coming = {1: self.coming} if self.coming and not unread else {}
             if self.patience.is_over(Look({0: self.position}, unread, coming)):
                 times.append(self.now - began)
             self.now += 0.25
@@ -279,16 +279,30 @@ def test_what_never_comes_is_rung_for_once() -> None:
     assert scene.ring_times(200) == [0]
 
 
-def test_what_comes_late_is_rung_for_again() -> None:
-    """A reader that was woken early and has left before anything came is woken again, and then as ever."""
+@pytest.mark.parametrize(("comes_at", "rings"), [(12, [0, 22, 52]), (20, [0, 20, 50]), (600, [0, 600, 630])])
+def test_what_comes_late_is_rung_for_again(comes_at: float, rings: list[float]) -> None:
+    """A reader that was woken early may still wait; one that has surely left is woken at once, and then as ever."""
     scene = Scene(interval_seconds=30)
     scene.coming = 1
 
-    def come_after_twenty_seconds(passed: float) -> None:
-        if passed >= 20:
+    def come(passed: float) -> None:
+        if passed >= comes_at:
             scene.coming, scene.produced = 0, 5
 
-    assert scene.ring_times(65, come_after_twenty_seconds) == [0, 30, 60]
+    assert scene.ring_times(comes_at + 45, come) == rings
+
+
+def test_what_never_comes_rings_no_more_beside_what_does() -> None:
+    """A partition that stands still upstream is rung for once, however much is read of the others."""
+    scene = Scene()
+    scene.coming = 1
+
+    def a_message_a_minute_is_landed_and_read(passed: float) -> None:
+        minute, second = divmod(passed, 60)
+        if second == 30:
+            scene.position = int(minute) + 1
+
+    assert scene.ring_times(600, a_message_a_minute_is_landed_and_read) == [0]
 
 
 def test_what_is_coming_does_not_ring_while_the_reader_is_at_work() -> None:
@@ -300,7 +314,7 @@ def test_what_is_coming_does_not_ring_while_the_reader_is_at_work() -> None:
     assert scene.ring_times(6.5) == []
     scene.coming = 0
     scene.ring_times(10)
-    scene.coming = 1
+    scene.coming = 2
     assert scene.ring_times(5) == [0]
 
 

@@ -70,7 +70,6 @@ def import_(files: tuple[str, ...], observed_at: str | None, rule: str | None, a
             EnvelopeSink(kafka, settings.TOPIC) as sink,
         ):
             mongo.admin.command("ping")
-            sink.check_topic()
             teller = _Teller()
             importer = Importer(
                 sink,

@@ -24,7 +24,7 @@ from pymongo.errors import BulkWriteError, PyMongoError
 
 from tweet_envelope.coordinates import Coordinate
 from tweet_envelope.sink import EnvelopeSink, MessageTooLarge
-from tweet_envelope.topic import TopicError
+from tweet_envelope.topic import TopicChanged, TopicError
 from twitter_pipeline.archives.envelopes import envelopes_of
 from twitter_pipeline.archives.pages import ArchivedPage, pages_of
 from twitter_pipeline.archives.reading import KEPT_BYTES, STANDARD_INPUT, Record, records
@@ -122,10 +122,16 @@ class Importer:
         self._sink, self._warehouse, self._rule, self._observed_at = sink, warehouse, rule, observed_at
         self._dead = raw.dead_letters.with_options(write_concern=DURABLE)
         self._tell, self._progress = tell, progress
+        self._topic_id: str | None = None
 
     def import_file(self, file: str, stream: BinaryIO) -> FileImported:
-        """Import one archive. Raises ImportStopped; FileStopped where it says nothing about other files."""
+        """Import one archive. Raises ImportStopped; FileStopped where it says nothing about other files.
+
+        All files of an importer go into the topic that the first one found. Raises TopicMissing and KafkaUnavailable
+        before anything is read.
+        """
         started = time.monotonic()
+        self._topic_id = self._topic_id or self._sink.check_topic()
         name = "stdin" if file == STANDARD_INPUT else Path(file).name
         summary, flood = FileImported(name), FloodGate(STAGE, least=1000)
         for part in self._ranges(file, stream, summary):
@@ -138,6 +144,9 @@ class Importer:
                     f" {part.from_line}. The reasons are above"
                 )
                 raise FileStopped(summary.stopped, summary) from None
+            except MessageTooLarge as error:
+                again = _again(file, part, f"{error}")
+                raise ImportStopped(f"{again}; allow larger messages first, or leave that one out") from error
             except TopicError as error:
                 raise ImportStopped(_again(file, part, f"{error}")) from error
             except PyMongoError as error:
@@ -198,6 +207,10 @@ class Importer:
         request_id = f"import-{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
         self._produce(part, request_id, summary.file)
         offsets = self._sink.acknowledged()
+        if self._sink.topic_id != self._topic_id:
+            raise TopicChanged(
+                f"topic {self._sink.topic} was made anew since the import began, and what it held may be gone"
+            )
         self._bury(name, part.refused)
         if part.messages:
             seen = [page.observed_at or self._observed_at for _, page in part.pages]

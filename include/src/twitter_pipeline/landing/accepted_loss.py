@@ -61,7 +61,7 @@ class Loss:
 def losses(
     raw: Database[Any], warehouse: psycopg.Connection, kafka: Mapping[str, Any], topic: str
 ) -> list[Loss]:
-    """What accepting would give up now, per partition that lost something. Never writes. Raises LogUnavailable."""
+    """What accepting would give up now, per partition that lost something. Never writes. Raises KafkaUnavailable."""
     store = RawStore(raw)
     row = warehouse.execute(CURRENT_STORE).fetchone()
     identity, known = store.identity(), None if row is None else str(row[0])
@@ -103,7 +103,7 @@ def accept_loss(
 ) -> list[Loss]:
     """Give up what Kafka no longer has, and take the store as it is from now on; returns what was given up.
 
-    `warehouse` in autocommit mode. Killed anywhere, it is simply run again. Raises LogUnavailable: without Kafka
+    `warehouse` in autocommit mode. Killed anywhere, it is simply run again. Raises KafkaUnavailable: without Kafka
     nobody knows what need not be given up.
     """
     given_up = losses(raw, warehouse, kafka, topic)

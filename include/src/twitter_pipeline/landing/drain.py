@@ -94,7 +94,7 @@ def land(
 
     `kafka`: librdkafka configuration; `warehouse`: a connection in autocommit mode; `partitions`: which to take
     (default: all). Safe to run twice or at once. Raises cursors.Fenced when another drain took over (end and do
-    not retry), TopicMissing, TopicChanged, LogUnavailable and pymongo's errors (retry), Flood, RawStoreLost (the raw
+    not retry), TopicMissing, TopicChanged, KafkaUnavailable and pymongo's errors (retry), Flood, RawStoreLost (the raw
     store is another one, or lost what Kafka no longer has) and Truncated (the log ends before our cursor): a person
     must look. A partition with such an end does not stop the others; it is raised when they are quiet.
     """

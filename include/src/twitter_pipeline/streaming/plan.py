@@ -26,7 +26,7 @@ def shares(partitions: Sequence[_T], drains: int) -> list[list[_T]]:
 
 
 def landing_shares(kafka: Mapping[str, Any], topic: str, drains: int) -> list[list[int]]:
-    """The topic's partitions, dealt out. Raises TopicMissing, LogUnavailable."""
+    """The topic's partitions, dealt out. Raises TopicMissing, KafkaUnavailable."""
     return shares(topic_identity(AdminClient(dict(kafka)), topic)[1], drains)
 
 

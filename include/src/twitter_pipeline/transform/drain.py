@@ -26,6 +26,7 @@ from pymongo.errors import PyMongoError
 from tweet_envelope.coordinates import Coordinate, offset_of
 from tweet_envelope.topic import KafkaUnavailable
 from twitter_pipeline.landing.documents import Unlandable, dead_letter, raw_document
+from twitter_pipeline.landing.drain import STAGE as LANDING
 from twitter_pipeline.landing.expected import expected_offsets, runs
 from twitter_pipeline.landing.lost import RawStoreLost
 from twitter_pipeline.landing.raw_store import (
@@ -158,7 +159,7 @@ class _Drain:
 
     def idle_seconds(self) -> float:
         """How long nothing has moved here or in landing: its drain may have been woken together with this one."""
-        moved = min(cursors.seconds_since_a_move(self._warehouse, stage) for stage in (STAGE, "landing"))
+        moved = min(cursors.seconds_since_a_move(self._warehouse, stage) for stage in (STAGE, LANDING))
         return min(moved, time.monotonic() - self._began_at)
 
     def step(self) -> int:

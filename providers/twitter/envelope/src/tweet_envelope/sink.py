@@ -97,6 +97,8 @@ class EnvelopeSink:
         Raises a TopicError when any one was not; some may be in the topic all the same. MessageTooLarge names all
         those that are too large; then none of the others counts as written.
         """
+        if self._batch is not None:
+            raise ValueError("a batch is open: call `acknowledged` first")
         self._begin()
         if too_large := [message for message in messages if _size(message) > self._largest_bytes]:
             self._batch = None
@@ -112,7 +114,8 @@ class EnvelopeSink:
     def put(self, message: Message) -> None:
         """Hand one message over; waits while the buffer is full.
 
-        Raises MessageTooLarge, after which the others of the batch may go on, and every other TopicError.
+        Raises MessageTooLarge, after which the others of the batch may go on, and every other TopicError, which gives
+        the batch up.
         """
         batch = self._batch or self._begin()
         if _size(message) > self._largest_bytes:
@@ -125,6 +128,7 @@ class EnvelopeSink:
                 )
             except BufferError:
                 if time.monotonic() > give_up_at:
+                    self._give_up()
                     raise NotAcknowledged(
                         f"Kafka takes no messages for {self._topic}: the buffer is full"
                     ) from None
@@ -134,6 +138,7 @@ class EnvelopeSink:
                     raise _too_large(
                         [message], None, "message.max.bytes of the Kafka connection"
                     ) from refused
+                self._give_up()
                 raise NotAcknowledged(f"Kafka refuses a message for {self._topic}: {refused}") from refused
             else:
                 batch.put += 1

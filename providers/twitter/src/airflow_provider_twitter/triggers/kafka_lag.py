@@ -39,6 +39,7 @@ QUIET_PROBE_SECONDS = 0.25
 LIVE_SECONDS = 7.0  # a drain of ours stays for five quiet seconds, and its run takes a moment to end
 STALLED_SECONDS = 4.0
 LONGEST_HOLD_SECONDS = 10.0
+EARLY_READER_SECONDS = 20.0  # a reader that was woken early and found nothing has left by then
 REDISCOVER_SECONDS = 30.0
 LONGEST_OUTAGE_WAIT_SECONDS = 30.0
 
@@ -86,7 +87,8 @@ class KafkaLagTrigger(BaseEventTrigger):
 
     Never ends, never raises. Once it has fired it waits until the group's position moves, or `interval_seconds` have
     passed. While the position moves somebody reads, and it is held back, for ten seconds at most; it fires as soon as
-    that reader has stopped for four seconds with messages left.
+    that reader has stopped for four seconds with messages left. An early ring is for what has yet to be read upstream:
+    it is not repeated while that lasts, and counts as unanswered ten seconds after the reader's own lag has begun.
 
     An event's payload is {"topic", "group_id", "partitions": {partition: first unread offset}}: a reference, no
     message. During outages of Kafka or of Airflow's API the trigger backs off inside, up to 30 seconds.
@@ -191,7 +193,8 @@ class Patience:
 
     A reader counts as at work for seven seconds after the position last moved; one that leaves messages for four
     seconds without a move has stopped, and after ten seconds of moves without an end another ring does no harm. For
-    what is only coming it rings once: its reader gets ten seconds from when it has come.
+    what is only coming it rings once, whatever else is read meanwhile: its reader gets ten seconds from when it has
+    come, and none when that is so long after the ring that it has left.
     """
 
     def __init__(self, interval_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -199,6 +202,7 @@ class Patience:
         self._positions: dict[int, int] = {}
         self._moved_at = self._rung_at = self._answered_at = -float("inf")
         self._rung_early = False
+        self._announced: Mapping[int, int] = {}
         self._waiting_since: float | None = None
 
     def is_over(self, seen: Look) -> bool:
@@ -211,9 +215,12 @@ class Patience:
                 return False
         elif self._waiting_since is None:
             self._waiting_since = now
-        is_over = self._is_over_now(now)
+        was_announced = not seen.unread and seen.coming == self._announced
+        is_over = not was_announced and self._is_over_now(now)
         if is_over:
             self._rung_at, self._rung_early = now, not seen.unread
+            if self._rung_early:
+                self._announced = dict(seen.coming)
         return is_over
 
     def _is_over_now(self, now: float) -> bool:
@@ -222,7 +229,8 @@ class Patience:
             if waiting_since is None:
                 return self._rung_at == -float("inf")
             if self._rung_early:
-                return now - waiting_since >= LONGEST_HOLD_SECONDS
+                has_left = waiting_since - self._rung_at >= EARLY_READER_SECONDS
+                return has_left or now - waiting_since >= LONGEST_HOLD_SECONDS
             return now - self._rung_at >= self._interval
         if now - self._moved_at >= LIVE_SECONDS:
             return True
@@ -254,8 +262,12 @@ class UnreadProbe:
 
     def look(self, wait_seconds: float) -> Look:
         """A committed position that the log no longer reaches, on either side, counts as a lag."""
+        committed = self.committed()
+        return Look(committed, self.unread_at(committed, wait_seconds))
+
+    def unread_at(self, committed: dict[int, int], wait_seconds: float) -> Mapping[int, int]:
+        """Where the first message at or after these positions lies, as soon as there is one; else nothing."""
         with self._lock:
-            committed = self._positions.committed()
             if committed != self._waiting_at:
                 self._positions.consumer.assign(
                     [
@@ -266,12 +278,12 @@ class UnreadProbe:
                 self._waiting_at = committed
             message = self._positions.consumer.poll(wait_seconds)
             if message is None:
-                return Look(committed, {})
+                return {}
             self._waiting_at = None
             if (error := message.error()) is None:
-                return Look(committed, {int(message.partition() or 0): int(message.offset() or 0)})
+                return {int(message.partition() or 0): int(message.offset() or 0)}
             if error.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):
-                return Look(committed, {partition: max(offset, 0) for partition, offset in committed.items()})
+                return {partition: max(offset, 0) for partition, offset in committed.items()}
             raise KafkaException(error)
 
     def close(self) -> None:
@@ -303,21 +315,21 @@ class CommittedProbe:
         with self._lock:
             looks = max(round(wait_seconds / QUIET_PROBE_SECONDS), 1)
             for _ in range(looks):
-                behind = self._behind.committed()
+                behind, ahead = self._behind.committed(), self._ahead.committed()
                 lagging = {
                     partition: max(behind.get(partition, 0), 0)
-                    for partition, offset in self._ahead.committed().items()
+                    for partition, offset in ahead.items()
                     if max(offset, 0) > max(behind.get(partition, 0), 0)
                 }
-                coming = {} if lagging else self._wait(wait_seconds / looks)
+                coming = {} if lagging else self._wait(ahead, wait_seconds / looks)
                 if lagging or coming or self._closing.is_set():
                     break
             return Look(behind, lagging, coming)
 
-    def _wait(self, seconds: float) -> Mapping[int, int]:
+    def _wait(self, ahead: dict[int, int], seconds: float) -> Mapping[int, int]:
         """What the first group has yet to read, as soon as there is something to tell."""
         if self._is_early:
-            return self._ahead.look(seconds).unread
+            return self._ahead.unread_at(ahead, seconds)
         self._closing.wait(seconds)
         return {}
 
