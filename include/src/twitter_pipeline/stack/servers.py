@@ -152,6 +152,13 @@ class Movement:
             return 0
 
 
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return True
+
+
 class RunningServer:
     """A server run by this process, in a process group of its own; leaving the context ends all of it.
 
@@ -222,9 +229,17 @@ class RunningServer:
         """End the server and everything that it started by SIGKILL."""
         if self._process is None:
             return
+        started: list[psutil.Process] = []
+        with contextlib.suppress(psutil.Error):
+            started = psutil.Process(self._process.pid).children(recursive=True)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        # PostgreSQL's are in groups of their own, and hold the shared memory that its next start refuses to share
+        for process in started:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
         self._process.wait()
+        wait_until(lambda: all(map(_has_ended, started)), ASK_SECONDS, "the end of what was killed")
         self._process = None
 
     def freeze(self) -> None:
