@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from tweet_envelope.topic import TopicError, topic_identity
 from tweet_envelope.writing import Message
 from twitter_pipeline.archives import importing
 from twitter_pipeline.archives.importing import Importer, ImportStopped
@@ -173,6 +174,15 @@ def remake(pipeline: Pipeline) -> None:
     admin = AdminClient(pipeline.kafka)
     admin.delete_topics([pipeline.topic])[pipeline.topic].result(20)
     wait_until(lambda: _created(admin, pipeline.topic), 20, "the topic of the same name")
+    wait_until(lambda: _is_known(admin, pipeline.topic), 20, "the broker's knowledge of it")
+
+
+def _is_known(admin: AdminClient, topic: str) -> bool:
+    """A broker may take a moment until it knows what its controller has just made."""
+    try:
+        return bool(topic_identity(admin, topic)[0])
+    except TopicError:
+        return False
 
 
 def _created(admin: AdminClient, topic: str) -> bool:
