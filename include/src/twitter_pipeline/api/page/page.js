@@ -147,7 +147,7 @@ async function showDay() {
   const [counts, tags] = await Promise.all([ask("counts"), ask("hashtags?limit=14")]);
   const marks = element("p");
   marks.setAttribute("aria-hidden", "true");
-  marks.append(...counts.data.filter((_, place) => place % 6 === 0).map((hour) => element("span", hour.start.slice(11, 16))));
+  marks.append(...counts.data.filter((_, place) => place % 6 === 0).slice(0, 4).map((hour) => element("span", hour.start.slice(11, 16))));
   byId("hours").replaceChildren(bars(counts.data), marks);
   byId("hours").setAttribute("aria-label", `Tweets by hour of the last day, ${counts.meta.total} in all: ` + counts.data.map((hour) => `${hour.start.slice(11, 16)} ${hour.tweet_count}`).join(", "));
   byId("tags").replaceChildren(...tags.data.map((tag) => {
