@@ -21,7 +21,7 @@ from twitter_pipeline.settings import Settings
 from twitter_pipeline.stack import postgresql
 from twitter_pipeline.stack.postgresql import PostgreSQL
 from twitter_pipeline.stack.servers import RunningServer, free_port
-from twitter_pipeline.warehouse import tables
+from twitter_pipeline.warehouse import model
 from twitter_pipeline.warehouse.migrations import migrate
 
 DOCS = Path(__file__).resolve().parent
@@ -183,8 +183,8 @@ def _tables(connection: psycopg.Connection) -> Iterator[str]:
     yield "- **newest** (*version*): the newest observation that stated it wins, for all columns of that version together"
     yield "- **any**, **all**: true once one observation says so; true only while every observation does"
     yield ""
-    yield f"{', '.join(f'`{name}`' for name in tables.DERIVED)} are derived from `tweets.entities` ([why](decisions/0016-a-set-of-entities-is-one-value.md))."
-    merges = {table.name: _merges(table) for table in tables.IN_LOADING_ORDER}
+    yield f"{', '.join(f'`{name}`' for name in (table.name for table in model.DERIVED))} are derived from `tweets.entities` ([why](decisions/0016-a-set-of-entities-is-one-value.md))."
+    merges = {table.name: _merges(table) for table in model.IN_LOADING_ORDER}
     for schema, oid, name, comment in connection.execute(TABLES).fetchall():
         merge = merges.get(name, {}) if schema == "twitter" else {}
         columns = connection.execute(COLUMNS, (oid,)).fetchall()
@@ -217,7 +217,7 @@ def _tables(connection: psycopg.Connection) -> Iterator[str]:
         yield f"- `{signature}`: {comment}"
 
 
-def _merges(table: tables.Table) -> Mapping[str, str]:
+def _merges(table: model.Table) -> Mapping[str, str]:
     merges = dict.fromkeys(table.fixed, "fixed") | dict.fromkeys(table.grown, "grown")
     for version, columns in table.groups.items():
         merges |= dict.fromkeys((*columns, version), f"newest (*{version}*)")

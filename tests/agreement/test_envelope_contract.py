@@ -17,7 +17,8 @@ from airflow_provider_twitter.envelopes import messages_of
 from tweet_envelope.coordinates import Coordinate
 from tweet_envelope.schema import ENVELOPE_VERSION, MEMBERS, PROVENANCE_MEMBERS, schema
 from twitter_pipeline.landing.documents import Unlandable, raw_document
-from twitter_pipeline.transform.flatten import Batch, Unreadable
+from twitter_pipeline.transform.engine import Unreadable
+from twitter_pipeline.transform.engines.rows import Batch
 
 OBSERVED_AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 VALIDATOR = Draft202012Validator(schema())

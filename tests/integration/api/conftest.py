@@ -18,7 +18,7 @@ from twitter_pipeline.api.app import create_app
 from twitter_pipeline.api.command import requires_token
 from twitter_pipeline.stack.servers import free_port
 from twitter_pipeline.streaming import cursors
-from twitter_pipeline.transform.flatten import Batch
+from twitter_pipeline.transform.engines.rows import Batch
 from twitter_pipeline.transform.load import Loader
 
 from ..path.conftest import envelope
@@ -40,7 +40,7 @@ def load(dsn: str, *envelopes: bytes) -> None:
         batch = Batch()
         for number, payload in enumerate(envelopes, cursor.next_offset):
             batch.add_envelope(payload, Coordinate("t", 0, number))
-        Loader(connection).load(batch, [], cursor, cursor.next_offset + len(envelopes))
+        Loader(connection).load(batch, cursor, cursor.next_offset + len(envelopes))
 
 
 def observation(number: int, **more: Any) -> bytes:

@@ -9,7 +9,8 @@ from bson import Binary
 
 from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.health.accounting import accounts, verify
-from twitter_pipeline.transform.flatten import Batch, Unreadable
+from twitter_pipeline.transform.engine import Unreadable
+from twitter_pipeline.transform.engines.rows import Batch
 
 from ..path.conftest import envelope
 from .conftest import GREEN, Desk
@@ -58,10 +59,10 @@ def test_a_letter_of_transform_is_loaded_under_its_own_coordinates_and_resolved(
     (letter,) = desk.ask("dead-letters", "list")["letters"]
     assert desk.ask("dead-letters", "redrive", letter["id"])["counts"] == {"loaded": 1}
     assert desk.way.tweet_ids() == [1, 2, 3, 4]
-    observed = 'select partition, "offset" from pipeline.observations where tweet_id = 2'
-    assert desk.way.rows(observed) == [(1, 0)]
+    observed = 'select partition, "offset" from pipeline.observed where kind = %s and object_id = 2'
+    assert desk.way.rows(observed, "tweet") == [(1, 0)]
     assert desk.ask("dead-letters", "redrive", letter["id"])["counts"] == {"resolved already": 1}
-    assert desk.way.rows(observed) == [(1, 0)]
+    assert desk.way.rows(observed, "tweet") == [(1, 0)]
     assert desk.open_letters() == []
     assert desk.open_letters("--all") == [("transform", "refused")]
     assert desk.troubles() == GREEN
@@ -98,9 +99,8 @@ def test_a_letter_of_landing_goes_into_raw_and_the_tables_under_its_own_coordina
         assert desk.way.tweet_ids() == [1, 2, 3, 4]
         assert desk.way.raw.raw_tweets.count_documents({"tweet_id": 3}) == 1
         assert desk.way.raw.raw_tweets.find_one({"tweet_id": 3})["_id"] == letter["id"]
-    assert desk.way.rows('select partition, "offset" from pipeline.observations where tweet_id = 3') == [
-        (0, 1)
-    ]
+    observed = 'select partition, "offset" from pipeline.observed where kind = %s and object_id = 3'
+    assert desk.way.rows(observed, "tweet") == [(0, 1)]
     assert desk.troubles() == GREEN
     assert [(a.loaded, a.dead_lettered) for a in accounts(desk.way.raw, desk.way.warehouse)] == [
         (2, 0),

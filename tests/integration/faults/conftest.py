@@ -14,7 +14,7 @@ import pytest
 
 from twitter_pipeline.health.accounting import accounts
 from twitter_pipeline.stack import apache_kafka
-from twitter_pipeline.warehouse import tables
+from twitter_pipeline.warehouse import model
 
 from ..path.conftest import Way, envelope
 
@@ -94,8 +94,8 @@ class Oracle:
 
     def reset(self, *, landing: bool) -> None:
         """Empty the tables and transform's books, with `landing` also what was landed; the topic stays."""
-        gone = [f"twitter.{table.name}" for table in tables.IN_LOADING_ORDER]
-        gone += [f"twitter.{name}" for name in tables.DERIVED]
+        gone = [f"twitter.{table.name}" for table in model.IN_LOADING_ORDER]
+        gone += [f"twitter.{name}" for name in (table.name for table in model.DERIVED)]
         gone += [f"pipeline.{name}" for name in ("observations", "dead_letters", "schema_drift", "gaps")]
         with psycopg.connect(self._superuser_dsn, autocommit=True) as superuser:
             superuser.execute(f"truncate {', '.join(gone)}".encode())
@@ -107,14 +107,14 @@ class Oracle:
     def contents(self) -> dict[str, Any]:
         """Everything in both stores but the times at which it was stored and who holds the cursors."""
         found: dict[str, Any] = {}
-        for table in tables.IN_LOADING_ORDER:
+        for table in model.IN_LOADING_ORDER:
             columns = ", ".join(table.columns)
             found[f"twitter.{table.name}"] = self._rows(
                 f"select {columns} from twitter.{table.name} order by {columns}"
             )
-        for name in tables.DERIVED:
+        for name in (table.name for table in model.DERIVED):
             found[f"twitter.{name}"] = self._rows(f"select * from twitter.{name} order by 1, 2")
-        found["observations"] = self._rows("select * from pipeline.observations order by 1, 2, 3, 4")
+        found["observations"] = self._rows("select * from pipeline.observed order by 1, 2, 3, 4, 5")
         found["quarantined"] = self._rows(
             'select topic_id, partition, "offset", reason, payload from pipeline.dead_letters order by 1, 2, 3'
         )

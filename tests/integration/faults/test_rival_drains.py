@@ -17,7 +17,7 @@ from twitter_pipeline.streaming import cursors
 from twitter_pipeline.streaming.cursors import Fenced
 from twitter_pipeline.streaming.warmth import Warmth
 from twitter_pipeline.transform.drain import transform
-from twitter_pipeline.warehouse import tables
+from twitter_pipeline.warehouse import model
 
 from ..path.conftest import BRIEF, Way, envelope
 from .conftest import ON_TANSU, anew, drain_anew, observation
@@ -63,7 +63,7 @@ def test_of_two_drains_of_the_same_partitions_the_first_ends_fenced(way: Way, st
     drain_anew(way)
     assert way.tweet_ids() == [*range(1, 31)]
     assert way.raw.raw_tweets.count_documents({}) == 30
-    assert way.rows("select count(*) from pipeline.observations") == [(30,)]
+    assert way.rows("select count(*) from pipeline.observed where kind = 'envelope'") == [(30,)]
     assert all(a.balances for a in accounts(way.raw, way.warehouse))
 
 
@@ -153,10 +153,10 @@ def test_a_partition_taken_between_two_statements_of_the_taker_does_not_hold_it_
 
 def contents(way: Way) -> dict[str, list[tuple[Any, ...]]]:
     found = {}
-    for table in tables.IN_LOADING_ORDER:
+    for table in model.IN_LOADING_ORDER:
         columns = ", ".join(table.columns)
         found[table.name] = way.rows(f"select {columns} from twitter.{table.name} order by {columns}")
-    for name in tables.DERIVED:
+    for name in (table.name for table in model.DERIVED):
         found[name] = way.rows(f"select * from twitter.{name} order by 1, 2")
     return found
 
@@ -170,8 +170,8 @@ def test_two_transforms_that_touch_the_same_users_lose_no_update(way: Way, postg
     drain_anew(way)
     expected = contents(way)
     with psycopg.connect(postgres.superuser_dsn, autocommit=True) as superuser:
-        loaded = [table.name for table in tables.IN_LOADING_ORDER]
-        names = ", ".join(f"twitter.{name}" for name in (*loaded, *tables.DERIVED))
+        loaded = [table.name for table in model.IN_LOADING_ORDER]
+        names = ", ".join(f"twitter.{name}" for name in (*loaded, *(table.name for table in model.DERIVED)))
         superuser.execute(f"truncate {names}, pipeline.observations".encode())
         superuser.execute("delete from pipeline.cursors where stage = 'transform'")
     (topic_id,) = way.rows("select distinct topic_id from pipeline.cursors")[0]

@@ -186,7 +186,7 @@ def test_several_failing_partitions_are_all_named_and_shown(way: Way, postgres: 
 
 def test_a_fault_in_our_own_code_costs_the_record_it_meets(way: Way, monkeypatch: pytest.MonkeyPatch):
     """An envelope that flattening stumbles over in a way nobody foresaw does not hold its partition up."""
-    from twitter_pipeline.transform.flatten import Batch
+    from twitter_pipeline.transform.engines.rows import Batch
 
     add_envelope = Batch.add_envelope
 

@@ -11,9 +11,9 @@ import pytest
 from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.stack.servers import wait_until
 from twitter_pipeline.streaming import cursors
-from twitter_pipeline.transform.flatten import Batch
+from twitter_pipeline.transform.engines.rows import Batch
 from twitter_pipeline.transform.load import Loader
-from twitter_pipeline.warehouse import tables
+from twitter_pipeline.warehouse import model
 from twitter_pipeline.warehouse.migrations import available
 
 from .conftest import envelope
@@ -57,7 +57,7 @@ class Drain:
         for offset, payload in enumerate(payloads, self._cursor.next_offset):
             batch.add_envelope(payload, Coordinate("t", self._cursor.partition, offset))
         to = self._cursor.next_offset + len(payloads)
-        self._cursor = self._loader.load(batch, [], self._cursor, to)
+        self._cursor = self._loader.load(batch, self._cursor, to)
 
     def sets(self) -> list[tuple[Any, ...]]:
         return self.connection.execute(SET_AND_TABLES.encode()).fetchall()
@@ -160,7 +160,7 @@ def test_what_is_removed_leaves_no_entities(drains: tuple[Drain, Drain, Drain]) 
     drain, *_ = drains
     drain.load(observed(1, "alder"))
     drain.connection.execute("delete from twitter.tweets where id = 7")
-    for name in tables.DERIVED:
+    for name in (table.name for table in model.DERIVED):
         assert drain.connection.execute(f"select count(*) from twitter.{name}".encode()).fetchone() == (0,)
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.streaming import cursors
-from twitter_pipeline.transform.flatten import Batch
+from twitter_pipeline.transform.engines.rows import Batch
 from twitter_pipeline.transform.load import Loader
-from twitter_pipeline.warehouse import tables
+from twitter_pipeline.warehouse import model
 
 from .conftest import envelope
 
@@ -77,7 +77,10 @@ def observations(seed: int) -> list[bytes]:
 def load_all(dsn: str, payloads: list[bytes], chance: random.Random, topic_id: str) -> dict[str, list[tuple]]:
     """Load in batches of chance sizes; returns the contents of all tables, without when they were loaded."""
     with psycopg.connect(dsn, autocommit=True) as connection:
-        for name in (*(table.name for table in tables.IN_LOADING_ORDER), *tables.DERIVED):
+        for name in (
+            *(table.name for table in model.IN_LOADING_ORDER),
+            *(table.name for table in model.DERIVED),
+        ):
             connection.execute(f"truncate twitter.{name}".encode())
         cursors.declare(connection, "transform", "t", topic_id, {0: 0})
         cursor, loader, done = cursors.take(connection, "transform", topic_id, 0), Loader(connection), 0
@@ -86,14 +89,14 @@ def load_all(dsn: str, payloads: list[bytes], chance: random.Random, topic_id: s
             for offset, payload in enumerate(payloads[done : done + size], done):
                 batch.add_envelope(payload, Coordinate(topic_id, 0, offset))
             done += size
-            cursor = loader.load(batch, [], cursor, done)
+            cursor = loader.load(batch, cursor, done)
         contents = {}
-        for table in tables.IN_LOADING_ORDER:
+        for table in model.IN_LOADING_ORDER:
             query = (
                 f"select {', '.join(table.columns)} from twitter.{table.name} order by {', '.join(table.key)}"
             )
             contents[table.name] = connection.execute(query.encode()).fetchall()
-        for name in tables.DERIVED:
+        for name in (table.name for table in model.DERIVED):
             query = f"select * from twitter.{name} order by 1, 2"
             contents[name] = connection.execute(query.encode()).fetchall()
         return contents

@@ -11,9 +11,9 @@ import pytest
 
 from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.streaming import cursors
-from twitter_pipeline.transform.flatten import Batch
+from twitter_pipeline.transform.engines.rows import Batch
 from twitter_pipeline.transform.load import Loader
-from twitter_pipeline.warehouse import tables
+from twitter_pipeline.warehouse import model
 
 from .conftest import envelope
 
@@ -143,7 +143,7 @@ def loaded(
         for offset, payload in enumerate(payloads[done : done + size], done):
             batch.add_envelope(payload, Coordinate(topic_id, 0, offset))
         done += size
-        cursor = loader.load(batch, [], cursor, done)
+        cursor = loader.load(batch, cursor, done)
 
 
 def rows(connection: psycopg.Connection, table: str, columns: str, tweet_id: int) -> list[tuple[Any, ...]]:
@@ -164,11 +164,11 @@ def test_each_part_is_what_the_newest_that_stated_it_said(postgres: Any, seed: i
             arrived = payloads + chance.sample(payloads, chance.randrange(3))
             chance.shuffle(arrived)
             loaded(connection, arrived, lambda: chance.randrange(1, 5), f"turn {turn}")
-            columns = ", ".join(tables.TWEETS.columns)
+            columns = ", ".join(model.TWEETS.columns)
             found = connection.execute(
                 f"select {columns} from twitter.tweets order by id".encode()
             ).fetchall()
-            outcomes.append([dict(zip(tables.TWEETS.columns, row, strict=True)) for row in found])
+            outcomes.append([dict(zip(model.TWEETS.columns, row, strict=True)) for row in found])
             in_python = merged(arrived)
             assert outcomes[-1] == [in_python[row["id"]] for row in outcomes[-1]]
             for row in outcomes[-1]:

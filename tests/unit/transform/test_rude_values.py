@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tweet_envelope.coordinates import Coordinate
-from twitter_pipeline.transform.flatten import Batch
+from twitter_pipeline.transform.engines.rows import Batch
 
 ID = 1531791275324342272
 LANDED_AT = datetime(2026, 1, 3, tzinfo=UTC)

@@ -31,7 +31,8 @@ from twitter_pipeline.archives.reading import KEPT_BYTES, STANDARD_INPUT, Record
 from twitter_pipeline.archives.refusals import Unimportable
 from twitter_pipeline.landing.documents import Unlandable, raw_document
 from twitter_pipeline.streaming.flood import Flood, FloodGate
-from twitter_pipeline.transform.flatten import Batch, Unreadable
+from twitter_pipeline.transform.engine import Unreadable
+from twitter_pipeline.transform.engines.rows import Batch
 
 STAGE = "import"
 RANGE_BYTES = 8_000_000

@@ -27,14 +27,14 @@ from twitter_pipeline.archives.flattened import ADDED, restore
 from twitter_pipeline.archives.reading import BOM
 from twitter_pipeline.archives.refusals import Unimportable
 from twitter_pipeline.archives.vocabularies import other_vocabulary
-from twitter_pipeline.transform.objects import TWEET_FIELDS, USER_FIELDS
+from twitter_pipeline.warehouse.model import KNOWN_FIELDS
 
 ANSWER = frozenset(["data", "includes", "errors", "meta", "matching_rules", "__twarc", "__import_meta"])
 """The members of an answer that have a home, or need none."""
 INCLUDES = frozenset([*KIND_OF_INCLUDES, "topics"])
 SIBLINGS = frozenset(["includes", "errors", "matching_rules", "meta"])
 """What some tools write beside the members of a tweet or user."""
-_ONLY_TWEETS = TWEET_FIELDS - USER_FIELDS
+_ONLY_TWEETS = KNOWN_FIELDS["tweet"] - KNOWN_FIELDS["user"]
 _NOTHING = (b"null", b"{}", b"[]", b'""')
 """What R, PHP and others write where there is no list."""
 
@@ -286,7 +286,7 @@ def _is_tweet(value: Mapping[str, Any]) -> bool:
         return False
     if names & {"text", "author_id", "edit_history_tweet_ids", "edit_history_post_ids", "referenced_tweets"}:
         return True
-    return names <= TWEET_FIELDS and bool(names & _ONLY_TWEETS)
+    return names <= KNOWN_FIELDS["tweet"] and bool(names & _ONLY_TWEETS)
 
 
 def _id_trouble(value: Mapping[str, Any]) -> Unimportable | None:

@@ -22,9 +22,9 @@ from tweet_envelope.writing import Message
 from twitter_pipeline.dead_letters.letters import DeadLetters, Letter, coordinates_of_key
 from twitter_pipeline.landing.documents import Unlandable, raw_document
 from twitter_pipeline.landing.raw_store import DURABLE
-from twitter_pipeline.transform.drain import add_document
+from twitter_pipeline.transform.engine import Unreadable
+from twitter_pipeline.transform.engines.rows import Batch
 from twitter_pipeline.transform.faults import Fault, fault_of
-from twitter_pipeline.transform.flatten import Batch, Unreadable
 from twitter_pipeline.transform.load import Loader
 
 Result = Literal["loaded", "produced", "removed", "refused", "not possible", "resolved already"]
@@ -138,7 +138,7 @@ class Redriver:
     ) -> Outcome:
         batch = Batch()
         try:
-            add_document(batch, document, at)
+            batch.add_document(document, at)
         except Unreadable as why:
             return Outcome(letter.id, "refused", f"{why.reason}: {why}")
         try:

@@ -22,6 +22,7 @@ from twitter_pipeline.landing.expected import expected_offsets
 from twitter_pipeline.landing.raw_store import read_points
 from twitter_pipeline.metrics.statsd import Metrics
 from twitter_pipeline.quality.contracts import Checked, record
+from twitter_pipeline.warehouse.observations import loaded_offsets
 
 CURSORS = """
 select landing.topic_id, landing.partition, landing.start_offset, landing.next_offset,
@@ -31,10 +32,6 @@ left join pipeline.cursors transform
     on transform.stage = 'transform' and transform.topic_id = landing.topic_id
     and transform.partition = landing.partition
 where landing.stage = 'landing' order by 1, 2
-"""
-LOADED = """
-select distinct "offset" from pipeline.observations
-where topic_id = %(topic_id)s and partition = %(partition)s and "offset" = any(%(offsets)s)
 """
 QUARANTINED = """
 select "offset" from pipeline.dead_letters where topic_id = %(topic_id)s and partition = %(partition)s
@@ -242,7 +239,7 @@ def _look(
     return _Found(
         {offset: document.get("removed_at") is not None for offset, document in documents.items()},
         set(letters),
-        {offset for (offset,) in warehouse.execute(LOADED, bounds).fetchall()},
+        loaded_offsets(warehouse, topic_id, partition, asked),
         {offset for (offset,) in warehouse.execute(QUARANTINED, bounds).fetchall()},
     )
 

@@ -42,6 +42,8 @@ from twitter_pipeline.streaming.flood import FloodGate
 from twitter_pipeline.streaming.hints import Hints
 from twitter_pipeline.streaming.log import LANDING_GROUP, Log, Truncated, place
 from twitter_pipeline.streaming.warmth import Warmth, stay_warm
+from twitter_pipeline.warehouse import observations
+from twitter_pipeline.warehouse.observations import Observations
 
 logger = logging.getLogger(__name__)
 
@@ -143,8 +145,10 @@ class _Drain:
         self._failed: dict[int, Truncated] = {}
         self._noted = True  # whether a failure of an earlier drain may stand beside our cursors
         self._asked_at = self._moved_at = time.monotonic()
+        self._observed = Observations()  # in dead letters that the cursors have not passed yet
 
     def take(self, partitions: Sequence[int]) -> None:
+        observations.prepare(self._warehouse)
         starts = self._starts()
         cursors.declare(self._warehouse, STAGE, self._log.topic, self._log.topic_id, starts)
         for partition in sorted(partitions):
@@ -241,12 +245,14 @@ class _Drain:
             )
             self._positions[partition] = end
         ahead = [(self._cursors[p], end) for p, end in to.items() if end > cursor_at[p]]
-        if ahead:
+        if ahead or self._observed:
             with self._warehouse.transaction():
                 moved = cursors.advance(self._warehouse, ahead)
+                self._observed.merge_into(self._warehouse)
                 for partition, start, end in sorted(skipped):
                     self._write_down(partition, start, end, starts[partition])
             self._cursors.update({cursor.partition: cursor for cursor in moved})
+            self._observed = Observations()
         # while the store is refilled this is the mark, so that the doorbell goes on ringing
         self._hints.publish({partition: self._positions[partition] for partition in to})
         self._moved_at = time.monotonic()
@@ -365,6 +371,7 @@ class _Drain:
             except Unlandable as unlandable:
                 dead.append(dead_letter(message.value(), at, unlandable.reason, str(unlandable)))
                 announcements.append((message, at, unlandable.reason))
+                self._observed.note_unread(message.value(), at)
         bad = [source_of(message.value()) for message, _, _ in announcements]
         self._flood.check_live([*(document["source"] for document in documents), *bad], bad)
         duplicates = self._insert(self._raw, documents) + self._insert(self._dead, dead)
@@ -406,6 +413,7 @@ class _Drain:
                     "incident=coordinate_conflict id=%s: two payloads under one coordinate", mine["_id"]
                 )
                 conflict = mine.get("envelope", mine.get("payload"))
+                self._observed.note_unread(conflict, Coordinate.of_key(mine["_id"]))
                 self._dead.update_one(
                     {"_id": f"{mine['_id']}/conflict"},
                     {

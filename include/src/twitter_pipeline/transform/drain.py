@@ -42,9 +42,10 @@ from twitter_pipeline.streaming.flood import Flood, FloodGate
 from twitter_pipeline.streaming.hints import Hints
 from twitter_pipeline.streaming.log import PROCESSING_GROUP, read_again
 from twitter_pipeline.streaming.warmth import Warmth, stay_warm
+from twitter_pipeline.transform.engine import DeadLetter, Engine, Prepared
+from twitter_pipeline.transform.engines import rows
 from twitter_pipeline.transform.faults import Fault, fault_of
-from twitter_pipeline.transform.flatten import Batch, Unreadable
-from twitter_pipeline.transform.load import STAGE, Loader, Quarantined
+from twitter_pipeline.transform.load import STAGE, Loader
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +109,7 @@ def transform(
     warmth: Warmth | None = None,
     flood: FloodGate | None = None,
     sleep: Callable[[float], None] = time.sleep,
+    engine: Engine = rows.prepare,
 ) -> Transformed:
     """Load what was landed, stay warm for more, and tell what was done.
 
@@ -124,7 +126,9 @@ def transform(
     ):
         publisher = None if kafka is None else hints
         gate = flood or FloodGate(STAGE)
-        drain = _Drain(raw, warehouse, publisher, topic, partitions, batch_size, gate, summary, sleep, kafka)
+        drain = _Drain(
+            raw, warehouse, publisher, topic, partitions, batch_size, gate, summary, sleep, kafka, engine
+        )
         stay_warm(drain.step, drain.idle_seconds, warmth or Warmth())
         drain.finish()
     summary.seconds = round(time.monotonic() - started, 3)
@@ -144,6 +148,7 @@ class _Drain:
         summary: Transformed,
         sleep: Callable[[float], None],
         kafka: Mapping[str, Any] | None,
+        engine: Engine,
     ) -> None:
         self._raw, self._warehouse, self._hints, self._topic = raw, warehouse, hints, topic
         self._wanted = None if partitions is None else set(partitions)
@@ -151,7 +156,7 @@ class _Drain:
         self._kafka = kafka
         self._cursors: dict[tuple[str, int], cursors.Cursor] = {}
         self._failures: dict[tuple[str, int], tuple[Exception, float]] = {}
-        self._loader = Loader(warehouse)
+        self._loader, self._engine = Loader(warehouse), engine
         self._store, self._store_id = RawStore(raw), ""
         self._whole: Sequence[dict[str, Any]] = ()
         self._has_loaded = False
@@ -310,12 +315,12 @@ class _Drain:
     def _load(self, documents: Sequence[dict[str, Any]], key: tuple[str, int], end: int) -> None:
         """Load documents and move the cursor to `end`; halve what PostgreSQL refuses until it stands alone."""
         try:
-            batch, quarantined, removed = self._flatten(documents, key)
+            prepared = self._engine(documents, *key)
             if documents is self._whole:
-                bad = {letter.at.offset for letter in quarantined}
+                bad = {letter.at.offset for letter in prepared.dead_letters}
                 sources = {offset_of(document["_id"]): document.get("source") for document in documents}
                 self._flood.check_live(sources.values(), [sources[offset] for offset in bad])
-            self._commit(batch, quarantined, key, end)
+            self._commit(prepared, key, end)
         except Exception as refused:
             fault = fault_of(refused)
             if fault is Fault.SERVER or not documents:
@@ -331,31 +336,16 @@ class _Drain:
                 raise
             self._flood.check_live([], [documents[0].get("source")])
             at = Coordinate(*key, offset_of(documents[0]["_id"]))
-            alone = Quarantined(at, "refused", str(refused), documents[0]["envelope"])
-            self._commit(Batch(), [alone], key, end)
+            alone = Prepared()
+            alone.refuse(DeadLetter(at, "refused", str(refused), documents[0]["envelope"]))
+            self._commit(alone, key, end)
             self._summary.quarantined += 1
             return
-        loaded = len(documents) - len(quarantined) - removed
+        loaded = len(documents) - len(prepared.dead_letters) - prepared.removed
         self._has_loaded = self._has_loaded or loaded > 0
         self._summary.loaded += loaded
-        self._summary.quarantined += len(quarantined)
-        self._summary.removed += removed
-
-    def _flatten(
-        self, documents: Sequence[dict[str, Any]], key: tuple[str, int]
-    ) -> tuple[Batch, list[Quarantined], int]:
-        """The rows of documents, those that cannot be read, and how many are stubs of removed ones."""
-        batch, quarantined, removed = Batch(), [], 0
-        for document in documents:
-            at = Coordinate(*key, offset_of(document["_id"]))
-            if document.get("removed_at") is not None:
-                removed += 1
-                continue
-            try:
-                add_document(batch, document, at)
-            except Unreadable as why:
-                quarantined.append(Quarantined(at, why.reason, str(why), document["envelope"]))
-        return batch, quarantined, removed
+        self._summary.quarantined += len(prepared.dead_letters)
+        self._summary.removed += prepared.removed
 
     def _a_neighbour_loads(self, suspect: dict[str, Any], key: tuple[str, int]) -> bool:
         """Whether something of the same batch loads: then it is the suspect that cannot, and not the server.
@@ -367,10 +357,10 @@ class _Drain:
         others = [document for document in self._whole if document["_id"] > suspect["_id"]]
         for other in others[:NEIGHBOURS_TRIED]:
             try:
-                batch, _, _ = self._flatten([other], key)
-                if batch.observations:
-                    batch.drift.clear()  # counted when its turn comes
-                    self._commit(batch, [], key, self._cursors[key].next_offset)
+                prepared = self._engine([other], *key)
+                if not prepared.dead_letters and not prepared.removed:
+                    prepared.drift.clear()  # counted when its turn comes
+                    self._commit(prepared, key, self._cursors[key].next_offset)
                     self._has_loaded = True
                     return True
             except Exception as error:
@@ -378,10 +368,10 @@ class _Drain:
                     raise
         return False
 
-    def _commit(self, batch: Batch, quarantined: list[Quarantined], key: tuple[str, int], end: int) -> None:
+    def _commit(self, prepared: Prepared, key: tuple[str, int], end: int) -> None:
         for attempt in range(1, DEADLOCK_TRIES + 1):
             try:
-                self._cursors[key] = self._loader.load(batch, quarantined, self._cursors[key], end)
+                self._cursors[key] = self._loader.load(prepared, self._cursors[key], end)
                 return
             except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
                 if attempt == DEADLOCK_TRIES:
@@ -401,14 +391,3 @@ class _Drain:
             (self._topic,),
         ).fetchone()
         return None if row is None else row[0]
-
-
-def _landed_at(document: Mapping[str, Any]) -> datetime:
-    """When a raw document landed, in UTC, whether or not its client was asked for aware times."""
-    landed_at: datetime = document["landed_at"]
-    return landed_at.astimezone(UTC) if landed_at.tzinfo else landed_at.replace(tzinfo=UTC)
-
-
-def add_document(batch: Batch, document: Mapping[str, Any], at: Coordinate) -> None:
-    """Flatten one raw document into a batch. Raises Unreadable, then nothing was added."""
-    batch.add_envelope(document["envelope"], at, _landed_at(document))

@@ -58,6 +58,9 @@ class Includes(msgspec.Struct):
     users: list[msgspec.Raw] | None = None
     tweets: list[msgspec.Raw] | None = None
     posts: list[msgspec.Raw] | None = None
+    media: list[msgspec.Raw] | None = None
+    places: list[msgspec.Raw] | None = None
+    polls: list[msgspec.Raw] | None = None
 
 
 class Envelope(msgspec.Struct):

@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 import pytest
 
 from tweet_envelope.coordinates import Coordinate
-from twitter_pipeline.transform.flatten import Batch, Unreadable
+from twitter_pipeline.transform.engine import Unreadable
+from twitter_pipeline.transform.engines.rows import Batch
 from twitter_pipeline.transform.values import text_hash
+from twitter_pipeline.warehouse.observations import Observations, object_id
 
 AT = Coordinate("topic", 0, 7)
 
@@ -224,14 +226,46 @@ def test_a_tweet_that_is_data_and_include_of_one_page_is_collected():
     assert (row["like_count"], row["is_collected"]) == (2, True)
 
 
-def test_every_place_of_a_tweet_is_noted():
-    """Observations lead from a tweet id to each raw document, and an envelope without tweets is noted too."""
+def test_every_place_of_an_object_is_noted():
+    """Observations lead from any id of X to each message that holds it; an envelope without a tweet is noted too."""
+    media = {"media_key": "3_1", "type": "photo"}
     batch = flatten(
-        envelope({"id": "1"}, includes={"tweets": [{"id": "2"}]}),
+        envelope(
+            {"id": "1", "author_id": "9"},
+            includes={
+                "tweets": [{"id": "2"}, {"id": "x"}],
+                "media": [media, {"media_key": ""}, {"type": "video"}],
+                "places": [{"id": "01a9a39529b27f36"}],
+                "polls": [{"id": "77"}],
+            },
+        ),
         envelope(None, kind="includes", includes={"users": [{"id": "3"}]}),
     )
-    assert batch.observations == {
-        (Coordinate("topic", 0, 0), 1): True,
-        (Coordinate("topic", 0, 0), 2): False,
-        (Coordinate("topic", 0, 1), None): False,
+    first, second = Coordinate("topic", 0, 0), Coordinate("topic", 0, 1)
+    assert set(batch.observations.places()) == {
+        ("envelope", 0, first),
+        ("tweet", 1, first),
+        ("user", 9, first),
+        ("included_tweet", 2, first),
+        ("media", object_id("3_1"), first),
+        ("place", object_id("01a9a39529b27f36"), first),
+        ("poll", 77, first),
+        ("envelope", 0, second),
+        ("user", 3, second),
     }
+
+
+def test_the_careful_way_notes_the_same_places():
+    """What must be cleaned first is found like everything else."""
+    includes = {"media": [{"media_key": "3_1"}, "x"], "places": {"id": "a"}, "polls": [{"id": 7}]}
+    batch = flatten(envelope({"id": "1", "text": "a\x00"}, includes=includes))
+    found = {(kind, number) for kind, number, _ in batch.observations.places()}
+    assert found == {("envelope", 0), ("tweet", 1), ("media", object_id("3_1")), ("poll", 7)}
+
+
+def test_ids_in_bytes_that_cannot_be_read_are_noted_too():
+    """A dead letter holds objects as well: whatever looks like an id of X in it leads to it."""
+    at = Coordinate("topic", 3, 70)
+    seen = Observations()
+    seen.note_unread(b'{"tweet": {"id": "12", "author_id":13, "media_keys": ["3_1"], "text": "\xff', at)
+    assert set(seen.places()) == {("unread", 12, at), ("unread", 13, at), ("unread", object_id("3_1"), at)}

@@ -1,4 +1,4 @@
-"""The tables of schema `twitter` as things that observations merge into, and the SQL that merges them.
+"""A table of schema `twitter` as one thing that observations merge into, and the SQL that merges them.
 
 The same declaration drives the merge inside a batch (Python) and the merge into PostgreSQL (SQL), so that the
 two cannot drift. Every merge is commutative, associative and idempotent: any step may run twice, late or out of
@@ -6,34 +6,106 @@ order, and the tables end the same.
 
     fixed    least(old, new), nulls ignored: what never changes is filled by whoever has it
     grown    greatest(old, new): lists that only get longer (edit histories)
-    groups   version column -> its volatile columns: the greater version wins as a whole
-    any_of   booleans that are true once one observation says so
-    all_of   booleans that stay true only while every observation says so
+    newest   groups of columns with a version: the greater version wins as a whole
+    any      booleans that are true once one observation says so
+    all      booleans that stay true only while every observation says so
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from twitter_pipeline.warehouse.model.columns import INSTANT, UUID, Column, Group, Merge
 
-@dataclass(frozen=True)
+LOADED_AT = Column(
+    "loaded_at", INSTANT, "When the row was first written, by PostgreSQL's clock.", is_null=False
+)
+
+
+@dataclass(frozen=True, eq=False)
 class Table:
-    """One table: its key and how each other column merges. Column order is the order of a staged row."""
+    """One table: its meaning, its key, and how each other column merges.
+
+    `groups` are replaced as wholes. `by_database`: columns that no observation fills. `raw_only`: fields of X's object
+    that have no column yet; they stay in raw and are no drift. `is_derived`: PostgreSQL makes its rows of another table.
+    """
 
     name: str
-    key: tuple[str, ...]
-    fixed: tuple[str, ...] = ()
-    grown: tuple[str, ...] = ()
-    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    any_of: tuple[str, ...] = ()
-    all_of: tuple[str, ...] = ()
+    meaning: str
+    key_columns: Sequence[Column]
+    fixed_columns: Sequence[Column] = ()
+    grown_columns: Sequence[Column] = ()
+    grouped: Sequence[Group] = ()
+    any_columns: Sequence[Column] = ()
+    all_columns: Sequence[Column] = ()
+    by_database: Sequence[Column] = ()
+    raw_only: frozenset[str] = frozenset()
+    is_derived: bool = False
+
+    @cached_property
+    def described(self) -> tuple[Column, ...]:
+        """Every column, each with its merge: key, fixed, grown, groups (columns, then version), booleans, the database's."""
+        found = [replace(c, merge=Merge.KEY, is_null=False) for c in self.key_columns]
+        found += [replace(c, merge=Merge.FIXED) for c in self.fixed_columns]
+        found += [replace(c, merge=Merge.GROWN) for c in self.grown_columns]
+        for group in self.grouped:
+            found += [replace(c, merge=Merge.NEWEST) for c in group.columns]
+            version = Column(group.version, UUID, group.version_meaning, is_null=group.is_null)
+            found.append(replace(version, merge=Merge.NEWEST))
+        found += [replace(c, merge=Merge.ANY, is_null=False) for c in self.any_columns]
+        found += [replace(c, merge=Merge.ALL, is_null=False) for c in self.all_columns]
+        return (*found, *self.by_database)
+
+    @cached_property
+    def loaded(self) -> tuple[Column, ...]:
+        """The columns of a staged row, in its order."""
+        return tuple(c for c in self.described if c.merge is not Merge.DATABASE)
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """All loaded columns: key first, then fixed, grown, groups (columns, then version), booleans."""
-        volatile = tuple(c for version, columns in self.groups.items() for c in (*columns, version))
-        return (*self.key, *self.fixed, *self.grown, *volatile, *self.any_of, *self.all_of)
+        """Names of the columns of a staged row, in its order."""
+        return tuple(c.name for c in self.loaded)
+
+    @cached_property
+    def copy_types(self) -> list[str]:
+        """The types of a staged row, as COPY is told them."""
+        return [c.type.copied for c in self.loaded]
+
+    @cached_property
+    def key(self) -> tuple[str, ...]:
+        """Names of the key's columns."""
+        return tuple(c.name for c in self.key_columns)
+
+    @cached_property
+    def fixed(self) -> tuple[str, ...]:
+        """Names of the columns that never change once they are known."""
+        return tuple(c.name for c in self.fixed_columns)
+
+    @cached_property
+    def grown(self) -> tuple[str, ...]:
+        """Names of the columns whose lists only get longer."""
+        return tuple(c.name for c in self.grown_columns)
+
+    @cached_property
+    def groups(self) -> Mapping[str, tuple[str, ...]]:
+        """Names of the columns that are replaced together, by their version column."""
+        return {group.version: tuple(c.name for c in group.columns) for group in self.grouped}
+
+    @cached_property
+    def any_of(self) -> tuple[str, ...]:
+        """Names of the booleans that are true once one observation says so."""
+        return tuple(c.name for c in self.any_columns)
+
+    @cached_property
+    def all_of(self) -> tuple[str, ...]:
+        """Names of the booleans that stay true only while every observation says so."""
+        return tuple(c.name for c in self.all_columns)
+
+    @cached_property
+    def known_fields(self) -> frozenset[str]:
+        """The fields of X's object that are no drift: those that columns are made of, and those that only raw keeps."""
+        return self.raw_only | {path[0] for column in self.described for path in column.paths}
 
     @property
     def staging(self) -> str:
@@ -116,76 +188,3 @@ class Table:
         sets += [f"{c} = known.{c} or excluded.{c}" for c in self.any_of]
         sets += [f"{c} = known.{c} and excluded.{c}" for c in self.all_of]
         return sets
-
-
-COUNTS = ("retweet_count", "reply_count", "like_count", "quote_count", "bookmark_count", "impression_count")
-
-USERS = Table(
-    "users",
-    key=("id",),
-    fixed=("created_at",),
-    groups={
-        "name_version": ("username", "name"),
-        "description_version": ("description",),
-        "location_version": ("location",),
-        "url_version": ("url",),
-        "profile_image_url_version": ("profile_image_url",),
-        "is_protected_version": ("is_protected",),
-        "is_verified_version": ("is_verified",),
-        "verified_type_version": ("verified_type",),
-        "pinned_tweet_id_version": ("pinned_tweet_id",),
-        "metrics_version": (
-            "followers_count",
-            "following_count",
-            "tweet_count",
-            "listed_count",
-            "like_count",
-            "media_count",
-        ),
-    },
-)
-TWEETS = Table(
-    "tweets",
-    key=("id",),
-    fixed=(
-        "author_id",
-        "created_at",
-        "conversation_id",
-        "in_reply_to_user_id",
-        "community_id",
-    ),
-    grown=("edit_history_ids",),
-    groups={
-        "text_version": ("text", "note_text", "lang"),
-        "source_version": ("source",),
-        "media_keys_version": ("media_keys",),
-        "poll_ids_version": ("poll_ids",),
-        "place_id_version": ("place_id",),
-        "entities_version": ("entities", "entities_text_hash"),
-        "possibly_sensitive_version": ("possibly_sensitive",),
-        "reply_settings_version": ("reply_settings",),
-        "withheld_version": ("withheld_copyright", "withheld_country_codes"),
-        "metrics_version": COUNTS,
-    },
-    any_of=("is_collected", "is_sanitized"),
-    all_of=("is_created_at_derived",),
-)
-TWEET_TEXTS = Table("tweet_texts", key=("tweet_id",), groups={"version": ("text", "trigrams")})
-TWEET_RULES = Table("tweet_rules", key=("tweet_id", "rule"))
-HASHTAGS = Table("hashtags", key=("tag",), fixed=("display_tag", "first_used_at"))
-TWEET_REFERENCES = Table("tweet_references", key=("tweet_id", "type", "referenced_tweet_id"))
-TWEET_METRICS = Table("tweet_metrics", key=("tweet_id", "observed_at"), groups={"version": COUNTS})
-
-IN_LOADING_ORDER = (
-    USERS,
-    TWEETS,
-    TWEET_TEXTS,
-    TWEET_RULES,
-    HASHTAGS,
-    TWEET_REFERENCES,
-    TWEET_METRICS,
-)
-"""Every batch of every process touches the tables in this order, and rows by key: no deadlocks by design."""
-
-DERIVED = ("tweet_hashtags", "tweet_mentions", "tweet_urls")
-"""What PostgreSQL makes of the set of entities in `twitter.tweets`, in the statement that merges it: never loaded."""

@@ -1,0 +1,1 @@
+"""Engines: ways of turning raw documents into rows, each giving the same."""

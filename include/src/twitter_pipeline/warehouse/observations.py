@@ -1,0 +1,129 @@
+"""Where each object of X was seen: from any id to every raw document and dead letter that holds it.
+
+Whoever stores bytes writes down which objects are in them, under the coordinate of the message. The row of kind
+`envelope` proves that a message was loaded. Rows merge by union, so that writing twice changes nothing.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import psycopg
+
+from tweet_envelope.coordinates import Coordinate
+from tweet_envelope.ids import LARGEST_ID
+
+Kind = Literal["envelope", "tweet", "included_tweet", "user", "media", "place", "poll", "unread"]
+
+BITS = 64  # offsets in a row
+MOST_UNREAD = 20_000
+"""Ids that are looked for in one dead letter; the largest message holds fewer."""
+STAGED = """
+create temporary table if not exists staged_observations (
+    kind text, object_id bigint, topic_id text collate "C", partition integer, bucket bigint, offsets bigint
+) on commit delete rows
+"""
+COPY = (
+    "copy staged_observations (kind, object_id, topic_id, partition, bucket, offsets)"
+    " from stdin with (format binary)"
+)
+NUMBER_TOPICS = """
+insert into pipeline.topics (topic_id)
+select distinct topic_id from staged_observations staged
+where not exists (select from pipeline.topics where topics.topic_id = staged.topic_id) order by 1
+on conflict do nothing
+"""
+# `offset 0` keeps the lookup a lookup: without statistics the planner would compare all rows with all
+MERGE = """
+insert into pipeline.observations as known (object_id, bucket, offsets, topic, partition, kind)
+select object_id, bucket, offsets, number, partition, kind::pipeline.object_kind
+from staged_observations staged
+join pipeline.topics using (topic_id)
+where not exists (
+    select from pipeline.observations same
+    where same.kind = staged.kind::pipeline.object_kind and same.object_id = staged.object_id and same.topic = number
+        and same.partition = staged.partition and same.bucket = staged.bucket
+        and same.offsets & staged.offsets = staged.offsets
+    offset 0
+)
+order by kind::pipeline.object_kind, object_id, number, partition, bucket
+on conflict (kind, object_id, topic, partition, bucket) do update set offsets = known.offsets | excluded.offsets
+"""
+LOADED = """
+select bucket, offsets from pipeline.observations
+where kind = 'envelope' and object_id = 0
+    and topic = (select number from pipeline.topics where topic_id = %s)
+    and partition = %s and bucket = any (%s)
+"""
+
+_ID_IN_BYTES = re.compile(
+    rb'"(?:[a-z_]*_)?(?:id|ids|id_str|key|keys)"\s*:\s*\[?\s*"?([0-9A-Za-z_]{1,40})(?=["\s,}\]])'
+)
+
+
+def object_id(x_id: str | int) -> int:
+    """The number under which an id of X is kept; PostgreSQL's `pipeline.object_id` says the same."""
+    text = str(x_id)
+    if text.isascii() and text.isdecimal() and len(text) <= 19 and int(text) <= LARGEST_ID:
+        return int(text)
+    digest = hashlib.md5(text.encode("utf-8", "replace"), usedforsecurity=False).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+class Observations:
+    """What was seen where, of many messages; kept as bits, 64 offsets of an object in one."""
+
+    def __init__(self) -> None:
+        self._bits: dict[tuple[Kind, int, str, int, int], int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._bits)
+
+    def note(self, kind: Kind, x_id: str | int, at: Coordinate) -> None:
+        """This object is in the message at this place."""
+        topic_id, partition, offset = at
+        key = (kind, x_id if type(x_id) is int else object_id(x_id), topic_id, partition, offset >> 6)
+        self._bits[key] = self._bits.get(key, 0) | 1 << (offset & 63)
+
+    def note_unread(self, payload: bytes | None, at: Coordinate) -> None:
+        """Some bytes are kept here that could not be read: note whatever looks like an id of X in them."""
+        for number, found in enumerate(_ID_IN_BYTES.finditer(payload or b"")):
+            if number == MOST_UNREAD:
+                break
+            self.note("unread", found[1].decode(), at)
+
+    def places(self) -> Iterator[tuple[Kind, int, Coordinate]]:
+        """Each object and place, in the order in which they were noted."""
+        for (kind, number, topic_id, partition, bucket), bits in self._bits.items():
+            for bit in range(BITS):
+                if bits >> bit & 1:
+                    yield kind, number, Coordinate(topic_id, partition, bucket * BITS + bit)
+
+    def merge_into(self, connection: psycopg.Connection[Any]) -> None:
+        """Add it all to pipeline.observations, inside the caller's transaction; what is known already writes nothing.
+
+        The session must have its staging table (`prepare`).
+        """
+        if not self._bits:
+            return
+        with connection.cursor() as cursor, cursor.copy(COPY) as copy:
+            copy.set_types(["text", "int8", "text", "int4", "int8", "int8"])
+            for key, bits in self._bits.items():
+                copy.write_row((*key, bits - (1 << BITS) if bits >> (BITS - 1) else bits))
+        connection.execute(NUMBER_TOPICS)
+        connection.execute(MERGE)
+
+
+def prepare(connection: psycopg.Connection[Any]) -> None:
+    """Make the staging table of this session, empty at each commit."""
+    connection.execute(STAGED)
+
+
+def loaded_offsets(
+    connection: psycopg.Connection[Any], topic_id: str, partition: int, offsets: list[int]
+) -> set[int]:
+    """Those of the offsets whose envelope was loaded. Never writes."""
+    buckets = sorted({offset >> 6 for offset in offsets})
+    found = dict(connection.execute(LOADED, (topic_id, partition, buckets)).fetchall())
+    return {offset for offset in offsets if found.get(offset >> 6, 0) >> (offset & 63) & 1}
