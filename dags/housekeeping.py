@@ -3,9 +3,9 @@
 The ages are settings: PIPELINE_KEEP_EVENTS_DAYS, PIPELINE_KEEP_RUNS_DAYS, PIPELINE_KEEP_LOGS_DAYS and
 PIPELINE_KEEP_RECORDS_DAYS. Tweets, gaps, dead letters and what is not settled yet are never touched.
 
-Red? `PruneFailed`: the log has the end of what `airflow db clean` said. No connection `airflow_metadata`: `make up` and
-compose make it of their own database; elsewhere declare it. `alert_path`: SNS does not take messages from Airflow, so
-failed tasks tell nobody; look at connection `aws_default`. Nothing is lost while this is red, histories only grow.
+Red? `PruneFailed`: the log has the end of what `airflow db clean` said. No connection `airflow_metadata`: declare it.
+`alert_path`: SNS does not take messages from Airflow, so failed tasks tell nobody; look at connection `aws_default`.
+Nothing is lost while this is red, histories only grow.
 """
 
 from datetime import timedelta
@@ -49,6 +49,14 @@ def housekeeping():
             return prune(records, raw, SETTINGS.keep_records_days)
 
     @task
+    def older_observations() -> int:
+        """Observe a part of what an older version loaded; return how many offsets are left."""
+        from twitter_pipeline.transform.observing import observe_older
+
+        with warehouse() as books, raw_store() as raw:
+            return observe_older(raw, books, most=500_000)
+
+    @task
     def alert_path() -> None:
         """Tell the heartbeat topic that all is well, in the way in which failed tasks are told."""
         send_heartbeat(SETTINGS.heartbeat_topic_arn)
@@ -56,6 +64,7 @@ def housekeeping():
     airflow_history()
     log_files()
     own_records()
+    older_observations()
     alert_path()
 
 

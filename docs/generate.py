@@ -1,7 +1,7 @@
-"""Write the pages of docs/ that are made of the code: dags.md, data-dictionary.md and metrics.md.
+"""Write what is made of the code: docs/dags.md, data-dictionary.md and metrics.md, and the columns of soda/*.yml.
 
 The Dags are parsed by Airflow with default settings; the tables are read from a real PostgreSQL that the
-migrations were applied to. With `--check` nothing is written, and the exit status is 1 when a page has drifted.
+migrations were applied to. With `--check` nothing is written, and the exit status is 1 when a file has drifted.
 """
 
 import argparse
@@ -17,12 +17,14 @@ from typing import Any
 import psycopg
 
 from twitter_pipeline.metrics.catalogue import CATALOGUE
+from twitter_pipeline.quality.skeleton import contract
 from twitter_pipeline.settings import Settings
 from twitter_pipeline.stack import postgresql
 from twitter_pipeline.stack.postgresql import PostgreSQL
 from twitter_pipeline.stack.servers import RunningServer, free_port
 from twitter_pipeline.warehouse import model
 from twitter_pipeline.warehouse.migrations import migrate
+from twitter_pipeline.warehouse.model import Merge
 
 DOCS = Path(__file__).resolve().parent
 MADE_BY = "<!-- Made by `make docs`; edit the code instead. -->\n"
@@ -183,13 +185,13 @@ def _tables(connection: psycopg.Connection) -> Iterator[str]:
     yield "- **newest** (*version*): the newest observation that stated it wins, for all columns of that version together"
     yield "- **any**, **all**: true once one observation says so; true only while every observation does"
     yield ""
-    yield f"{', '.join(f'`{name}`' for name in (table.name for table in model.DERIVED))} are derived from `tweets.entities` ([why](decisions/0016-a-set-of-entities-is-one-value.md))."
+    yield f"{', '.join(f'`{table.name}`' for table in model.DERIVED)} are derived from `tweets.entities` ([why](decisions/0016-a-set-of-entities-is-one-value.md))."
     merges = {table.name: _merges(table) for table in model.IN_LOADING_ORDER}
     for schema, oid, name, comment in connection.execute(TABLES).fetchall():
         merge = merges.get(name, {}) if schema == "twitter" else {}
         columns = connection.execute(COLUMNS, (oid,)).fetchall()
         has_notes = any(note for *_, note in columns)
-        heads = ["column", "type", "null"] + ["merges"] * bool(merge) + ["note"] * has_notes
+        heads = ["column", "type", "null"] + ["merges"] * any(merge.values()) + ["note"] * has_notes
         yield ""
         yield f"## {schema}.{name}"
         if comment:
@@ -200,7 +202,7 @@ def _tables(connection: psycopg.Connection) -> Iterator[str]:
         yield f"|{'---|' * len(heads)}"
         for column, kind, not_null, is_key, note in columns:
             cells = [f"**{column}** (key)" if is_key else column, kind, "" if not_null else "yes"]
-            cells += [merge.get(column, "")] * bool(merge) + [note or ""] * has_notes
+            cells += [merge.get(column, "")] * any(merge.values()) + [note or ""] * has_notes
             yield f"| {' | '.join(cells)} |"
         rules = [
             f"- `{rule}`"
@@ -218,10 +220,15 @@ def _tables(connection: psycopg.Connection) -> Iterator[str]:
 
 
 def _merges(table: model.Table) -> Mapping[str, str]:
-    merges = dict.fromkeys(table.fixed, "fixed") | dict.fromkeys(table.grown, "grown")
-    for version, columns in table.groups.items():
-        merges |= dict.fromkeys((*columns, version), f"newest (*{version}*)")
-    return merges | dict.fromkeys(table.any_of, "any") | dict.fromkeys(table.all_of, "all")
+    """How each column merges, in the words of the page's head; nothing for a derived table."""
+    versions = {name: version for version, names in table.groups.items() for name in (*names, version)}
+    words = {Merge.KEY: "", Merge.DATABASE: ""}
+    return {
+        column.name: f"newest (*{versions[column.name]}*)"
+        if column.merge is Merge.NEWEST
+        else words.get(column.merge, column.merge.value)
+        for column in (() if table.is_derived else table.described)
+    }
 
 
 def page_of_metrics() -> str:
@@ -243,28 +250,35 @@ def page_of_metrics() -> str:
     return "\n".join(lines) + "\n"
 
 
+def contracts() -> dict[str, str]:
+    """The contracts of the tables of schema `twitter`, by file: columns by the model, checks as they are."""
+    names = {f"soda/{table.name}.yml": table for table in model.TABLES}
+    return {name: contract(table, (DOCS.parent / name).read_text("utf-8")) for name, table in names.items()}
+
+
 def main() -> None:
-    """Write the pages, or say which of them are not what the code makes."""
+    """Write the files, or say which of them are not what the code makes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a page has drifted")
     check = parser.parse_args().check
     with tempfile.TemporaryDirectory() as scratch:
-        pages = {
-            "dags.md": page_of_dags(parsed_dags(Path(scratch) / "airflow")),
-            "data-dictionary.md": page_of_tables(Path(scratch)),
+        files = {
+            "docs/dags.md": page_of_dags(parsed_dags(Path(scratch) / "airflow")),
+            "docs/data-dictionary.md": page_of_tables(Path(scratch)),
+            "docs/metrics.md": page_of_metrics(),
         }
-    pages["metrics.md"] = page_of_metrics()
+    files |= contracts()
     drifted = []
-    for name, page in pages.items():
-        path = DOCS / name
-        if path.exists() and path.read_text("utf-8") == page:
+    for name, text in files.items():
+        path = DOCS.parent / name
+        if path.exists() and path.read_text("utf-8") == text:
             continue
-        drifted.append(f"docs/{name}")
+        drifted.append(name)
         if not check:
-            path.write_text(page, "utf-8")
+            path.write_text(text, "utf-8")
     if check and drifted:
         raise SystemExit(f"{' and '.join(drifted)} differ from the code; run: make docs")
-    sys.stdout.write(f"{'written' if drifted else 'up to date'}: {', '.join(drifted or pages)}\n")
+    sys.stdout.write(f"{'written' if drifted else 'up to date'}: {', '.join(drifted or files)}\n")
 
 
 if __name__ == "__main__":

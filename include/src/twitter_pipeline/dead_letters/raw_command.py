@@ -11,6 +11,7 @@ from twitter_pipeline import settings
 from twitter_pipeline.dead_letters.connections import Opened, opened
 from twitter_pipeline.landing.accepted_loss import Loss, accept_loss, losses
 from twitter_pipeline.landing.raw_store import CURRENT_STORE, RawStore
+from twitter_pipeline.transform.observing import observe_older
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 SETTLE_GAP = """
@@ -42,6 +43,18 @@ def check(as_json: bool) -> None:
         )
     if not is_whole:
         sys.exit(1)
+
+
+@raw.command("observe")
+def observe() -> None:
+    """Write down which accounts, media, places and polls are in what an older version loaded.
+
+    The Dag housekeeping does the same each night, a part at a time. Safe to stop and to start again.
+    """
+    with opened() as stores:
+        while left := observe_older(stores.raw, stores.warehouse, 50_000):
+            click.echo(f"{left} offsets to go", err=True)
+    click.echo("everything that was loaded is observed")
 
 
 @raw.command("accept-loss")

@@ -58,7 +58,7 @@ where kind = 'envelope' and object_id = 0
 """
 
 _ID_IN_BYTES = re.compile(
-    rb'"(?:[a-z_]*_)?(?:id|ids|id_str|key|keys)"\s*:\s*\[?\s*"?([0-9A-Za-z_]{1,40})(?=["\s,}\]])'
+    rb'"(?!request_)(?:[a-z_]*_)?(?:id|ids|id_str|key|keys)"\s*:\s*\[?\s*"?([0-9A-Za-z_]{1,40})(?=["\s,}\]])'
 )
 
 
@@ -92,6 +92,10 @@ class Observations:
             if number == MOST_UNREAD:
                 break
             self.note("unread", found[1].decode(), at)
+
+    def drop(self, kind: Kind) -> None:
+        """Forget what was noted of one kind."""
+        self._bits = {key: bits for key, bits in self._bits.items() if key[0] != kind}
 
     def places(self) -> Iterator[tuple[Kind, int, Coordinate]]:
         """Each object and place, in the order in which they were noted."""

@@ -2,13 +2,16 @@
 
 Files are named `NNNN_subject.sql` and applied in that order, each in a transaction of its own together with
 its ledger row: a schema is the old or the new one, never between. A file that was applied is history: editing
-it is refused, a change is a new file. Applied by the launcher and by `twitter-pipeline migrate`, never by a Dag.
+it is refused, a change is a new file. What tables and columns mean comes from the model afterwards. Applied by the launcher and by `twitter-pipeline migrate`, never by a Dag.
 """
 
 import hashlib
 from importlib import resources
 
 import psycopg
+
+from twitter_pipeline.warehouse.model import TABLES
+from twitter_pipeline.warehouse.model.comments import describe
 
 LEDGER = """
 create schema if not exists pipeline;
@@ -74,4 +77,6 @@ def migrate(dsn: str) -> list[str]:
                 raise MigrationRefused(
                     f"migration {name} was applied with other contents; put the file back and add a new one"
                 )
+        with connection.transaction():
+            describe(connection, TABLES)
         return fresh

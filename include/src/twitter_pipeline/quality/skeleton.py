@@ -1,0 +1,47 @@
+"""The part of a table's contract that the model already says: which columns there are, of which types and limits.
+
+`make docs` writes it into soda/<table>.yml, above the checks that people write.
+"""
+
+from collections.abc import Iterator
+
+from twitter_pipeline.warehouse.model import Column, Table
+
+CHECKS = "checks:\n"
+"""Where the part that people write begins."""
+
+
+class NoChecks(ValueError):
+    """A contract without checks of its own: it would verify next to nothing."""
+
+
+def contract(table: Table, written: str) -> str:
+    """The contract of a table: columns by the model, then the checks that `written` has. Raises NoChecks."""
+    _, begin, checks = f"\n{written}".partition(f"\n{CHECKS}")
+    if not begin:
+        raise NoChecks(f"soda/{table.name}.yml has no line {CHECKS.strip()!r} with checks below it")
+    return "\n".join([*_columns(table), CHECKS.rstrip(), checks])
+
+
+def _columns(table: Table) -> Iterator[str]:
+    yield "# Columns by twitter_pipeline/warehouse/model (`make docs`); the checks at the end are written by hand."
+    yield f"dataset: pipeline_postgres/tweets/twitter/{table.name}"
+    yield "columns:"
+    for column in table.described:
+        yield f"  - name: {column.name}"
+        yield f"    data_type: {column.type.contract}"
+        yield from _checks(table, column)
+
+
+def _checks(table: Table, column: Column) -> Iterator[str]:
+    limits = {**column.type.limits, **column.limits}
+    if column.is_null and not limits:
+        return
+    yield "    checks:"
+    if not column.is_null:
+        yield "      - missing:"
+    if table.key == (column.name,):
+        yield "      - duplicate:"
+    if limits:
+        yield "      - invalid:"
+        yield from (f"          {name}: {value}" for name, value in limits.items())
