@@ -61,11 +61,8 @@ def housekeeping():
         """Tell the heartbeat topic that all is well, in the way in which failed tasks are told."""
         send_heartbeat(SETTINGS.heartbeat_topic_arn)
 
-    airflow_history()
-    log_files()
-    own_records()
-    older_observations()
-    alert_path()
+    for duty in (airflow_history, log_files, own_records, older_observations, alert_path):
+        duty()
 
 
 housekeeping()

@@ -1,0 +1,26 @@
+"""The provider asks X for every field that a column is made of."""
+
+import pytest
+
+from airflow_provider_twitter.client.fields import Requested
+from twitter_pipeline.warehouse import model
+
+COLUMNS = [
+    ("user" if table is model.USERS else "tweet", column)
+    for table in model.TABLES
+    for column in table.described
+    if column.paths
+]
+
+
+@pytest.mark.parametrize("vocabulary", ["tweet", "post"])
+@pytest.mark.parametrize(("of", "column"), COLUMNS, ids=[f"{of}.{column.name}" for of, column in COLUMNS])
+def test_what_a_column_is_made_of_is_asked_for(of: str, column: model.Column, vocabulary: str) -> None:
+    """A column of a field that nobody asks X for would stay null for ever, and its absence would be no word."""
+    requested = Requested.everything_public(vocabulary)
+    if (vocabulary, column.name) == ("post", "pinned_tweet_id"):
+        pytest.skip("user.fields of OpenAPI 2.167 has no pinned post")
+    fields = requested.tweet_fields if of == "tweet" else requested.user_fields
+    # in the newer vocabulary X gives some fields only where they are expanded
+    asked = {*fields, *(expansion.split(".")[0] for expansion in requested.expansions)}
+    assert any(path[0] in asked for path in column.paths), f"{column.paths} not in {sorted(asked)}"
