@@ -1,8 +1,7 @@
 """One HTTP exchange with X, bounded in time and bytes.
 
-tweepy builds the requests of every endpoint, but its own `request` sends them to a fixed host, logs their
-headers (the token!) at debug level, has no timeout and hides the answer's headers behind its models. All of
-its endpoint methods go through that one method, so `Endpoints` replaces just it. What carries the exchange is
+Everything that goes to X goes this way: requests that the table of endpoints describes, and the token requests of
+tweepy's OAuth handlers, which on their own would go to a fixed host, without a timeout. What carries the exchange is
 a `requests` session of our own:
 
 - the total deadline is a timer that shuts the socket down: it holds against a server that trickles headers or
@@ -24,20 +23,19 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, cast
 
 import requests
-import tweepy
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from airflow_provider_twitter import __version__
-from airflow_provider_twitter.client.address import require_allowed_address
+from airflow_provider_twitter.client.address import allowed_base_url, require_allowed_address
 from airflow_provider_twitter.client.errors import BodyTooLarge, Unreachable, XError
 from airflow_provider_twitter.client.masking import TokenMask, mask_logs_of_the_http_libraries, masked_logs
 
@@ -67,62 +65,48 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = field(repr=False)  # of a token request it holds tokens
 
 
-class Masked(str):
-    """A string that shows itself to nobody but the wire, not even to tracebacks that print locals."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-
-class Endpoints(tweepy.Client):
-    """tweepy's endpoint methods, carried by an exchange of ours. Never logs."""
-
-    def __init__(self, exchange: Callable[[str, Mapping[str, str]], Any]) -> None:
-        super().__init__(return_type=requests.Response)
-        self._exchange = exchange
-
-    def request(
-        self, method: str, route: str, params: Any = None, json: Any = None, user_auth: bool = False
-    ) -> Any:
-        """Carry one GET; what comes back is whatever the exchange returns."""
-        if method != "GET" or json is not None or user_auth:
-            raise ValueError(f"this client only reads with an app's bearer token, not {method} {route}")
-        return self._exchange(route, {name: str(value) for name, value in (params or {}).items()})
-
-    def usage(self, **params: Any) -> Any:
-        """GET /2/usage/tweets, which tweepy does not have."""
-        return self._make_request(
-            "GET", "/2/usage/tweets", params=params, endpoint_parameters=("days", "usage.fields")
-        )
-
-    def _process_params(self, params: dict[str, Any], endpoint_parameters: tuple[str, ...]) -> dict[str, Any]:
-        """Let post.fields (OpenAPI 2.167) through where tweepy knows only tweet.fields."""
-        if "tweet.fields" in endpoint_parameters:
-            endpoint_parameters = (*endpoint_parameters, "post.fields")
-        return cast(dict[str, Any], super()._process_params(params, endpoint_parameters))
+Sign = Callable[[str, str], Mapping[str, str]]
+"""The headers that sign a request, for its method and its whole URL."""
 
 
 class Transport:
-    """Sends GET requests with the token to one base URL, within limits. Close it when done."""
+    """Sends requests to one base URL, within limits. Close it when done.
 
-    def __init__(self, base_url: str, bearer_token: str, *, limits: Limits, allow_local: bool) -> None:
-        self._base_url = base_url
-        self._authorization = Masked(f"Bearer {bearer_token}")
-        self.masked = TokenMask(bearer_token)
+    `masked` takes secrets out of what is logged and told; let it learn them before they are sent. Raises
+    AddressRefused for a base URL that credentials may not be sent to.
+    """
+
+    def __init__(self, base_url: str, *, limits: Limits, allow_local: bool = False) -> None:
+        self.base_url = allowed_base_url(base_url, allow_local=allow_local)
+        self.masked = TokenMask()
         self._limits = limits
         self._allow_local = allow_local
         self._session = _Session()
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session.headers.update(
+            {
+                "User-Agent": f"airflow-provider-twitter/{__version__}",
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+            }
+        )
         self._session.mount("https://", _GuardedAdapter())
         self._session.mount("http://", _GuardedAdapter())
 
-    def get(self, route: str, params: Mapping[str, str]) -> Answer:
+    def exchange(
+        self,
+        method: str,
+        route: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        sign: Sign | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | str | None = None,
+    ) -> Answer:
         """One exchange: no retry, no redirect. Raises Unreachable, BodyTooLarge or AddressRefused.
 
         The error's outcome is "free" only when nothing of the request was sent. One that comes after the status
@@ -135,30 +119,28 @@ class Transport:
             _Exchange(limits.total_seconds, allow_local=self._allow_local) as exchange,
         ):
             try:
-                with self._session.get(
-                    self._base_url + route,
-                    params=params,
-                    headers={
-                        "Authorization": self._authorization,
-                        "User-Agent": f"airflow-provider-twitter/{__version__}",
-                        "Accept": "application/json",
-                        "Accept-Encoding": "gzip, deflate",
-                    },
+                prepared = self._session.prepare_request(
+                    requests.Request(method, self.base_url + route, params=params, headers=headers, data=body)
+                )
+                if sign is not None:
+                    prepared.headers.update(sign(method, str(prepared.url)))
+                with self._session.send(
+                    prepared,
                     timeout=(limits.connect_seconds, limits.read_seconds),
                     allow_redirects=False,
                     stream=True,
                 ) as response:
                     status = response.status_code
-                    headers = {name.lower(): value for name, value in response.headers.items()}
-                    body = _read_within(response, limits.body_bytes, route)
-                return Answer(status=status, headers=headers, body=body)
+                    received = {name.lower(): value for name, value in response.headers.items()}
+                    content = _read_within(response, limits.body_bytes, method, route)
+                return Answer(status=status, headers=received, body=content)
             except XError as refused:
                 failed: XError = refused
             except Exception as broken:  # noqa: BLE001 - no byte of a server may raise anything but our errors
                 if exchange.is_expired:
-                    message = f"GET {route} gave no complete answer within {limits.total_seconds:g} s"
+                    message = f"{method} {route} gave no complete answer within {limits.total_seconds:g} s"
                 else:
-                    message = f"GET {route} failed on the way: {self.masked(_plain(broken))[:300]}"
+                    message = f"{method} {route} failed on the way: {self.masked(_plain(broken))[:300]}"
                 failed = Unreachable(message, endpoint=route, status=status)
             if not exchange.is_sent:
                 failed.outcome = "free"
@@ -169,7 +151,7 @@ class Transport:
         self._session.close()
 
 
-def _read_within(response: requests.Response, cap_bytes: int, route: str) -> bytes:
+def _read_within(response: requests.Response, cap_bytes: int, method: str, route: str) -> bytes:
     body = bytearray()
     chunks = response.raw.stream(CHUNK_BYTES, decode_content=False)
     for coding in reversed(_codings(response.headers.get("content-encoding", ""))):
@@ -178,7 +160,7 @@ def _read_within(response: requests.Response, cap_bytes: int, route: str) -> byt
         body += chunk
         if len(body) > cap_bytes:
             raise BodyTooLarge(
-                f"GET {route} sent more than {cap_bytes} bytes after decompression; reading stopped",
+                f"{method} {route} sent more than {cap_bytes} bytes after decompression; reading stopped",
                 endpoint=route,
                 status=response.status_code,
             )
