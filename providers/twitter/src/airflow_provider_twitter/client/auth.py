@@ -12,7 +12,7 @@ import re
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -91,10 +91,13 @@ class BearerToken:
 
 @dataclass(frozen=True, slots=True)
 class UserTokens:
-    """The tokens of one user for one app. A refresh token (with the scope offline.access) works once."""
+    """The tokens of one user for one app, which show themselves to nobody.
 
-    access_token: str = field(repr=False)
-    refresh_token: str | None = field(default=None, repr=False)
+    A refresh token, which X gives with the scope offline.access, works once.
+    """
+
+    access_token: str
+    refresh_token: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "access_token", _fit_for_a_header(self.access_token, "access token"))
@@ -264,12 +267,10 @@ def _refreshed(app: _App, refresh_token: str, transport: Transport) -> UserToken
 
 
 def _fetched(transport: Transport, fetch: Callable[[], Mapping[str, Any]]) -> UserTokens:
-    """The tokens that a handler gets; `transport` masks them from here on. Its errors come without their chain."""
+    """The tokens that a handler gets. Its errors come without their chain, whose frames hold secrets."""
     with masked_logs(transport.masked):
         try:
-            tokens = _tokens_in(fetch())
-            transport.masked.learn(_secrets_in(tokens))
-            return tokens
+            return _tokens_in(fetch())
         except XError as refused:
             failed = refused
         except Exception as broken:  # noqa: BLE001 - what the OAuth libraries raise may hold what the server sent
@@ -292,7 +293,7 @@ def _require_granted(answer: Answer, masked: Callable[[str], str]) -> None:
         said = None
     said = said if isinstance(said, dict) else {}
     if 400 <= answer.status < 500 and isinstance(said.get("error"), str):
-        words = masked(f"{said['error']}: {said.get('error_description', '')}")[:300].rstrip(": ")
+        words = masked(f"{said['error']}: {said.get('error_description', '')}")[:300].rstrip(": .")
         raise CredentialsRefused(
             f"POST {TOKEN_ROUTE} answered {answer.status}: {words}. Check client id and secret, or let the user "
             "authorize the app again",
