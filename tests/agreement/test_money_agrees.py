@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from airflow_provider_twitter.client import ledger
+from airflow_provider_twitter.client.endpoints import endpoint_at
 from airflow_provider_twitter.client.pricing import worst_case_usd
 from twitter_pipeline.collection import circuits, settlement
 
@@ -17,5 +18,5 @@ def test_what_usage_figures_are_settled_at_is_the_price_of_the_client() -> None:
     """A post with a new author, at each endpoint that reads posts."""
     params = {"max_results": "10", "ids": ",".join(map(str, range(10))), "expansions": "author_id"}
     for endpoint in settlement.POST_ENDPOINTS:
-        assert worst_case_usd(endpoint, params) == 10 * settlement.MOST_PER_POST_USD
-    assert worst_case_usd("/2/usage/tweets", {}) == Decimal(0)
+        assert worst_case_usd(endpoint_at(endpoint), params) == 10 * settlement.MOST_PER_POST_USD
+    assert worst_case_usd(endpoint_at("/2/usage/tweets"), {}) == Decimal(0)

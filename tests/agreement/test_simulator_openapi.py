@@ -240,6 +240,16 @@ def test_parameters_are_those_of_the_document(document: Document, path: str) -> 
     assert endpoint.params - {other} == listed
 
 
+@pytest.mark.parametrize("path", [endpoint.path for endpoint in ENDPOINTS])
+def test_credentials_are_those_of_the_document(document: Document, path: str) -> None:
+    """Each endpoint takes the schemes that the newer document lists; the older one lists no others."""
+    endpoint = next(endpoint for endpoint in ENDPOINTS if endpoint.path == path)
+    listed = {scheme for each in document.operation(path)["security"] for scheme in each}
+    assert listed <= endpoint.auth
+    if document.vocabulary == "post":
+        assert listed == endpoint.auth
+
+
 @pytest.mark.parametrize("path", TWEET_PATHS)
 def test_every_field_and_expansion_alone(
     document: Document, client: httpx.Client, asked: dict[str, tuple[str, dict[str, str]]], path: str

@@ -30,6 +30,8 @@ class Asked:
     path: str
     params: dict[str, str]
     headers: dict[str, str]
+    method: str = "GET"
+    body: bytes = b""
 
 
 @dataclass
@@ -66,7 +68,9 @@ class FakeX:
             def do_GET(self) -> None:
                 parts = urlsplit(self.path)
                 params = {name: values[0] for name, values in parse_qs(parts.query).items()}
-                asked = Asked(parts.path, params, {k.lower(): v for k, v in self.headers.items()})
+                headers = {k.lower(): v for k, v in self.headers.items()}
+                body = self.rfile.read(int(headers.get("content-length", 0)))
+                asked = Asked(parts.path, params, headers, self.command, body)
                 fake.asked.append(asked)
                 behaviours = fake._behaviours
                 behaviour = behaviours.pop(0) if len(behaviours) > 1 else behaviours[0]
@@ -74,6 +78,8 @@ class FakeX:
                     behaviour(Handled(self), asked)
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True
+
+            do_POST = do_GET
 
             def log_message(self, format: str, *args: Any) -> None:
                 """Say nothing."""

@@ -17,6 +17,7 @@ from airflow_provider_twitter.client import (
     TryAgain,
     Unreachable,
 )
+from airflow_provider_twitter.client.endpoints import endpoint_at
 from airflow_provider_twitter.client.ledger import CircuitOpen
 from airflow_provider_twitter.client.pages import parse_body
 from airflow_provider_twitter.client.pricing import actual_usd, worst_case_usd
@@ -52,13 +53,13 @@ class Dated(InMemoryBooks):
 )
 def test_the_worst_case_of_a_request(endpoint: str, params: dict[str, str], usd: str) -> None:
     """Before it is sent a request costs as much as a full page, with a new author for each tweet."""
-    assert worst_case_usd(endpoint, params) == Decimal(usd)
+    assert worst_case_usd(endpoint_at(endpoint), params) == Decimal(usd)
 
 
 def test_an_endpoint_without_a_price_is_not_asked() -> None:
     """What has no price cannot be priced, so it is refused."""
     with pytest.raises(ValueError, match="no price is known"):
-        worst_case_usd("/2/tweets/search/all", {})
+        endpoint_at("/2/tweets/search/all")
 
 
 def test_an_answer_costs_its_tweets_and_their_authors_once() -> None:
@@ -66,7 +67,7 @@ def test_an_answer_costs_its_tweets_and_their_authors_once() -> None:
     body = parse_body(
         b'{"data":[{"id":"1","author_id":"7"},{"id":"2","author_id":"7"}],"includes":{"users":[{"id":"7"},{"id":"8"}]}}'
     )
-    assert actual_usd(SEARCH, {}, body) == Decimal("0.02")
+    assert actual_usd(endpoint_at(SEARCH), {}, body) == Decimal("0.02")
 
 
 def test_a_request_is_reserved_then_sent_then_settled(x: Any, client: Any, books: Any) -> None:
@@ -214,11 +215,11 @@ def test_a_task_that_is_ended_in_a_request_keeps_its_reservation(
 ) -> None:
     """A time-out of the task or Ctrl-C is no XError, and nobody knows what its request cost."""
     books = InMemoryBooks()
-    monkeypatch.setattr(client._transport, "get", ended)
+    monkeypatch.setattr(client._transport, "exchange", ended)
     with pytest.raises(KeyboardInterrupt):
         client.charged_to(books).search_recent("coffee", max_results=10)
     assert (books.spent_usd, books.unknown_in_a_row) == (Decimal("0.15"), 1)
 
 
-def ended(*_: Any) -> None:
+def ended(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt

@@ -11,7 +11,10 @@ def test_the_client_exports_what_it_promised() -> None:
     """The public names of the client change only on purpose."""
     assert sorted(client.__all__) == [
         "AddressRefused",
+        "Auth",
+        "Authorization",
         "Backoff",
+        "BearerToken",
         "BodyTooLarge",
         "CredentialsRefused",
         "InvalidRequest",
@@ -19,6 +22,8 @@ def test_the_client_exports_what_it_promised() -> None:
         "Ledger",
         "Limits",
         "NotFromX",
+        "OAuth1UserToken",
+        "OAuth2UserToken",
         "OutOfCredits",
         "Pace",
         "Page",
@@ -33,6 +38,7 @@ def test_the_client_exports_what_it_promised() -> None:
         "UnprovenAnswer",
         "Unreachable",
         "UsageCapped",
+        "UserTokens",
         "XClient",
         "XError",
     ]

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from airflow_provider_twitter.books import Sink, produce_or_set_aside
 from airflow_provider_twitter.client import ResourceFact, TryAgain, XClient
-from airflow_provider_twitter.client.endpoints import MOST_LISTED
+from airflow_provider_twitter.client.endpoints import MOST_LISTED, TWEETS
 from airflow_provider_twitter.client.ledger import Ledger
 from airflow_provider_twitter.client.proof import facts_in
 from airflow_provider_twitter.envelopes import messages_of
@@ -67,7 +67,7 @@ def fetch_again(
             except TryAgain:
                 break  # the client has tried a few times
             offsets, _ = produce_or_set_aside(
-                sink, books, messages_of(page, rule=rule, source="lookup"), page
+                sink, books, messages_of(page, rule=rule, source=TWEETS.tweet_source), page
             )
             ids = [tweet.id for tweet in page.data if tweet.id is not None]
             if ids:

@@ -1,4 +1,4 @@
-"""One poll of one search or timeline: from where the books say, page by page, into Kafka, and back to the books.
+"""One poll of one search, timeline or the like: from where the books say, page by page, into Kafka, and back.
 
 The order of steps is the promise. A page is priced, fetched, produced and acknowledged by Kafka; only then do
 the books hear of it. Inside a poll they remember the oldest acknowledged id, so that an interrupted poll goes
@@ -17,11 +17,11 @@ server that may not sort starts over.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import ClassVar, Literal
+from typing import Literal
 
 from airflow_provider_twitter.books import Books as Books
 from airflow_provider_twitter.books import Checkpoint as Checkpoint
@@ -40,14 +40,13 @@ from airflow_provider_twitter.client import (
 from airflow_provider_twitter.client.endpoints import SEARCH_RECENT, USER_TWEETS, Endpoint
 from airflow_provider_twitter.client.ledger import BudgetSpent as BudgetSpent
 from airflow_provider_twitter.client.proof import asked_for, facts_in, stated_count
+from airflow_provider_twitter.client.request import Value
 from airflow_provider_twitter.client.x import utc_now
 from airflow_provider_twitter.envelopes import messages_of
 from tweet_envelope.ids import EPOCH_MS, SEQUENCE_BITS, earlier, made_at
-from tweet_envelope.schema import Source
 
 log = logging.getLogger(__name__)
 
-REACH_OF_RECENT_SEARCH = timedelta(days=7)
 REACH_MARGIN = timedelta(minutes=1)
 CLOCK_TOLERANCE = timedelta(minutes=1)
 NOTEWORTHY_SLIP = timedelta(minutes=5)
@@ -55,21 +54,40 @@ FEWEST_TO_TRUST_ORDER = 100
 MOST_STALLED_POLLS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
+@dataclass(frozen=True)
+class Target:
+    """What a poll reads: an endpoint that gives pages of tweets, and what is asked of it on every page.
+
+    `params` are those that stay the same, the id in the path among them; window and pages are the poll's. Raises
+    ValueError for an endpoint without pages of tweets.
+    """
+
+    endpoint: Endpoint
+    params: Mapping[str, Value]
+
+    def __post_init__(self) -> None:
+        if None in (self.endpoint.page_size, self.endpoint.page_token, self.endpoint.source):
+            raise ValueError(f"{self.endpoint} gives no pages of tweets, so it cannot be polled")
+
+    @property
+    def user_id(self) -> int | None:
+        """The account that the path names; None where it names none."""
+        named = self.params.get("id") if self.endpoint.names == "user" else None
+        return None if named is None else int(str(named))
+
+
+class Search(Target):
     """A query of recent search."""
 
-    endpoint: ClassVar[Endpoint] = SEARCH_RECENT
-    query: str
+    def __init__(self, query: str) -> None:
+        super().__init__(SEARCH_RECENT, {"query": query})
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
+class Timeline(Target):
     """A user's own tweets; `exclude` may hold "replies" and "retweets"."""
 
-    endpoint: ClassVar[Endpoint] = USER_TWEETS
-    user_id: int
-    exclude: tuple[str, ...] = ()
+    def __init__(self, user_id: int, exclude: Sequence[str] = ()) -> None:
+        super().__init__(USER_TWEETS, {"id": user_id, "exclude": tuple(exclude)})
 
 
 Ended = Literal[
@@ -107,7 +125,7 @@ class PollResult:
 
 def poll(
     client: XClient,
-    target: Search | Timeline | str,
+    target: Target | str,
     books: Books,
     sink: Sink,
     *,
@@ -141,7 +159,7 @@ def poll(
 @dataclass
 class _Poll:
     client: XClient
-    target: Search | Timeline
+    target: Target
     books: Books
     sink: Sink
     rule: str | None
@@ -294,9 +312,8 @@ class _Poll:
 
         Raises _OutOfReach when nothing of it is left.
         """
-        if isinstance(self.target, Timeline):
+        if (reach := self._reach(server_now)) is None:
             return False
-        reach = server_now - REACH_OF_RECENT_SEARCH + REACH_MARGIN
         until_at = None if self.ask_below is None else made_at(self.ask_below, server_now)
         if until_at is not None and until_at <= reach:
             reason = "X no longer reached back to where the unfinished poll goes on"
@@ -331,26 +348,16 @@ class _Poll:
             self.books.left_out(Gap(reason, from_at=wanted, to_at=reached))
 
     def _ask(self) -> Page:
-        match self.target:
-            case Search(query):
-                page = self.client.search_recent(
-                    query,
-                    max_results=self.page_size,
-                    since_id=self.since_id,
-                    until_id=self.ask_below,
-                    start_time=self.start_time,
-                    next_token=self.token,
-                )
-            case Timeline(user_id, exclude):
-                page = self.client.user_tweets(
-                    user_id,
-                    max_results=self.page_size,
-                    since_id=self.since_id,
-                    until_id=self.ask_below,
-                    start_time=self.start_time,
-                    pagination_token=self.token,
-                    exclude=exclude,
-                )
+        endpoint = self.target.endpoint
+        window = {"since_id": self.since_id, "until_id": self.ask_below, "start_time": self.start_time}
+        params: dict[str, Value] = {
+            **self.target.params,
+            **{name: bound for name, bound in window.items() if name in endpoint.window},
+            "max_results": self.page_size,
+        }
+        if endpoint.page_token is not None:
+            params[endpoint.page_token] = self.token
+        page = self.client.request(endpoint, **params)
         self.pages += 1
         self.tweets += len(page.data)
         self.cost_usd += page.cost_usd
@@ -363,8 +370,7 @@ class _Poll:
         new = [tweet_id for tweet_id in dict.fromkeys(ids) if tweet_id not in self.seen]
         if page.data and not new and len(ids) == len(page.data):
             return False
-        source: Source = "search" if isinstance(self.target, Search) else "timeline"
-        messages = messages_of(page, rule=self.rule, source=source)
+        messages = messages_of(page, rule=self.rule, source=self.target.endpoint.tweet_source)
         offsets, aside = produce_or_set_aside(self.sink, self.books, messages, page)
         self.set_aside += aside
         below_all = new == sorted(new, reverse=True) and (
@@ -406,13 +412,8 @@ class _Poll:
             self.newest_id = max(inside)
             self.newest_at = times[self.newest_id]
             is_x = made_at(self.newest_id, server_now) is not None
-            if (
-                is_x
-                and self.since_id is None
-                and self.wanted_from is None
-                and isinstance(self.target, Search)
-            ):
-                self.wanted_from = server_now - REACH_OF_RECENT_SEARCH + REACH_MARGIN
+            if is_x and self.since_id is None and self.wanted_from is None:
+                self.wanted_from = self._reach(server_now)
 
     def _is_inside(self, tweet_id: int, at: datetime | None, server_now: datetime) -> bool:
         if self.since_id is not None and tweet_id <= self.since_id:
@@ -456,17 +457,17 @@ class _Poll:
 
     def _state_in(self, page: Page) -> ResourceFact | None:
         """What X says about the account of a timeline instead of giving tweets."""
-        self_named = asked_for(page.endpoint, page.params)
+        self_named = asked_for(self.target.endpoint, page.params)
         if page.data or not self_named:
             return None
         facts = facts_in(page.errors)
         return next((facts[name] for name in self_named if name in facts), None)
 
     def _note_username(self, page: Page) -> None:
-        if isinstance(self.target, Timeline):
+        if (user_id := self.target.user_id) is not None:
             for user in page.includes.get("users", ()):
                 name = (user.value or {}).get("username")
-                if user.id == self.target.user_id and isinstance(name, str):
+                if user.id == user_id and isinstance(name, str):
                     self.username = name
 
     def _stall(self, checkpoint: Resumable, ended: Ended) -> Ended:
@@ -493,11 +494,17 @@ class _Poll:
         until_id, newest_id = checkpoint.until_id, checkpoint.newest_id
         return None if until_id is None or (newest_id is not None and until_id > newest_id) else until_id
 
+    def _reach(self, server_now: datetime) -> datetime | None:
+        """The earliest start that X accepts, by its own clock; None where time is no limit."""
+        reach = self.target.endpoint.reach
+        return None if reach is None else server_now - reach + REACH_MARGIN
+
     def _reachable(self, server_now: datetime) -> datetime | None:
-        """A start that recent search accepts: it refuses one that is more than 7 days ago by its own clock."""
-        if self.wanted_from is None or isinstance(self.target, Timeline):
+        """A start that X accepts: recent search refuses one that is more than 7 days ago."""
+        reach = self._reach(server_now)
+        if self.wanted_from is None or reach is None:
             return self.wanted_from
-        return max(self.wanted_from, server_now - REACH_OF_RECENT_SEARCH + REACH_MARGIN)
+        return max(self.wanted_from, reach)
 
 
 class _OutOfReach(Exception):

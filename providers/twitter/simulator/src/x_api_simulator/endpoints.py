@@ -75,6 +75,8 @@ class Endpoint:
     params: frozenset[str]
     answer: Callable[[Request], Answer]
     required: str = ""
+    auth: frozenset[str] = frozenset(["BearerToken", "OAuth2UserToken", "UserToken"])
+    """Credentials taken, by their names in OpenAPI `security`."""
 
 
 def ask(
@@ -385,6 +387,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         _SEARCH | {"granularity", "search_count.fields"},
         _counts_recent,
         "query",
+        frozenset(["BearerToken", "OAuth2UserToken"]),
     ),
-    Endpoint("usage", "/2/usage/tweets", 50, frozenset(["days", "usage.fields"]), _usage),
+    Endpoint(
+        "usage",
+        "/2/usage/tweets",
+        50,
+        frozenset(["days", "usage.fields"]),
+        _usage,
+        auth=frozenset(["BearerToken"]),
+    ),
 )

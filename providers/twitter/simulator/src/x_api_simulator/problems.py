@@ -8,6 +8,7 @@ answers have (x-api-v2.md §4).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,13 +49,23 @@ def unauthorized() -> Refused:
     )
 
 
-def unsupported_authentication(vocabulary: str, scheme: str) -> Refused:
+KINDS = {
+    "UserToken": "OAuth 1.0a User Context",
+    "OAuth2UserToken": "OAuth 2.0 User Context",
+    "BearerToken": "OAuth 2.0 Application-Only",
+}
+"""How X calls the schemes of OpenAPI `security`."""
+
+
+def unsupported_authentication(vocabulary: str, kind: str, taken: Collection[str] = KINDS) -> Refused:
+    """`kind` and `taken` are names of OpenAPI `security`, or a scheme that X does not have at all."""
+    names = ", ".join(name for each, name in KINDS.items() if each in taken)
     return Refused(
         403,
         {
             "title": "Unsupported Authentication",
-            "detail": f"Authenticating with {scheme} is forbidden for this endpoint. Supported authentication "
-            "types are [OAuth 2.0 Application-Only].",
+            "detail": f"Authenticating with {KINDS.get(kind, kind)} is forbidden for this endpoint. Supported "
+            f"authentication types are [{names}].",
             "type": problem_type(vocabulary, "unsupported-authentication"),
             "status": 403,
         },

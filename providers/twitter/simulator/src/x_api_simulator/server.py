@@ -30,6 +30,7 @@ from x_api_simulator.problems import (
     unauthorized,
     unsupported_authentication,
 )
+from x_api_simulator.user_auth import ACCESS_PREFIX, UserAuth
 from x_api_simulator.vocabulary import VOCABULARIES, Vocabulary, spoken
 from x_api_simulator.world import World
 
@@ -47,7 +48,8 @@ def create_app(
 ) -> Starlette:
     """An ASGI application that answers as X for this world.
 
-    `tokens`: the bearer tokens accepted; empty accepts every one but "invalid" (401) and "forbidden" (403).
+    `tokens`: the bearer tokens accepted, and no user's; empty accepts every one but "invalid" (401) and "forbidden"
+    (403), and users' credentials.
     `vocabulary`: tweet or post, for requests whose parameters speak neither. `journal`: where changes through the
     control door are kept; those in it are replayed here.
     """
@@ -56,6 +58,9 @@ def create_app(
     door = _Door(world, frozenset(tokens), faults, limits, control, VOCABULARIES[vocabulary])
     routes = [Route(endpoint.path, _Asked(door, endpoint), methods=["GET"]) for endpoint in ENDPOINTS]
     routes += control.routes()
+    if not tokens:
+        routes.append(Route("/2/oauth2/authorize", _Granting(door), methods=["GET"]))
+        routes.append(Route("/2/oauth2/token", _Granting(door), methods=["POST"]))
     routes.append(Route("/{rest:path}", _Asked(door, None)))
     app = Starlette(routes=routes)
     app.router.redirect_slashes = False
@@ -76,6 +81,7 @@ class _Door:
     ) -> None:
         self._world, self._tokens, self._faults, self._limits = world, tokens, faults, limits
         self._control, self._default = control, default
+        self._users = UserAuth(world.clock.now_ms)
 
     def answer(self, request: Request, endpoint: Endpoint | None) -> Reply:
         started = time.perf_counter()
@@ -84,9 +90,11 @@ class _Door:
         fault = self._faults.take(request.url.path)
         headers = {"content-type": "application/json; charset=utf-8"}
         try:
-            digest = self._authenticate(request.headers.get("authorization", ""), vocabulary)
+            kind, digest = self._authenticate(request, vocabulary)
             if endpoint is None:
                 raise no_such_page()
+            if kind not in endpoint.auth:
+                raise unsupported_authentication(vocabulary.name, kind, endpoint.auth)
             allowed, rate_headers = self._limits.spend(endpoint.name, digest)
             headers |= rate_headers
             if not allowed:
@@ -102,36 +110,61 @@ class _Door:
             "x-access-level": "read",
             "x-response-time": str(int((time.perf_counter() - started) * 1000)),
         }
-        reply = Reply(status, body, headers, fault)
+        return self._noted(request, dict(params), Reply(status, body, headers, fault))
+
+    def grant(self, request: Request, form: str) -> Reply:
+        """The authorize page, which sends the browser back, and the token endpoint. A fault in its place grants nothing."""
+        fault = self._faults.take(request.url.path)
+        headers = {"content-type": "application/json; charset=utf-8"}
+        try:
+            if fault is not None and fault.replaces_answer():
+                status, body = 200, b""
+            elif request.method == "POST":
+                answer = self._users.token(dict(parse_qsl(form)), request.headers.get("authorization", ""))
+                status, body = 200, orjson.dumps(answer)
+            else:
+                headers["location"] = self._users.authorize(dict(request.query_params))
+                status, body = 302, b""
+        except Refused as refusal:
+            status, body = refusal.status, orjson.dumps(refusal.body)
+        return self._noted(request, {}, Reply(status, body, headers, fault))
+
+    def _noted(self, request: Request, params: dict[str, str], reply: Reply) -> Reply:
         self._control.requests.append(
             {
                 "method": request.method,
                 "path": request.url.path,
-                "params": dict(params),
+                "params": params,
                 "status": reply.status,
                 "at": to_text(self._world.clock.now_ms()),
-                "fault": fault is not None,
+                "fault": reply.fault is not None,
             }
         )
         return reply
 
-    def _authenticate(self, header: str, vocabulary: Vocabulary) -> str:
-        """A digest of the token, for counting; the token itself is kept nowhere.
-
-        Only app-only bearer tokens are simulated: another scheme is answered as where X supports none but these
-        (OpenAPI `security` of counts and usage).
-        """
-        scheme, _, token = header.strip().partition(" ")
+    def _authenticate(self, request: Request, vocabulary: Vocabulary) -> tuple[str, str]:
+        """The kind of credentials (OpenAPI `security`) and a digest of whose they are; secrets are kept nowhere."""
+        header = request.headers.get("authorization", "").strip()
+        scheme, _, token = header.partition(" ")
         token = token.strip()
         if not token:
             raise unauthorized()
+        if scheme.lower() == "oauth" and not self._tokens:
+            url, query = str(request.url.replace(query="")), request.url.query
+            return "UserToken", _digest(self._users.signer_of(request.method, url, query, header))
         if scheme.lower() != "bearer":
             raise unsupported_authentication(vocabulary.name, scheme)
+        if token.startswith(ACCESS_PREFIX) and not self._tokens:
+            return "OAuth2UserToken", _digest(self._users.client_of(token))
         if token == NOT_ENROLLED_TOKEN and token not in self._tokens:
             raise client_forbidden(vocabulary.name)
         if token not in self._tokens if self._tokens else token == REFUSED_TOKEN:
             raise unauthorized()
-        return hashlib.sha256(token.encode()).hexdigest()
+        return "BearerToken", _digest(token)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class _Asked:
@@ -142,3 +175,15 @@ class _Asked:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._door.answer(Request(scope), self._endpoint)(scope, receive, send)
+
+
+class _Granting:
+    """The pages of OAuth 2.0 as an ASGI application."""
+
+    def __init__(self, door: _Door) -> None:
+        self._door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        form = (await request.body()).decode("latin-1")
+        await self._door.grant(request, form)(scope, receive, send)

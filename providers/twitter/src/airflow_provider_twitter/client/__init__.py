@@ -1,5 +1,13 @@
 """Speaks to the X API v2: auth, rate limits, pages, prices, errors. No Airflow inside."""
 
+from airflow_provider_twitter.client.auth import (
+    Auth,
+    Authorization,
+    BearerToken,
+    OAuth1UserToken,
+    OAuth2UserToken,
+    UserTokens,
+)
 from airflow_provider_twitter.client.backoff import Backoff
 from airflow_provider_twitter.client.errors import (
     AddressRefused,
@@ -29,7 +37,10 @@ from tweet_envelope.pages import Item
 
 __all__ = [
     "AddressRefused",
+    "Auth",
+    "Authorization",
     "Backoff",
+    "BearerToken",
     "BodyTooLarge",
     "CredentialsRefused",
     "InvalidRequest",
@@ -37,6 +48,8 @@ __all__ = [
     "Ledger",
     "Limits",
     "NotFromX",
+    "OAuth1UserToken",
+    "OAuth2UserToken",
     "OutOfCredits",
     "Pace",
     "Page",
@@ -51,6 +64,7 @@ __all__ = [
     "UnprovenAnswer",
     "Unreachable",
     "UsageCapped",
+    "UserTokens",
     "XClient",
     "XError",
 ]

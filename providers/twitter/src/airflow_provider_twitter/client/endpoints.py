@@ -1,17 +1,37 @@
-"""The endpoints of the X API that this client asks, in one table: prices, pages, proofs and paths are read from it.
+"""The endpoints of the X API that this client can ask, in one table, one row each.
 
-An endpoint has the name that X's documentation and rate limits give it: its path, with the id in it as `:id`. What is not
-in the table is never asked, since nobody could say what it costs.
+Requests, prices, pages, proofs, reach and sources are read from the row, so a new endpoint is a new row. Books and
+envelopes name an endpoint as X's documentation and rate limits do: by its path, with the id in it as `:id`. What is
+not in the table is never asked, since nobody could say what it costs.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from functools import cache
+from datetime import timedelta
 from typing import Literal
 
+from airflow_provider_twitter.client.price_list import COUNTS_REQUEST, FREE, POST_READ, USER_READ, Price
+from tweet_envelope.schema import Source
+
+Method = Literal["GET", "POST", "PUT", "DELETE"]
 Answer = Literal["tweets", "users", "counts", "usage"]
+Credentials = Literal["app", "oauth2_user", "oauth1_user"]
+"""An app's bearer token; a user's OAuth 2.0 token; a user's OAuth 1.0a token."""
+
+WINDOW = ("since_id", "until_id", "start_time", "end_time")
+FIELDS_OF_TWEETS = (
+    "tweet.fields",
+    "user.fields",
+    "media.fields",
+    "place.fields",
+    "poll.fields",
+    "expansions",
+)
+FIELDS_OF_USERS = ("tweet.fields", "user.fields", "expansions")
+ANY: frozenset[Credentials] = frozenset({"app", "oauth2_user", "oauth1_user"})
+MOST_LISTED = 100
+"""How many ids or names X takes in one lookup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,64 +42,158 @@ class PageSize:
     default: int = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """One row of the table.
 
-    `answer`: what it gives, which says what proves it and what it costs. `page_size`: of an endpoint that answers in
-    pages. `names`: the parameter that holds the one resource whose tweets are read. `lists`: the parameter that holds
-    the ids or names that are looked up, separated by commas.
+    `name`: our word for it. `answer`: what it gives, which says what proves an answer. `auth`: the credentials that X
+    takes here. `fields`: the parameters that choose fields; "tweet.fields" stands for "post.fields" too. `window`:
+    which bounds of ids and times it takes. `page_token`: the parameter that takes the token of the next page.
+    `page_size`: of an endpoint that answers in pages. `lists`: the parameter that holds the ids or names to look up,
+    separated by commas. `others`: every further parameter. `names`: what the id in the path identifies. `reach`: how
+    far back X gives tweets, by its own clock; None where time is no limit. `source`: how an envelope says that a
+    tweet was found here; None where the answer holds no tweets.
     """
 
+    name: str
     path: str
     answer: Answer
+    price: Price
+    auth: frozenset[Credentials]
+    method: Method = "GET"
+    fields: tuple[str, ...] = ()
+    window: tuple[str, ...] = ()
+    page_token: str | None = None
     page_size: PageSize | None = None
-    names: str | None = None
     lists: str | None = None
+    others: tuple[str, ...] = ()
+    names: Literal["user", "tweet", "list"] | None = None
+    reach: timedelta | None = None
+    source: Source | None = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
 
     @property
     def smallest_page(self) -> int:
         """The fewest objects that may be asked for."""
         return 1 if self.page_size is None else self.page_size.least
 
+    @property
+    def tweet_source(self) -> Source:
+        """`source`, of an endpoint that gives tweets. Raises ValueError for another."""
+        if self.source is None:
+            raise ValueError(f"{self} gives no tweets")
+        return self.source
 
-SEARCH_RECENT = Endpoint("/2/tweets/search/recent", "tweets", page_size=PageSize(10))
-USER_TWEETS = Endpoint("/2/users/:id/tweets", "tweets", page_size=PageSize(5), names="id")
-TABLE = (
-    SEARCH_RECENT,
-    USER_TWEETS,
-    Endpoint("/2/tweets", "tweets", lists="ids"),
-    Endpoint("/2/users", "users", lists="ids"),
-    Endpoint("/2/users/by", "users", lists="usernames"),
-    Endpoint("/2/tweets/counts/recent", "counts"),
-    Endpoint("/2/usage/tweets", "usage"),
+    @property
+    def path_params(self) -> tuple[str, ...]:
+        """The parameters that stand in the path."""
+        return tuple(part[1:] for part in self.path.split("/") if part.startswith(":"))
+
+    @property
+    def query_params(self) -> frozenset[str]:
+        """The parameters of the query, without those that choose fields."""
+        single = {"max_results" if self.page_size else None, self.page_token, self.lists}
+        return frozenset({*self.window, *self.others, *(name for name in single if name)})
+
+
+SEARCH_RECENT = Endpoint(
+    name="search_recent",
+    path="/2/tweets/search/recent",
+    answer="tweets",
+    price=POST_READ,
+    auth=ANY,
+    fields=FIELDS_OF_TWEETS,
+    window=WINDOW,
+    page_token="next_token",  # noqa: S106
+    page_size=PageSize(10),
+    others=("query", "sort_order"),
+    reach=timedelta(days=7),
+    source="search",
 )
-MOST_LISTED = 100
-"""How many ids or names X takes in one lookup."""
+USER_TWEETS = Endpoint(
+    name="user_tweets",
+    path="/2/users/:id/tweets",
+    answer="tweets",
+    price=POST_READ,
+    auth=ANY,
+    fields=FIELDS_OF_TWEETS,
+    window=WINDOW,
+    page_token="pagination_token",  # noqa: S106
+    page_size=PageSize(5),
+    others=("exclude",),
+    names="user",
+    source="timeline",  # reaches back 3,200 tweets, however old they are
+)
+TWEETS = Endpoint(
+    name="tweets",
+    path="/2/tweets",
+    answer="tweets",
+    price=POST_READ,
+    auth=ANY,
+    fields=FIELDS_OF_TWEETS,
+    lists="ids",
+    source="lookup",
+)
+USERS = Endpoint(
+    name="users",
+    path="/2/users",
+    answer="users",
+    price=USER_READ,
+    auth=ANY,
+    fields=FIELDS_OF_USERS,
+    lists="ids",
+)
+USERS_BY = Endpoint(
+    name="users_by",
+    path="/2/users/by",
+    answer="users",
+    price=USER_READ,
+    auth=ANY,
+    fields=FIELDS_OF_USERS,
+    lists="usernames",
+)
+COUNTS_RECENT = Endpoint(
+    name="counts_recent",
+    path="/2/tweets/counts/recent",
+    answer="counts",
+    price=COUNTS_REQUEST,
+    auth=frozenset({"app", "oauth2_user"}),
+    window=WINDOW,
+    page_token="next_token",  # noqa: S106
+    others=("query", "granularity", "search_count.fields"),
+    reach=timedelta(days=7),
+)
+USAGE = Endpoint(
+    name="usage",
+    path="/2/usage/tweets",
+    answer="usage",
+    price=FREE,
+    auth=frozenset({"app"}),
+    others=("days", "usage.fields"),
+)
+TABLE = (SEARCH_RECENT, USER_TWEETS, TWEETS, USERS, USERS_BY, COUNTS_RECENT, USAGE)
 
-_BY_PATH = {endpoint.path: endpoint for endpoint in TABLE}
+_BY_NAME = {endpoint.name: endpoint for endpoint in TABLE}
+_BY_PATH = {(endpoint.method, endpoint.path): endpoint for endpoint in TABLE}
 
 
-def endpoint_at(path: str) -> Endpoint:
-    """The row of an endpoint. Raises ValueError for one that is not in the table."""
+def endpoint_named(name: str) -> Endpoint:
+    """The row with this name. Raises ValueError for a name that is not in the table."""
     try:
-        return _BY_PATH[path]
+        return _BY_NAME[name]
     except KeyError:
         raise ValueError(
-            f"no price is known for GET {path}: add it to the table of endpoints first"
+            f"there is no endpoint {name!r}: the table has {', '.join(sorted(_BY_NAME))}"
         ) from None
 
 
-def endpoint_of(route: str) -> tuple[str, dict[str, str]]:
-    """The endpoint that a route leads to, and the id that stands in it; the route itself where it is in no row."""
-    for path, pattern in _patterns():
-        if found := pattern.fullmatch(route):
-            return path, found.groupdict()
-    return route, {}
-
-
-@cache
-def _patterns() -> list[tuple[str, re.Pattern[str]]]:
-    """Paths without an id first: /2/users/by is no user of the id `by`."""
-    ordered = sorted(_BY_PATH, key=lambda path: path.count(":"))
-    return [(path, re.compile(re.sub(r":(\w+)", r"(?P<\1>\\d+)", path), re.ASCII)) for path in ordered]
+def endpoint_at(path: str, method: Method = "GET") -> Endpoint:
+    """The row of a path, as books and envelopes name it. Raises ValueError for one that is not in the table."""
+    try:
+        return _BY_PATH[method, path]
+    except KeyError:
+        raise ValueError(
+            f"no price is known for {method} {path}: add it to the table of endpoints first"
+        ) from None

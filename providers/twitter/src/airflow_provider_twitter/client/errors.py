@@ -136,7 +136,7 @@ class Unreachable(TryAgain):
 
 
 class CredentialsRefused(XError):
-    """X does not accept the token, or not for this endpoint. Asking again cannot help."""
+    """X does not accept the credentials, or not for this endpoint. Asking again cannot help."""
 
     outcome = "free"
 
@@ -177,7 +177,7 @@ class UsageCapped(SpendingStopped):
 
 
 class AddressRefused(XError):
-    """The address is none that the bearer token may be sent to."""
+    """The address is none that credentials may be sent to."""
 
     outcome = "free"
 
@@ -193,13 +193,14 @@ def refusal_of(
     body: bytes,
     endpoint: str,
     now: datetime,
+    method: str = "GET",
     masked: Callable[[str], str] = str,
 ) -> XError | None:
     """The error that this whole answer stands for, or None for one in 2xx that may be X's.
 
     `masked` takes secrets out of the words that are repeated from the answer.
     """
-    answer = _Answered(status=status, headers=headers, body=body, endpoint=endpoint, now=now, masked=masked)
+    answer = _Answered(status, headers, body, endpoint, method, now, masked)
     if 200 <= status < 300:
         return answer.not_from_x() if answer.is_a_page else None
     problem = answer.problem
@@ -250,7 +251,7 @@ def refusal_of(
         )
     if status in (401, 403):
         return CredentialsRefused(
-            f"{where}: the bearer token is not accepted here; check the connection's token and what its app "
+            f"{where}: the credentials are not accepted here; check the connection's token and what its app "
             f"is enrolled for{said}",
             endpoint=endpoint,
             status=status,
@@ -268,12 +269,13 @@ class _Answered:
     headers: Mapping[str, str]
     body: bytes
     endpoint: str
+    method: str
     now: datetime
     masked: Callable[[str], str]
 
     @property
     def where(self) -> str:
-        return f"GET {self.endpoint} answered {self.status}"
+        return f"{self.method} {self.endpoint} answered {self.status}"
 
     @property
     def problem(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ therefore carries this selection along, and it is declared once, here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -135,23 +135,18 @@ class Requested:
             expansions=tuple(sorted(expansions)),
         )
 
-    def tweet_params(self) -> dict[str, list[str]]:
-        """What tweepy takes for an endpoint that answers with tweets; empty selections are left out."""
-        return self._params(
-            {
-                f"{self.vocabulary}_fields": self.tweet_fields,
-                "user_fields": self.user_fields,
-                "media_fields": self.media_fields,
-                "place_fields": self.place_fields,
-                "poll_fields": self.poll_fields,
-                "expansions": self.expansions,
-            }
-        )
+    def params(self, names: Iterable[str]) -> dict[str, str]:
+        """The selections for these parameters of an endpoint, as X takes them; empty ones are left out.
 
-    def user_params(self) -> dict[str, list[str]]:
-        """What tweepy takes for an endpoint that answers with users."""
-        return self._params({"user_fields": self.user_fields})
-
-    @staticmethod
-    def _params(selection: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
-        return {name: list(values) for name, values in selection.items() if values}
+        "tweet.fields" stands for the parameter of the vocabulary.
+        """
+        selections = {
+            "tweet.fields": self.tweet_fields,
+            "user.fields": self.user_fields,
+            "media.fields": self.media_fields,
+            "place.fields": self.place_fields,
+            "poll.fields": self.poll_fields,
+            "expansions": self.expansions,
+        }
+        spelled = {"tweet.fields": f"{self.vocabulary}.fields"}
+        return {spelled.get(name, name): ",".join(selections[name]) for name in names if selections.get(name)}

@@ -1,17 +1,17 @@
-"""Takes the bearer token out of words that came from outside: a gateway may repeat what it was sent."""
+"""Takes secrets out of words that came from outside: a gateway may repeat what it was sent."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from urllib.parse import quote, quote_plus, unquote
 
 MASK = "***"
-LEAST_SECRET = 6  # a shorter token hides nothing, and its letters are in every other word
-RECOGNISABLE = 12  # as much of the token's beginning is masked too: words are cut to a length
+LEAST_SECRET = 6  # a shorter secret hides nothing, and its letters are in every other word
+RECOGNISABLE = 12  # as much of a secret's beginning is masked too: words are cut to a length
 
 LOGGERS = (
     "requests",
@@ -22,29 +22,52 @@ LOGGERS = (
     "urllib3.response",
     "urllib3.util.retry",
 )
+OAUTH_LIBRARIES = ("oauthlib", "requests_oauthlib", "tweepy")
 
 _masking: ContextVar[Callable[[str], str] | None] = ContextVar("masking", default=None)
 
 
-class TokenMask:
-    """Replaces a token by *** in a text: as it is, url-encoded or decoded, escaped for JSON, in any case, cut."""
+class Masked(str):
+    """A string that shows itself to nobody but the wire, not even to tracebacks that print locals."""
 
-    def __init__(self, token: str) -> None:
-        forms = {str(token), unquote(token), quote(token, safe=""), quote_plus(quote(token, safe=""))}
-        forms |= {form.replace("/", "\\/") for form in forms}
-        known = sorted((form for form in forms if len(form) >= LEAST_SECRET), key=len, reverse=True)
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+class TokenMask:
+    """Replaces secrets by *** in a text: as they are, url-encoded or decoded, escaped for JSON, in any case, cut."""
+
+    def __init__(self, *secrets: str) -> None:
+        self._known: frozenset[str] = frozenset()
+        self._pattern: re.Pattern[str] | None = None
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Mask these from now on too; what was secret stays secret."""
+        forms = {form for secret in secrets for form in _forms(str(secret)) if len(form) >= LEAST_SECRET}
+        if forms <= self._known:
+            return
+        self._known |= forms
+        known = sorted(self._known, key=len, reverse=True)
         parts = [re.escape(form) for form in known]
         parts += [
             re.escape(form[:RECOGNISABLE]) + r"[\w%+/\\=.~-]*" for form in known if len(form) > RECOGNISABLE
         ]
-        self._pattern = re.compile("|".join(parts), re.IGNORECASE) if parts else None
+        self._pattern = re.compile("|".join(parts), re.IGNORECASE)
 
     def __call__(self, text: str) -> str:
-        """The text without the token."""
+        """The text without the secrets."""
         return text if self._pattern is None else self._pattern.sub(MASK, text)
 
     def __repr__(self) -> str:
         return "<TokenMask>"
+
+
+def _forms(secret: str) -> set[str]:
+    forms = {secret, unquote(secret), quote(secret, safe=""), quote_plus(quote(secret, safe=""))}
+    return forms | {form.replace("/", "\\/") for form in forms}
 
 
 @contextmanager
@@ -61,7 +84,7 @@ class _MaskedRecords(logging.Filter):
     """Masks what the HTTP libraries log during an exchange; headers that they cannot parse stand in it whole."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record pass, without the token."""
+        """Let every record pass, without the secrets."""
         if (masked := _masking.get()) is not None:
             record.msg, record.args = masked(record.getMessage()), ()
             if record.exc_info:
@@ -76,3 +99,21 @@ def mask_logs_of_the_http_libraries() -> None:
         logger = logging.getLogger(name)
         if not any(isinstance(each, _MaskedRecords) for each in logger.filters):
             logger.addFilter(_MaskedRecords())
+
+
+class _NoRecords(logging.Filter):
+    """Drops what the OAuth libraries log during an exchange: at debug level, the tokens that they just received."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let records pass that have nothing to do with our exchanges."""
+        return _masking.get() is None
+
+
+def silence_logs_of_the_oauth_libraries() -> None:
+    """Filter every logger that they have made, once however often it is called. Call it after importing them."""
+    for name in list(logging.root.manager.loggerDict):
+        logger = logging.getLogger(name)
+        if name.split(".")[0] in OAUTH_LIBRARIES and not any(
+            isinstance(f, _NoRecords) for f in logger.filters
+        ):
+            logger.addFilter(_NoRecords())

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from airflow_provider_twitter.client.endpoints import endpoint_at
+from airflow_provider_twitter.client.endpoints import Endpoint
 from airflow_provider_twitter.client.pages import Body
 from tweet_envelope.pages import Item
 
@@ -57,12 +57,11 @@ def facts_in(errors: Iterable[Item]) -> dict[str, ResourceFact]:
     return facts
 
 
-def asked_for(path: str, params: Mapping[str, str]) -> list[str]:
+def asked_for(endpoint: Endpoint, params: Mapping[str, str]) -> list[str]:
     """The ids or names that a request asks for, in lower case; empty for a search."""
-    endpoint = endpoint_at(path)
     if endpoint.lists is not None:
         return [each.lower() for each in params.get(endpoint.lists, "").split(",") if each]
-    return [] if endpoint.names is None else [params[endpoint.names].lower()]
+    return [params[name].lower() for name in endpoint.path_params]
 
 
 def stated_count(meta: Mapping[str, Any] | None) -> int | None:
@@ -75,16 +74,15 @@ def stated_count(meta: Mapping[str, Any] | None) -> int | None:
     return int(stated) if 0 <= stated < 10**9 else None
 
 
-def why_unproven(path: str, params: Mapping[str, str], body: Body) -> str | None:
+def why_unproven(endpoint: Endpoint, params: Mapping[str, str], body: Body) -> str | None:
     """Why this answer does not count, or None when it does."""
-    endpoint = endpoint_at(path)
     if body.odd_data is not None:
         return f"`data` is {body.odd_data}"
     if endpoint.page_size is not None:
-        return _why_no_page(asked_for(path, params), body)
+        return _why_no_page(asked_for(endpoint, params), body)
     if endpoint.lists is not None:
         facts = facts_in(body.errors)
-        if body.data or any(each in facts for each in asked_for(path, params)):
+        if body.data or any(each in facts for each in asked_for(endpoint, params)):
             return None
         return "it holds none of what was asked for, and no known fact about it" + _said(body)
     if endpoint.answer == "counts":

@@ -1,12 +1,12 @@
 """One HTTP exchange with X, bounded in time and bytes.
 
-tweepy builds the requests of every endpoint, but its own `request` sends them to a fixed host, logs their
-headers (the token!) at debug level, has no timeout and hides the answer's headers behind its models. All of
-its endpoint methods go through that one method, so `Endpoints` replaces just it. What carries the exchange is
+Everything that goes to X goes this way: requests that the table of endpoints describes, and the token requests of
+tweepy's OAuth handlers, which on their own would go to a fixed host, without a timeout. What carries the exchange is
 a `requests` session of our own:
 
-- the total deadline is a timer that shuts the socket down: it holds against a server that trickles headers or
+- the total deadline is a clock that shuts the socket down: it holds against a server that trickles headers or
   body one byte at a time, which no read timeout does, and name resolution and connecting are inside of it;
+- a stream has no total deadline, but one for each line, and a cap on a line's bytes;
 - the body is counted after decompression, so a bomb stops at the cap, and one that ends before its compression
   does is a cut one;
 - interim answers (1xx) are read over; headers that end with the connection are a cut answer;
@@ -17,27 +17,27 @@ a `requests` session of our own:
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, cast
 
 import requests
-import tweepy
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from airflow_provider_twitter import __version__
-from airflow_provider_twitter.client.address import require_allowed_address
+from airflow_provider_twitter.client.address import allowed_base_url, require_allowed_address
 from airflow_provider_twitter.client.errors import BodyTooLarge, Unreachable, XError
 from airflow_provider_twitter.client.masking import TokenMask, mask_logs_of_the_http_libraries, masked_logs
 
@@ -47,18 +47,25 @@ REUSE_SECONDS = (
     4.0  # servers close idle connections after 5 s and more; a request sent into that is lost money
 )
 MOST_LAYERS = 3
+CLOCK_SECONDS = 1.0  # how late a deadline may be noticed that was moved to an earlier time
 
 mask_logs_of_the_http_libraries()
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long one exchange may take and how large its decoded body may be."""
+    """How long one exchange may take and how large its decoded body may be.
+
+    Of a stream: how long it may stay without a whole line (X sends an empty one every 20 s at least), and how large
+    a decoded line may be.
+    """
 
     connect_seconds: float = 5.0
     read_seconds: float = 20.0
     total_seconds: float = 60.0
     body_bytes: int = 32 * 1024 * 1024
+    idle_seconds: float = 25.0
+    line_bytes: int = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,118 +74,222 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = field(repr=False)  # of a token request it holds tokens
 
 
-class Masked(str):
-    """A string that shows itself to nobody but the wire, not even to tracebacks that print locals."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-
-class Endpoints(tweepy.Client):
-    """tweepy's endpoint methods, carried by an exchange of ours. Never logs."""
-
-    def __init__(self, exchange: Callable[[str, Mapping[str, str]], Any]) -> None:
-        super().__init__(return_type=requests.Response)
-        self._exchange = exchange
-
-    def request(
-        self, method: str, route: str, params: Any = None, json: Any = None, user_auth: bool = False
-    ) -> Any:
-        """Carry one GET; what comes back is whatever the exchange returns."""
-        if method != "GET" or json is not None or user_auth:
-            raise ValueError(f"this client only reads with an app's bearer token, not {method} {route}")
-        return self._exchange(route, {name: str(value) for name, value in (params or {}).items()})
-
-    def usage(self, **params: Any) -> Any:
-        """GET /2/usage/tweets, which tweepy does not have."""
-        return self._make_request(
-            "GET", "/2/usage/tweets", params=params, endpoint_parameters=("days", "usage.fields")
-        )
-
-    def _process_params(self, params: dict[str, Any], endpoint_parameters: tuple[str, ...]) -> dict[str, Any]:
-        """Let post.fields (OpenAPI 2.167) through where tweepy knows only tweet.fields."""
-        if "tweet.fields" in endpoint_parameters:
-            endpoint_parameters = (*endpoint_parameters, "post.fields")
-        return cast(dict[str, Any], super()._process_params(params, endpoint_parameters))
+Sign = Callable[[str, str], Mapping[str, str]]
+"""The headers that sign a request, for its method and its whole URL."""
 
 
 class Transport:
-    """Sends GET requests with the token to one base URL, within limits. Close it when done."""
+    """Sends requests to one base URL, within limits. Close it when done.
 
-    def __init__(self, base_url: str, bearer_token: str, *, limits: Limits, allow_local: bool) -> None:
-        self._base_url = base_url
-        self._authorization = Masked(f"Bearer {bearer_token}")
-        self.masked = TokenMask(bearer_token)
+    `masked` takes secrets out of what is logged and told; let it learn them before they are sent. Raises
+    AddressRefused for a base URL that credentials may not be sent to.
+    """
+
+    def __init__(self, base_url: str, *, limits: Limits, allow_local: bool = False) -> None:
+        self.base_url = allowed_base_url(base_url, allow_local=allow_local)
+        self.masked = TokenMask()
         self._limits = limits
         self._allow_local = allow_local
         self._session = _Session()
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session.headers.update(
+            {
+                "User-Agent": f"airflow-provider-twitter/{__version__}",
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+            }
+        )
         self._session.mount("https://", _GuardedAdapter())
         self._session.mount("http://", _GuardedAdapter())
 
-    def get(self, route: str, params: Mapping[str, str]) -> Answer:
+    def exchange(
+        self,
+        method: str,
+        route: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        sign: Sign | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | str | None = None,
+    ) -> Answer:
         """One exchange: no retry, no redirect. Raises Unreachable, BodyTooLarge or AddressRefused.
 
         The error's outcome is "free" only when nothing of the request was sent. One that comes after the status
         line carries the status.
         """
-        limits = self._limits
-        status: int | None = None
-        with (
-            masked_logs(self.masked),
-            _Exchange(limits.total_seconds, allow_local=self._allow_local) as exchange,
-        ):
+        limits, failed, status = self._limits, None, None
+        with masked_logs(self.masked), self._guard() as guard:
             try:
-                with self._session.get(
-                    self._base_url + route,
-                    params=params,
-                    headers={
-                        "Authorization": self._authorization,
-                        "User-Agent": f"airflow-provider-twitter/{__version__}",
-                        "Accept": "application/json",
-                        "Accept-Encoding": "gzip, deflate",
-                    },
-                    timeout=(limits.connect_seconds, limits.read_seconds),
-                    allow_redirects=False,
-                    stream=True,
-                ) as response:
+                with self._send(method, route, params, sign, headers, body, limits.read_seconds) as response:
                     status = response.status_code
-                    headers = {name.lower(): value for name, value in response.headers.items()}
-                    body = _read_within(response, limits.body_bytes, route)
-                return Answer(status=status, headers=headers, body=body)
-            except XError as refused:
-                failed: XError = refused
+                    return _answer(response, limits.body_bytes, method, route)
             except Exception as broken:  # noqa: BLE001 - no byte of a server may raise anything but our errors
-                if exchange.is_expired:
-                    message = f"GET {route} gave no complete answer within {limits.total_seconds:g} s"
-                else:
-                    message = f"GET {route} failed on the way: {self.masked(_plain(broken))[:300]}"
-                failed = Unreachable(message, endpoint=route, status=status)
-            if not exchange.is_sent:
-                failed.outcome = "free"
+                late = f"{method} {route} gave no complete answer within {limits.total_seconds:g} s"
+                failed = self._failure(broken, guard, method, route, status, late)
         raise failed.with_traceback(None)
+
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        route: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        sign: Sign | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | str | None = None,
+    ) -> Iterator[Stream]:
+        """An answer that need not end, open inside of `with`: iterate over its lines, or `read` it when it is a refusal.
+
+        Its head must come within the total deadline. Raises, as iterating does, what `exchange` raises.
+        """
+        failed = None
+        with masked_logs(self.masked), self._guard() as guard:
+            try:
+                response = self._send(method, route, params, sign, headers, body, self._limits.idle_seconds)
+            except Exception as broken:  # noqa: BLE001
+                late = f"{method} {route} gave no answer within {self._limits.total_seconds:g} s"
+                failed = self._failure(broken, guard, method, route, None, late)
+            else:
+                with response:
+                    yield Stream(self, response, guard, method, route)
+        if failed is not None:
+            raise failed.with_traceback(None)
+
+    def _guard(self) -> _Exchange:
+        return _Exchange(self._limits.total_seconds, allow_local=self._allow_local)
+
+    def _send(
+        self,
+        method: str,
+        route: str,
+        params: Mapping[str, str] | None,
+        sign: Sign | None,
+        headers: Mapping[str, str] | None,
+        body: bytes | str | None,
+        read_seconds: float,
+    ) -> requests.Response:
+        """The answer up to its head."""
+        asked = requests.Request(method, self.base_url + route, params=params, headers=headers, data=body)
+        prepared = self._session.prepare_request(asked)
+        if sign is not None:
+            prepared.headers.update(sign(method, str(prepared.url)))
+        return self._session.send(
+            prepared,
+            timeout=(self._limits.connect_seconds, read_seconds),
+            allow_redirects=False,
+            stream=True,
+        )
+
+    def _failure(
+        self, broken: Exception, guard: _Exchange, method: str, route: str, status: int | None, late: str
+    ) -> XError:
+        """The error of ours for what a library raised; `late` is what there is to say when a deadline passed."""
+        failed = broken if isinstance(broken, XError) else None
+        if failed is None:
+            words = f"{method} {route} failed on the way: {self.masked(_plain(broken))[:300]}"
+            failed = Unreachable(late if guard.is_expired else words, endpoint=route, status=status)
+        if not guard.is_sent:
+            failed.outcome = "free"
+        return failed
 
     def close(self) -> None:
         """Close the connections; the transport may not be used afterwards."""
         self._session.close()
 
 
-def _read_within(response: requests.Response, cap_bytes: int, route: str) -> bytes:
-    body = bytearray()
-    chunks = response.raw.stream(CHUNK_BYTES, decode_content=False)
+class Stream:
+    """An answer whose head has come. `headers` have names in lower case. Made by `Transport.stream`."""
+
+    def __init__(
+        self, transport: Transport, response: requests.Response, guard: _Exchange, method: str, route: str
+    ) -> None:
+        self.status = response.status_code
+        self.headers = _headers_of(response)
+        self._transport, self._response, self._guard = transport, response, guard
+        self._method, self._route = method, route
+
+    def read(self) -> Answer:
+        """The whole answer, when it is one that ends; within the deadline that its head had."""
+        limits = self._transport._limits
+        try:
+            return _answer(self._response, limits.body_bytes, self._method, self._route)
+        except Exception as broken:  # noqa: BLE001
+            failed = self._failure(broken, f"gave no complete answer within {limits.total_seconds:g} s")
+        raise failed.with_traceback(None)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Each line, without its end, as soon as it has come whole; an empty one only says that X is there.
+
+        Ends when X ends the stream. Raises Unreachable when it breaks off inside of a line, or brings none in time,
+        and BodyTooLarge for a line above the cap.
+        """
+        idle_seconds = self._transport._limits.idle_seconds
+        failed = None
+        try:
+            self._guard.extend(idle_seconds)
+            for line in self._lines():
+                self._guard.extend(math.inf)  # what the reader does with a line takes as long as it takes
+                yield line
+                self._guard.extend(idle_seconds)
+        except Exception as broken:  # noqa: BLE001
+            failed = self._failure(broken, f"brought no line within {idle_seconds:g} s")
+        if failed is not None:
+            raise failed.with_traceback(None)
+
+    def _lines(self) -> Iterator[bytes]:
+        cap_bytes, rest = self._transport._limits.line_bytes, bytearray()
+        for chunk in _decoded(self._response, _as_they_come(self._response)):
+            rest += chunk
+            *lines, end = rest.split(b"\n")
+            if max(map(len, (*lines, end))) > cap_bytes:
+                raise BodyTooLarge(
+                    f"{self._method} {self._route} sent a line of more than {cap_bytes} bytes; reading stopped",
+                    endpoint=self._route,
+                    status=self.status,
+                )
+            yield from (bytes(line.removesuffix(b"\r")) for line in lines)
+            rest = end
+        if rest:
+            raise HTTPException("the stream ended inside of a line")
+
+    def _failure(self, broken: Exception, late: str) -> XError:
+        words = f"{self._method} {self._route} {late}"
+        return self._transport._failure(broken, self._guard, self._method, self._route, self.status, words)
+
+
+def _headers_of(response: requests.Response) -> dict[str, str]:
+    return {name.lower(): value for name, value in response.headers.items()}
+
+
+def _answer(response: requests.Response, cap_bytes: int, method: str, route: str) -> Answer:
+    body = _read_within(response, cap_bytes, method, route)
+    return Answer(status=response.status_code, headers=_headers_of(response), body=body)
+
+
+def _as_they_come(response: requests.Response) -> Iterator[bytes]:
+    """Pieces of a body at once, however small; `stream` of urllib3 may wait until one is full."""
+    while piece := response.raw.read1(CHUNK_BYTES, decode_content=False):
+        yield piece
+
+
+def _decoded(response: requests.Response, chunks: Iterator[bytes]) -> Iterator[bytes]:
     for coding in reversed(_codings(response.headers.get("content-encoding", ""))):
         chunks = _decompressed(chunks, coding)
-    for chunk in chunks:
+    return chunks
+
+
+def _read_within(response: requests.Response, cap_bytes: int, method: str, route: str) -> bytes:
+    body = bytearray()
+    for chunk in _decoded(response, response.raw.stream(CHUNK_BYTES, decode_content=False)):
         body += chunk
         if len(body) > cap_bytes:
             raise BodyTooLarge(
-                f"GET {route} sent more than {cap_bytes} bytes after decompression; reading stopped",
+                f"{method} {route} sent more than {cap_bytes} bytes after decompression; reading stopped",
                 endpoint=route,
                 status=response.status_code,
             )
@@ -232,18 +343,17 @@ class _Exchange:
         self._ends_at = time.monotonic() + seconds
         self._lock = threading.Lock()
         self._handle: socket.socket | None = None
-        self._timer = threading.Timer(seconds, self._expire)
-        self._timer.daemon = True
+        self._is_over = threading.Event()
 
     def __enter__(self) -> _Exchange:
         self._token = self.current.set(self)
-        self._timer.start()
+        threading.Thread(target=self._watch_clock, daemon=True, name="deadline").start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timer.cancel()
+        self._is_over.set()
         self.current.reset(self._token)
         with self._lock:
             self._drop_handle()
@@ -256,6 +366,10 @@ class _Exchange:
             raise TimeoutError("the deadline of the request has passed")
         return left
 
+    def extend(self, seconds: float) -> None:
+        """Move the deadline to so long from now."""
+        self._ends_at = time.monotonic() + seconds
+
     def watch(self, connected: socket.socket) -> None:
         """Shut this connection down at the deadline, from a handle that no TLS wrapper can hide."""
         with self._lock:
@@ -263,6 +377,12 @@ class _Exchange:
             self._handle = socket.fromfd(connected.fileno(), connected.family, connected.type)
         if self.is_expired:
             self._expire()
+
+    def _watch_clock(self) -> None:
+        while (left := self._ends_at - time.monotonic()) > 0:
+            if self._is_over.wait(min(left, CLOCK_SECONDS)):
+                return
+        self._expire()
 
     def _expire(self) -> None:
         self.is_expired = True

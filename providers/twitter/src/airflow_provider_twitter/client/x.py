@@ -1,10 +1,8 @@
-"""The client of the X API v2: a method for each endpoint that a pipeline needs, a frozen Page as its answer."""
+"""The client of the X API v2: any endpoint of the table by `request`, each by a method, a frozen Page as the answer."""
 
 from __future__ import annotations
 
-import hashlib
 import random
-import re
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +14,19 @@ from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
 
-from airflow_provider_twitter.client.address import DEFAULT_BASE_URL, allowed_base_url
+from airflow_provider_twitter.client.address import DEFAULT_BASE_URL
+from airflow_provider_twitter.client.auth import Auth, BearerToken
 from airflow_provider_twitter.client.backoff import Backoff
-from airflow_provider_twitter.client.endpoints import endpoint_of
+from airflow_provider_twitter.client.endpoints import (
+    COUNTS_RECENT,
+    SEARCH_RECENT,
+    TWEETS,
+    USAGE,
+    USER_TWEETS,
+    USERS,
+    USERS_BY,
+    Endpoint,
+)
 from airflow_provider_twitter.client.errors import (
     CredentialsRefused,
     ServerFailed,
@@ -33,8 +41,10 @@ from airflow_provider_twitter.client.pages import Page, parse_body
 from airflow_provider_twitter.client.pricing import actual_usd, affordable_max_results, worst_case_usd
 from airflow_provider_twitter.client.proof import why_unproven
 from airflow_provider_twitter.client.rate_limit import RateLimit
-from airflow_provider_twitter.client.transport import Answer, Endpoints, Limits, Masked, Transport
+from airflow_provider_twitter.client.request import Request, Value
+from airflow_provider_twitter.client.transport import Answer, Limits, Transport
 
+UNAUTHORIZED = 401
 X_BEGAN_AT = datetime(2006, 1, 1, tzinfo=UTC)
 
 
@@ -60,19 +70,20 @@ class Pace:
 
 
 class XClient:
-    """Reads from the X API with an app's bearer token.
+    """Reads from the X API with an app's bearer token, or as `auth` says.
 
-    Promises: only GET requests; a total deadline and a byte cap on each; redirects refused; 5xx and broken
+    Promises: a total deadline and a byte cap on each request; redirects refused; 5xx and broken
     connections repeated a few times with full jitter; a rate limit raised at once as RateLimited and never
     slept away; each request priced before it is sent and recorded after, one whose outcome nobody knows as such;
-    pages shrink to what the books have left. The token shows in no repr, log or exception, also where a server
-    repeats it.
+    pages shrink to what the books have left. After a 401 the credentials are renewed once, where they can be. No
+    secret shows in a repr, log or exception, also where a server repeats it.
     """
 
     def __init__(
         self,
-        bearer_token: str,
+        bearer_token: str | None = None,
         *,
+        auth: Auth | None = None,
         base_url: str = DEFAULT_BASE_URL,
         allow_local: bool = False,
         requested: Requested | None = None,
@@ -81,17 +92,15 @@ class XClient:
         ledger: Ledger | None = None,
         pace: Pace | None = None,
     ) -> None:
-        token = Masked(bearer_token.strip())
-        if not token:
-            raise CredentialsRefused("there is no bearer token: put it into the connection's password")
-        if not re.fullmatch(r"[\x21-\x7e]+", token):
-            raise CredentialsRefused("the bearer token holds spaces or characters that no header may carry")
-        self.base_url = allowed_base_url(base_url, allow_local=allow_local)
+        if (bearer_token is None) == (auth is None):
+            raise ValueError("give either a bearer token or auth")
+        self._auth = auth or BearerToken(bearer_token or "")
+        self._transport = Transport(base_url, limits=limits or Limits(), allow_local=allow_local)
+        self._transport.masked.learn(self._auth.secrets())
+        self.base_url = self._transport.base_url
         self.requested = requested or Requested.everything_public()
-        self._transport = Transport(self.base_url, token, limits=limits or Limits(), allow_local=allow_local)
         self._backoff = backoff or Backoff()
-        # enough to tell two tokens apart in shared books, too little to find out either
-        self.api = f"{self.base_url} {hashlib.sha256(b'x-api-token:' + token.encode()).hexdigest()[:12]}"
+        self.api = f"{self.base_url} {self._auth.fingerprint}"
         self._ledger: Ledger = self._introduced_to(ledger or NoLedger())
         self._pace = pace or Pace()
         self._server_clock = _ServerClock()
@@ -121,147 +130,100 @@ class XClient:
         """What X's clock says when ours says `now`; ours, until an answer had a date."""
         return now + self._server_clock.ahead
 
-    def search_recent(
-        self,
-        query: str,
-        *,
-        max_results: int = 100,
-        since_id: int | None = None,
-        until_id: int | None = None,
-        start_time: datetime | None = None,
-        end_time: datetime | None = None,
-        next_token: str | None = None,
-        sort_order: str | None = None,
-    ) -> Page:
+    def search_recent(self, query: str, *, max_results: int = 100, **params: Value) -> Page:
         """One page of tweets of the last 7 days that match, newest first; 10 to 100 on a page.
 
-        since_id and until_id are exclusive. X takes at most one of since_id and start_time.
+        Further: since_id and until_id (exclusive), start_time, end_time, next_token, sort_order. X takes at most one
+        of since_id and start_time.
         """
-        return self._tweets(
-            lambda endpoints, params: endpoints.search_recent_tweets(query, **params),
-            max_results=max_results,
-            since_id=since_id,
-            until_id=until_id,
-            start_time=start_time,
-            end_time=end_time,
-            next_token=next_token,
-            sort_order=sort_order,
-        )
+        return self.request(SEARCH_RECENT, query=query, max_results=max_results, **params)
 
-    def user_tweets(
-        self,
-        user_id: int,
-        *,
-        max_results: int = 100,
-        since_id: int | None = None,
-        until_id: int | None = None,
-        start_time: datetime | None = None,
-        end_time: datetime | None = None,
-        pagination_token: str | None = None,
-        exclude: Sequence[str] = (),
-    ) -> Page:
+    def user_tweets(self, user_id: int, *, max_results: int = 100, **params: Value) -> Page:
         """One page of a user's own tweets, newest first, the last 3,200 at most; 5 to 100 on a page.
 
-        `exclude` may hold "replies" and "retweets".
+        Further: the window of a search, pagination_token, and `exclude`, which may hold "replies" and "retweets".
         """
-        return self._tweets(
-            lambda endpoints, params: endpoints.get_users_tweets(user_id, **params),
-            max_results=max_results,
-            since_id=since_id,
-            until_id=until_id,
-            start_time=start_time,
-            end_time=end_time,
-            pagination_token=pagination_token,
-            exclude=list(exclude) or None,
-        )
+        return self.request(USER_TWEETS, id=user_id, max_results=max_results, **params)
 
     def tweets(self, ids: Sequence[int]) -> Page:
         """Up to 100 tweets by id; those that X does not give are named in `errors`."""
-        return self._tweets(lambda endpoints, params: endpoints.get_tweets(list(ids), **params))
+        return self.request(TWEETS, ids=ids)
 
     def users(self, ids: Sequence[int]) -> Page:
         """Up to 100 users by id."""
-        params = self.requested.user_params()
-        return self._ask(lambda endpoints: endpoints.get_users(ids=list(ids), **params))
+        return self.request(USERS, ids=ids)
 
     def users_by(self, usernames: Sequence[str]) -> Page:
         """Up to 100 users by name, without the @."""
-        params = self.requested.user_params()
-        return self._ask(lambda endpoints: endpoints.get_users(usernames=list(usernames), **params))
+        return self.request(USERS_BY, usernames=usernames)
 
-    def counts_recent(
-        self,
-        query: str,
-        *,
-        granularity: str = "hour",
-        start_time: datetime | None = None,
-        end_time: datetime | None = None,
-        since_id: int | None = None,
-        until_id: int | None = None,
-    ) -> Page:
+    def counts_recent(self, query: str, *, granularity: str = "hour", **params: Value) -> Page:
         """How many tweets of the last 7 days match, in buckets; the sum is meta["total_tweet_count"].
 
-        It may exceed what search gives, which filters for compliance.
+        Further: the window of a search. The sum may exceed what search gives, which filters for compliance.
         """
-        return self._ask(
-            lambda endpoints: endpoints.get_recent_tweets_count(
-                query,
-                granularity=granularity,
-                start_time=start_time,
-                end_time=end_time,
-                since_id=since_id,
-                until_id=until_id,
-            ),
-            requested=None,
-        )
+        return self.request(COUNTS_RECENT, query=query, granularity=granularity, **params)
 
     def usage(self, *, days: int = 7) -> Page:
         """How many posts the project has read in its cycle, and its cap. Free of charge."""
-        return self._ask(lambda endpoints: endpoints.usage(days=days), requested=None)
+        return self.request(USAGE, days=days)
 
-    def _tweets(self, call: Callable[[Endpoints, dict[str, Any]], Any], **window: Any) -> Page:
-        given = {name: value for name, value in window.items() if value is not None}
-        params = given | self.requested.tweet_params()
-        return self._ask(lambda endpoints: call(endpoints, params), requested=self.requested)
+    def request(self, endpoint: Endpoint, /, *, json: object = None, **params: Value) -> Page:
+        """Ask an endpoint; which parameters it takes is in its row. `json` is the body of one that is no GET.
 
-    def _ask(self, call: Callable[[Endpoints], Any], *, requested: Requested | None = None) -> Page:
-        """Let tweepy build the request, then carry it: tries, prices, records."""
+        Raises ValueError for parameters that it does not take or misses, and an XError for what X answers.
+        """
+        request = Request.of(endpoint, params, requested=self.requested, body=json)
+        if self._auth.kind not in endpoint.auth:
+            raise CredentialsRefused(
+                f"{endpoint} is not sent: X takes {' or '.join(sorted(endpoint.auth))} there, not {self._auth.kind}",
+                endpoint=endpoint.path,
+            )
+        try:
+            return self._repeated(request)
+        except CredentialsRefused as refused:
+            if refused.status != UNAUTHORIZED or not self._auth.refresh(self._transport):
+                raise
+        self._transport.masked.learn(self._auth.secrets())
+        return self._repeated(request)
 
-        def exchange(route: str, params: Mapping[str, str]) -> Page:
-            failed: TryAgain | None = None
-            for tries_made in range(1, self._backoff.tries + 1):
-                try:
-                    return self._try_once(route, params, requested)
-                except CircuitOpen as refused:
-                    if failed is None:
-                        raise
-                    raise failed from refused  # the books of one task: it ends with what really failed
-                except TryAgain as again:
-                    floor_seconds = again.retry_after.total_seconds()
-                    if tries_made == self._backoff.tries or floor_seconds > self._backoff.patience_seconds:
-                        raise
-                    failed = again
-                    self._pace.sleep(
-                        self._backoff.wait_seconds(tries_made, self._pace.random(), floor_seconds)
-                    )
-            raise ValueError("a call needs at least one try")
+    def _repeated(self, request: Request) -> Page:
+        """Try a few times, each try priced and recorded; never twice what X may have done already."""
+        failed: TryAgain | None = None
+        for tries_made in range(1, self._backoff.tries + 1):
+            try:
+                return self._try_once(request)
+            except CircuitOpen as refused:
+                if failed is None:
+                    raise
+                raise failed from refused  # the books of one task: it ends with what really failed
+            except TryAgain as again:
+                floor_seconds = again.retry_after.total_seconds()
+                if tries_made == self._backoff.tries or floor_seconds > self._backoff.patience_seconds:
+                    raise
+                if request.endpoint.method == "POST" and again.outcome != "free":
+                    raise
+                failed = again
+                self._pace.sleep(self._backoff.wait_seconds(tries_made, self._pace.random(), floor_seconds))
+        raise ValueError("a call needs at least one try")
 
-        page = call(Endpoints(exchange))
-        if not isinstance(page, Page):
-            raise TypeError(f"tweepy returned {type(page).__name__} instead of what was exchanged")
-        return page
-
-    def _try_once(self, route: str, sent: Mapping[str, str], requested: Requested | None) -> Page:
-        endpoint, path_params = endpoint_of(route)
-        sent = self._affordable(endpoint, sent)
-        params = {**path_params, **sent}
+    def _try_once(self, request: Request) -> Page:
+        request = self._affordable(request)
+        endpoint, params = request.endpoint, request.params
         price_usd = worst_case_usd(endpoint, params)
-        reservation = self._ledger.may_spend(endpoint, price_usd)
+        reservation = self._ledger.may_spend(endpoint.path, price_usd)
         request_id = uuid.uuid4().hex
         answer: Answer | None = None
         try:
-            answer = self._transport.get(route, sent)
-            page = self._page(answer, endpoint, params, requested, request_id)
+            answer = self._transport.exchange(
+                endpoint.method,
+                request.route,
+                request.query,
+                sign=self._auth.headers,
+                headers={} if request.body is None else {"Content-Type": "application/json"},
+                body=request.body,
+            )
+            page = self._page(answer, request, request_id)
         except BaseException as failed:
             is_free = not price_usd or (isinstance(failed, XError) and failed.outcome == "free")
             if isinstance(failed, XError):
@@ -272,7 +234,7 @@ class XClient:
             self._ledger.record_request(
                 reservation,
                 request_id=request_id,
-                endpoint=endpoint,
+                endpoint=endpoint.path,
                 params=params,
                 status=status,
                 rate_limit=_rate_limit_dict(RateLimit.of(answer.headers) if answer else None),
@@ -285,7 +247,7 @@ class XClient:
         self._ledger.record_request(
             reservation,
             request_id=request_id,
-            endpoint=endpoint,
+            endpoint=endpoint.path,
             params=params,
             status=page.status,
             rate_limit=_rate_limit_dict(page.rate_limit),
@@ -296,27 +258,21 @@ class XClient:
         )
         return page
 
-    def _affordable(self, endpoint: str, sent: Mapping[str, str]) -> Mapping[str, str]:
-        """The same parameters with a page as large as the books have money for."""
+    def _affordable(self, request: Request) -> Request:
+        """The same request for a page as large as the books have money for."""
         left_usd = self._ledger.left_usd() if isinstance(self._ledger, BoundedLedger) else None
         if left_usd is None:
-            return sent
-        max_results = affordable_max_results(endpoint, sent, left_usd)
-        return sent if max_results is None else {**sent, "max_results": max_results}
+            return request
+        max_results = affordable_max_results(request.endpoint, request.params, left_usd)
+        return request if max_results is None else request.with_page_of(max_results)
 
     def _introduced_to(self, ledger: Ledger) -> Ledger:
         if isinstance(ledger, BoundedLedger):
             ledger.charged_by(self.api)
         return ledger
 
-    def _page(
-        self,
-        answer: Answer,
-        endpoint: str,
-        params: Mapping[str, str],
-        requested: Requested | None,
-        request_id: str,
-    ) -> Page:
+    def _page(self, answer: Answer, request: Request, request_id: str) -> Page:
+        endpoint, params = request.endpoint, request.params
         observed_at = self._pace.now()
         if (stated := _date_of(answer.headers)) is not None:
             self._server_clock.ahead = stated - observed_at
@@ -324,8 +280,9 @@ class XClient:
             status=answer.status,
             headers=answer.headers,
             body=answer.body,
-            endpoint=endpoint,
+            endpoint=endpoint.path,
             now=observed_at,
+            method=endpoint.method,
             masked=self._transport.masked,
         )
         if refusal is not None:
@@ -334,21 +291,21 @@ class XClient:
             body = parse_body(answer.body)
         except ValueError as unreadable:
             raise ServerFailed(
-                f"GET {endpoint} answered {answer.status} with {len(answer.body)} bytes that are no JSON "
+                f"{endpoint} answered {answer.status} with {len(answer.body)} bytes that are no JSON "
                 f"of X: {unreadable}",
-                endpoint=endpoint,
+                endpoint=endpoint.path,
                 status=answer.status,
             ) from unreadable
         if (why := why_unproven(endpoint, params, body)) is not None:
             raise UnprovenAnswer(
-                f"GET {endpoint} answered {answer.status}, but the answer does not count: {why}",
-                endpoint=endpoint,
+                f"{endpoint} answered {answer.status}, but the answer does not count: {why}",
+                endpoint=endpoint.path,
                 status=answer.status,
             )
         return Page(
-            endpoint=endpoint,
+            endpoint=endpoint.path,
             params=params,
-            requested=requested,
+            requested=request.requested,
             status=answer.status,
             request_id=request_id,
             observed_at=observed_at,

@@ -19,7 +19,7 @@ from airflow.sdk import BaseHook, Connection
 from airflow_provider_twitter.client import Backoff, Limits, Requested, XClient, XError
 from airflow_provider_twitter.client.address import DEFAULT_BASE_URL
 from airflow_provider_twitter.client.fields import Vocabulary
-from airflow_provider_twitter.client.transport import Masked
+from airflow_provider_twitter.client.masking import Masked
 
 NOT_FOUND = 404
 PATIENCE = timedelta(minutes=1)  # a worker's slot is not held for a longer wait that X asks for

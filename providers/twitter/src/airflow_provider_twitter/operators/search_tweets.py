@@ -16,7 +16,16 @@ from airflow_provider_twitter.client import XClient
 from airflow_provider_twitter.hooks.kafka_configuration import KafkaConfigurationHook
 from airflow_provider_twitter.hooks.twitter import TwitterHook
 from airflow_provider_twitter.operators.collect import CollectOperator
-from airflow_provider_twitter.poll import Books, Checkpoint, InMemoryBooks, PollResult, Search, Timeline, poll
+from airflow_provider_twitter.poll import (
+    Books,
+    Checkpoint,
+    InMemoryBooks,
+    PollResult,
+    Search,
+    Target,
+    Timeline,
+    poll,
+)
 from tweet_envelope.sink import EnvelopeSink
 
 
@@ -125,7 +134,7 @@ class SearchTweetsOperator(CollectOperator):
         books = kept.get("books")
         self._own_books = None if books is None else msgspec.convert(books, InMemoryBooks)
 
-    def _target(self, client: XClient) -> Search | Timeline:
+    def _target(self, client: XClient) -> Target:
         if self.query is not None:
             return Search(self.query)
         user_id = self.user_id
