@@ -9,17 +9,16 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from twitter_pipeline.deployment import roles
 from twitter_pipeline.metrics.catalogue import CATALOGUE
 from twitter_pipeline.quality.skeleton import contract
 from twitter_pipeline.settings import Settings
-from twitter_pipeline.stack import postgresql
 from twitter_pipeline.stack.postgresql import PostgreSQL
 from twitter_pipeline.stack.servers import RunningServer, free_port
 from twitter_pipeline.warehouse import model
@@ -58,11 +57,7 @@ where pronamespace::regnamespace::text in ('twitter', 'pipeline') order by 1
 def default_environment(home: Path) -> dict[str, str]:
     """The environment in which Dags are parsed: every default said aloud, nothing of this machine's own."""
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
-    defaults = {
-        field.metadata["variable"]: str(field.default)
-        for field in fields(Settings)
-        if "variable" in field.metadata and field.default is not None
-    }
+    defaults = {variable: default for variable, default in Settings.defaults().items() if default}
     return (
         kept
         | defaults
@@ -162,9 +157,9 @@ def page_of_tables(folder: Path) -> str:
     server = PostgreSQL(folder / "data", free_port(), "superuser", durable=False)
     with RunningServer(server, folder / "log"):
         with psycopg.connect(server.superuser_dsn(), autocommit=True) as superuser:
-            for role in postgresql.PIPELINE_ROLES:
-                postgresql.create_role(superuser, role, role)
-            postgresql.create_tweets_database(superuser, "tweets")
+            for role in roles.PIPELINE_ROLES:
+                roles.create_role(superuser, role, role)
+            roles.create_tweets_database(superuser, "tweets")
         migrate(server.dsn("tweets", "pipeline_migrator", "pipeline_migrator"))
         with psycopg.connect(server.superuser_dsn("tweets")) as connection:
             return "\n".join(_tables(connection)) + "\n"

@@ -25,7 +25,8 @@ from psycopg import sql
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from twitter_pipeline.stack import apache_kafka, moto_sns, postgresql
+from twitter_pipeline.deployment import alert_topics, roles
+from twitter_pipeline.stack import apache_kafka, moto_sns
 from twitter_pipeline.stack.apache_kafka import ApacheKafka
 from twitter_pipeline.stack.postgresql import PostgreSQL
 from twitter_pipeline.stack.secantusdb import SecantusDB
@@ -111,9 +112,9 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
     server = PostgreSQL(folder / "data", free_port(), "superuser", durable=False)
     with RunningServer(server, folder / "log"):
         with psycopg.connect(server.superuser_dsn(), autocommit=True) as superuser:
-            for role in postgresql.PIPELINE_ROLES:
-                postgresql.create_role(superuser, role, role)
-            postgresql.create_tweets_database(superuser, TEMPLATE)
+            for role in roles.PIPELINE_ROLES:
+                roles.create_role(superuser, role, role)
+            roles.create_tweets_database(superuser, TEMPLATE)
         if importlib.util.find_spec("twitter_pipeline.warehouse.migrations") is not None:
             migrations = importlib.import_module("twitter_pipeline.warehouse.migrations")
             migrations.migrate(TweetsDatabase(server, TEMPLATE).migrator_dsn)
@@ -124,7 +125,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
 def _tweets_database(server: PostgreSQL) -> Iterator[TweetsDatabase]:
     name = _fresh("tweets")
     with psycopg.connect(server.superuser_dsn(), autocommit=True) as superuser:
-        postgresql.create_tweets_database(superuser, name, template=TEMPLATE)
+        roles.create_tweets_database(superuser, name, template=TEMPLATE)
     yield TweetsDatabase(server, name)
     with psycopg.connect(server.superuser_dsn(), autocommit=True) as superuser:
         superuser.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -274,4 +275,6 @@ def sns(sns_server: moto_sns.MotoSns, monkeypatch: pytest.MonkeyPatch) -> AlertT
     """A topic of this test's own; the credentials that moto takes are in the environment."""
     for name, value in moto_sns.CREDENTIALS.items():
         monkeypatch.setitem(os.environ, name, value)
-    return AlertTopic(sns_server.url, moto_sns.create_topic(sns_server.url, _fresh("alerts")))
+    return AlertTopic(
+        sns_server.url, alert_topics.create_topic(moto_sns.client(sns_server.url), _fresh("alerts"))
+    )

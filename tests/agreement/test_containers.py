@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from twitter_pipeline import settings
 from twitter_pipeline.settings import PORTED
-from twitter_pipeline.stack import apache_kafka, monitoring, postgresql, services
+from twitter_pipeline.stack import apache_kafka, monitoring, postgresql, services, settings
 from twitter_pipeline.stack.apache_kafka import ApacheKafka
 from twitter_pipeline.stack.services import Stack, assemble
 
@@ -64,7 +63,7 @@ def test_both_have_the_same_services(compose: dict[str, Any], stack: Stack) -> N
 
 def test_both_listen_on_the_same_ports_of_loopback(compose: dict[str, Any], stack: Stack) -> None:
     """Nothing is published beyond this machine."""
-    base = settings.Settings.port_base
+    base = int(settings.LauncherSettings.defaults()["PIPELINE_PORT_BASE"])
     published = {}
     for name, service in compose["services"].items():
         for port in service.get("ports", ()):
@@ -104,11 +103,14 @@ def test_connections_are_of_the_same_shape(compose: dict[str, Any], stack: Stack
 
 def test_the_pipelines_commands_get_the_same_settings(compose: dict[str, Any], stack: Stack) -> None:
     """What the launcher tells clients, the compose file tells them too."""
-    contained = compose["services"]["topics"]["environment"]
+    contained = dict(compose["services"]["topics"]["environment"])
     told = {n for n in stack.environment if not n.startswith("PIPELINE_PORT")} - {"PIPELINE_RULES"}
     assert told <= contained.keys()
     assert contained["PIPELINE_ALERT_TOPIC_ARN"] == stack.environment["PIPELINE_ALERT_TOPIC_ARN"]
+    of_sns = {name: contained.pop(name) for name in [*contained] if name.startswith("AWS_")}
     assert compose["services"]["metrics"]["environment"] == contained
+    embedded = stack.nodes["topics"].server.environment()  # type: ignore[union-attr]
+    assert of_sns == {name: value for name, value in embedded.items() if name.startswith("AWS_")} != {}
 
 
 def test_the_broker_has_the_same_properties(compose: dict[str, Any], tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 from twitter_pipeline.cli import COMMANDS
-from twitter_pipeline.settings import PORTED, Settings, read_environment_file
+from twitter_pipeline.settings import PORTED, read_environment_file
+from twitter_pipeline.stack.settings import LauncherSettings
 
 CLONE = Path(__file__).resolve().parents[2]
 OF_DAGS = re.compile(r'os\.environ\.get\("(PIPELINE_[A-Z_]+)"')
@@ -29,11 +29,7 @@ def test_generated_pages_are_up_to_date() -> None:
 
 def _known_settings() -> dict[str, str]:
     """Every variable that is read, with its default as people write it."""
-    known = {
-        field.metadata["variable"]: "" if field.default is None else str(field.default).lower()
-        for field in fields(Settings)
-        if "variable" in field.metadata
-    }
+    known = {variable: default.lower() for variable, default in LauncherSettings.defaults().items()}
     for file in (CLONE / "dags").glob("*.py"):
         known |= dict.fromkeys(set(OF_DAGS.findall(file.read_text())) - known.keys(), "")
     known |= {f"PIPELINE_PORT_{name.upper()}": "" for name in PORTED}

@@ -9,8 +9,8 @@ IN_CONTAINERS = (
     "twitter_pipeline.archives.command:import_",
     "twitter_pipeline.exports.command:export",
     "twitter_pipeline.health.command:metrics",
-    "twitter_pipeline.stack.commands:migrate",
-    "twitter_pipeline.stack.commands:topics",
+    "twitter_pipeline.deployment.commands:migrate",
+    "twitter_pipeline.deployment.commands:topics",
 )
 
 
@@ -22,7 +22,7 @@ def test_the_commands_of_containers_need_no_embedded_server() -> None:
         f"for name in {IN_CONTAINERS!r}:\n"
         "    module, _, command = name.partition(':')\n"
         "    getattr(importlib.import_module(module), command)\n"
-        "import twitter_pipeline.stack.servers_of_ones_own, twitter_pipeline.stack.topics\n"
+        "import twitter_pipeline.deployment.external_servers, twitter_pipeline.deployment.topics\n"
         "import twitter_pipeline.api.app, twitter_pipeline.health.publisher\n"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from twitter_pipeline import settings
 from twitter_pipeline.settings import Settings
-from twitter_pipeline.stack import airflow
+from twitter_pipeline.stack import airflow, settings
 from twitter_pipeline.stack.credentials import Credentials
 
 CLONE = Path(__file__).resolve().parents[2]
 DAGS = CLONE / "dags"
+DEFAULTS = Settings.model_fields
 SCREEN_LINES = 70
 
 DAGS_OF_FILES: dict[str, set[str]] = {
@@ -54,9 +54,9 @@ def variants() -> dict[str, Parsed]:
     defaults = {
         variable: str(default)
         for variable, default in (
-            ("PIPELINE_EXTRACTION_SECONDS", Settings.extraction_seconds),
-            ("PIPELINE_DRAINS", Settings.drains),
-            ("PIPELINE_QUALITY_MINUTES", Settings.quality_minutes),
+            ("PIPELINE_EXTRACTION_SECONDS", DEFAULTS["extraction_seconds"].default),
+            ("PIPELINE_DRAINS", DEFAULTS["drains"].default),
+            ("PIPELINE_QUALITY_MINUTES", DEFAULTS["quality_minutes"].default),
         )
     }
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "PIPELINE_", "X_"))}
@@ -168,7 +168,7 @@ def test_doorbells_can_be_left_out(variants: dict[str, Parsed]) -> None:
     """PIPELINE_DOORBELLS=false leaves the assets without watchers; then extraction follows the clock."""
     dags = variants["no doorbells"]["dags"]
     assert [dags[dag_id]["assets"] for dag_id in DRAINS] == [{"produced_tweets": []}, {"landed_tweets": []}]
-    assert dags["tweet_extraction"]["interval_seconds"] == Settings.extraction_seconds
+    assert dags["tweet_extraction"]["interval_seconds"] == DEFAULTS["extraction_seconds"].default
 
 
 def test_nothing_runs_by_the_clock_to_find_that_there_is_nothing(variants: dict[str, Parsed]) -> None:
@@ -180,7 +180,7 @@ def test_nothing_runs_by_the_clock_to_find_that_there_is_nothing(variants: dict[
 
 def test_due_rules_are_looked_for_as_often_as_the_setting_says(variants: dict[str, Parsed]) -> None:
     """PIPELINE_EXTRACTION_SECONDS is how often the doorbell looks, on the connection of the loader, for no secret."""
-    for name, seconds in (("default", Settings.extraction_seconds), ("other times", 60)):
+    for name, seconds in (("default", DEFAULTS["extraction_seconds"].default), ("other times", 60)):
         bell = variants[name]["dags"]["tweet_extraction"]["doorbells"]["rules_are_due"]
         assert (bell["postgres_conn_id"], bell["poll_seconds"]) == ("pipeline_postgres", seconds)
 
@@ -189,7 +189,7 @@ def test_the_quality_doorbell_knows_every_contract(variants: dict[str, Parsed]) 
     """And the span within which none is verified twice."""
     bell = variants["default"]["dags"]["data_quality"]["doorbells"]["contracts_are_due"]
     contracts = sorted(path.stem for path in (CLONE / "soda").glob("*.yml"))
-    assert bell["parameters"] == {"contracts": contracts, "minutes": Settings.quality_minutes}
+    assert bell["parameters"] == {"contracts": contracts, "minutes": DEFAULTS["quality_minutes"].default}
 
 
 def test_one_drain_needs_no_plan(variants: dict[str, Parsed]) -> None:

@@ -13,8 +13,9 @@ import requests
 from fastapi.routing import APIRoute
 
 from twitter_pipeline.api.app import create_app
+from twitter_pipeline.deployment import alert_topics
 from twitter_pipeline.metrics.catalogue import CATALOGUE
-from twitter_pipeline.stack import monitoring, moto_sns
+from twitter_pipeline.stack import monitoring
 
 from .airflow_api import AirflowApi
 from .conftest import Stack, wait_until
@@ -64,7 +65,7 @@ def furnished(shared_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> 
     airflow = AirflowApi(str(given.airflow_url), "admin", password)
     aws = {
         "endpoint_url": given.sns_url,
-        "region_name": moto_sns.REGION,
+        "region_name": alert_topics.REGION,
         "aws_access_key_id": "embedded",
         "aws_secret_access_key": "embedded",
     }

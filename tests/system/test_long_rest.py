@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from twitter_pipeline.stack.orphans import marked_processes
+from twitter_pipeline.stack.leftover_processes import marked_processes
 
 from ..conftest import BROKERS
 from .conftest import wait_until

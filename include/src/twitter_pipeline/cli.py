@@ -9,8 +9,8 @@ COMMANDS = {
     "down": "twitter_pipeline.stack.commands:down",
     "status": "twitter_pipeline.stack.commands:status",
     "clean": "twitter_pipeline.stack.commands:clean",
-    "migrate": "twitter_pipeline.stack.commands:migrate",
-    "topics": "twitter_pipeline.stack.commands:topics",
+    "migrate": "twitter_pipeline.deployment.commands:migrate",
+    "topics": "twitter_pipeline.deployment.commands:topics",
     "rules": "twitter_pipeline.collection.rules_command:rules",
     "metrics": "twitter_pipeline.health.command:metrics",
     "import": "twitter_pipeline.archives.command:import_",
@@ -36,12 +36,12 @@ class _CommandTable(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> object:
+        from twitter_pipeline.deployment.errors import DeploymentError
         from twitter_pipeline.settings import SettingsError
-        from twitter_pipeline.stack.servers import StackError
 
         try:
             return super().invoke(ctx)
-        except (SettingsError, StackError) as error:
+        except (SettingsError, DeploymentError) as error:
             raise click.ClickException(str(error)) from error
 
 

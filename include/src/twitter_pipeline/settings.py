@@ -1,20 +1,34 @@
 """Settings, from the environment and two files beside it, checked once and then only read.
 
 A value is looked for in the process environment, then in `.env` of the clone (the user's own), then in
-`$PIPELINE_HOME/run/environment` (written by the launcher: where the running stack's servers are). The launcher
-itself does not read the last one. Secrets are never in a repr.
+`$PIPELINE_HOME/run/environment` (written by the launcher: where the running stack's servers are). The launcher itself does
+not read the last one. What only the launcher reads is in `stack/settings.py`. Secrets are never in a repr or an error.
 """
 
+import io
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from decimal import Decimal, InvalidOperation
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Self
 
-BROKERS = ("auto", "apache-kafka", "tansu")
+from dotenv.parser import parse_stream
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
 TOPIC = "raw-tweets"
 DEAD_LETTER_TOPIC = "raw-tweets.dlq"
 PORTED = (
@@ -54,137 +68,117 @@ def read_environment_file(path: Path) -> dict[str, str]:
     Errors name the line and never its content.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8").split("\n")
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} cannot be read: {type(error).__name__}") from None
-    values = {}
-    for number, line in enumerate(lines, 1):
-        text = line.strip().removeprefix("export ").strip()
-        if not text or text.startswith("#"):
-            continue
-        name, equals, value = text.partition("=")
-        if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name.strip()):
-            raise SettingsError(f"{path}, line {number}: expected NAME=VALUE")
-        values[name.strip()] = _unquote(value.strip(), path, number)
+    values: dict[str, str] = {}
+    for number, line in enumerate(
+        lines, 1
+    ):  # one at a time: a forgotten quote must not swallow the next line
+        for binding in parse_stream(io.StringIO(line)):
+            if binding.error:
+                raise SettingsError(f"{path}, line {number}: expected NAME=VALUE, with any quote closed")
+            if binding.key is None:
+                continue
+            if binding.value is None or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", binding.key):
+                raise SettingsError(f"{path}, line {number}: expected NAME=VALUE")
+            # single quotes are literal, as for docker compose, which reads the same file
+            literal = re.match(r"\s*'((?:\\.|[^'\\])*)'", line.partition("=")[2])
+            values[binding.key] = literal[1] if literal else binding.value
     return values
-
-
-def _unquote(value: str, path: Path, number: int) -> str:
-    if value[:1] == '"':
-        try:
-            return str(json.loads(value))
-        except ValueError:
-            raise SettingsError(f"{path}, line {number}: the closing double quote is missing") from None
-    if value[:1] == "'":
-        if len(value) < 2 or value[-1] != "'":
-            raise SettingsError(f"{path}, line {number}: the closing quote is missing")
-        return value[1:-1]
-    return value.partition(" #")[0].strip()
 
 
 def write_environment_file(path: Path, values: Mapping[str, str]) -> None:
     """Write an environment file that only its owner can read, whole or not at all."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
     fresh.touch(mode=0o600)
-    fresh.write_text(
-        "".join(f"{name}={json.dumps(value)}\n" for name, value in sorted(values.items())), "utf-8"
-    )
+    lines = [f"{name}={_quoted(value)}\n" for name, value in sorted(values.items())]
+    fresh.write_text("".join(lines), "utf-8")
     fresh.replace(path)
 
 
-def _text(name: str, value: str) -> str:
-    return value
+def _quoted(value: str) -> str:
+    for character, escape in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r")):
+        value = value.replace(character, escape)
+    return f'"{value}"'
 
 
-def _flag(name: str, value: str) -> bool:
-    if value.lower() in {"true", "1", "yes"}:
-        return True
-    if value.lower() in {"false", "0", "no", ""}:
-        return False
-    raise SettingsError(f"{name} must be true or false")
+def _must(
+    expectation: str, holds: Callable[[Any], bool] = lambda _: True, *, shows_value: bool = True
+) -> WrapValidator:
+    """Check a value and say what is expected in our words: pydantic's would print the value of a secret too."""
+
+    def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            checked = handler(value)
+        except ValidationError:
+            checked = None
+        if checked is None or not holds(checked):
+            raise _refusal(f"{expectation}, not {value!r}" if shows_value else expectation)
+        return checked
+
+    return WrapValidator(check)
 
 
-def _whole(low: int, high: int) -> Callable[[str, str], int]:
-    def parse(name: str, value: str) -> int:
-        if not value.isascii() or not value.isdigit() or not low <= int(value) <= high:
-            raise SettingsError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
-        return int(value)
-
-    return parse
+def _refusal(sentence: str) -> PydanticCustomError:
+    return PydanticCustomError("setting", "{sentence}", {"sentence": sentence})
 
 
-def _dollars(name: str, value: str) -> Decimal:
-    try:
-        amount = Decimal(value)
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite() or amount < 0:
-        raise SettingsError(f"{name} must be an amount in US dollars, such as 5 or 0.50, not {value!r}")
-    return amount
+def whole(low: int, high: int) -> WrapValidator:
+    """What an integer setting must be."""
+    return _must(f"must be a whole number from {low} to {high}", lambda number: low <= number <= high)
 
 
-def _share(name: str, value: str) -> Decimal:
-    try:
-        share = Decimal(value)
-    except InvalidOperation:
-        share = Decimal("NaN")
-    if not share.is_finite() or not 0 < share <= 1:
-        raise SettingsError(f"{name} must be above 0 and at most 1, not {value!r}")
-    return share
-
-
-def _broker(name: str, value: str) -> str:
-    if value not in BROKERS:
-        raise SettingsError(f"{name} must be one of {', '.join(BROKERS)}, not {value!r}")
-    return value
-
-
-def _url(name: str, value: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/@]+(/[^\s@]*)?", value):
-        raise SettingsError(f"{name} must be an http or https address without user and password in it")
-    return value.rstrip("/")
-
-
-def _host_and_port(name: str, value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+:[0-9]{1,5}", value):
-        raise SettingsError(f"{name} must be HOST:PORT, not {value!r}")
-    return value
-
-
-def _options(name: str, value: str) -> Mapping[str, KafkaOption]:
-    """Options of librdkafka; errors never show a value, which may be a password."""
+def _kafka_options(value: str) -> Mapping[str, KafkaOption]:
+    """Options of librdkafka, from JSON; errors never show a value, which may be a password."""
     try:
         options = json.loads(value)
     except ValueError:
         options = None
     if not isinstance(options, dict):
-        raise SettingsError(f'{name} must be a JSON object, such as {{"security.protocol": "SASL_SSL"}}')
+        raise _refusal('must be a JSON object, such as {"security.protocol": "SASL_SSL"}')
     if "bootstrap.servers" in options:
-        raise SettingsError(
-            f"{name} must not hold bootstrap.servers: PIPELINE_KAFKA_BOOTSTRAP says where Kafka is"
-        )
+        raise _refusal("must not hold bootstrap.servers: PIPELINE_KAFKA_BOOTSTRAP says where Kafka is")
     for option, given in options.items():
         if not isinstance(given, str | int | float):
-            raise SettingsError(f"{name}: the value of {option} must be a text, a number, true or false")
+            raise _refusal(f"must give {option} a text, a number, true or false")
     return options
 
 
-def _path(name: str, value: str) -> Path:
-    return Path(value).expanduser().absolute()
+def _ports(given: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: port for name, port in given.items() if port}
 
 
-def _token(name: str, value: str) -> str:
-    if not value.isascii() or not value.isprintable() or " " in value:
-        raise SettingsError(f"{name} holds characters that no token has (a line break or a space?)")
-    return value
+Broker = Annotated[
+    Literal["auto", "apache-kafka", "tansu"], _must("must be one of auto, apache-kafka, tansu")
+]
+Flag = Annotated[bool, _must("must be true or false")]
+Dollars = Annotated[
+    Decimal, _must("must be an amount in US dollars, such as 5 or 0.50", lambda amount: amount >= 0)
+]
+Share = Annotated[Decimal, _must("must be above 0 and at most 1", lambda share: 0 < share <= 1)]
+Url = Annotated[
+    str,
+    Field(pattern=r"^https?://[^\s/@]+(/[^\s@]*)?$"),
+    AfterValidator(lambda url: url.rstrip("/")),
+    _must("must be an http or https address without user and password in it", shows_value=False),
+]
+HostAndPort = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+:[0-9]{1,5}$"), _must("must be HOST:PORT")]
+Token = Annotated[
+    str,
+    Field(pattern=r"^[!-~]+$"),
+    _must("holds characters that no token has (a line break or a space?)", shows_value=False),
+]
+AnyPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+KafkaOptions = Annotated[Mapping[str, KafkaOption], BeforeValidator(_kafka_options)]
+Ports = Annotated[Mapping[str, Annotated[int, whole(1024, 65535)]], BeforeValidator(_ports)]
 
 
-def _setting(
-    variable: str, parse: Callable[[str, str], Any], default: Any = None, secret: bool = False
-) -> Any:
-    return field(default=default, repr=not secret, metadata={"variable": variable, "parse": parse})
+def setting(variable: str, default: Any = None, *, is_secret: bool = False) -> Any:
+    """A field of Settings that is read from this variable; None when it is not given and has no default."""
+    return Field(default, validation_alias=variable, repr=not is_secret)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,65 +196,137 @@ class Stores:
         return {"bootstrap.servers": self.kafka_bootstrap} | dict(self.kafka_options)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """All settings; what is None was not given. Ports: `port("postgres")`."""
+class _Variables(PydanticBaseSettingsSource):
+    """What one mapping of variables says, spaces around it removed."""
+
+    def __init__(self, of: type[BaseSettings], variables: Mapping[str, str]) -> None:
+        super().__init__(of)
+        self._variables = variables
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """The value of one setting, and the variable under which it is known."""
+        if field_name == "ports":
+            found = {name: self._value(f"PIPELINE_PORT_{name.upper()}") for name in PORTED}
+            return {name: value for name, value in found.items() if value is not None}, "ports", False
+        variable = str(field.validation_alias)
+        return self._value(variable), variable, False
+
+    def _value(self, variable: str) -> str | None:
+        value = self._variables.get(variable)
+        return None if value is None else value.strip()
+
+    def __call__(self) -> dict[str, Any]:
+        """The values of all settings that are here, by their variables."""
+        found = (self.get_field_value(item, name) for name, item in self.settings_cls.model_fields.items())
+        return {variable: value for value, variable, _ in found if value is not None}
+
+
+class Settings(BaseSettings):
+    """All settings of the domain; what is None was not given. Ports: `port("postgres")`. Made by `load`."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, case_sensitive=True, extra="forbid", hide_input_in_errors=True
+    )
 
     clone: Path
     home: Path
-    broker: str = _setting("PIPELINE_BROKER", _broker, "auto")
-    port_base: int = _setting("PIPELINE_PORT_BASE", _whole(1024, 65000), 18080)
-    topic_partitions: int = _setting("PIPELINE_TOPIC_PARTITIONS", _whole(1, 1000), 4)
-    x_api_url: str | None = _setting("X_API_URL", _url)
-    x_api_allow_local: bool = _setting("X_API_ALLOW_LOCAL", _flag, False)
-    x_bearer_token: str | None = _setting("X_BEARER_TOKEN", _token, secret=True)
-    x_budget_usd: Decimal | None = _setting("X_BUDGET_USD", _dollars)  # noqa: RUF009 - is a field
-    extraction_seconds: int = _setting("PIPELINE_EXTRACTION_SECONDS", _whole(5, 86400), 15)
-    max_pages: int = _setting("PIPELINE_MAX_PAGES", _whole(1, 100_000), 500)
-    drains: int = _setting("PIPELINE_DRAINS", _whole(1, 1000), 1)
-    flood_ratio: Decimal = _setting("PIPELINE_FLOOD_RATIO", _share, Decimal("0.5"))  # noqa: RUF009 - is a field
-    rules: Path | None = _setting("PIPELINE_RULES", _path)  # noqa: RUF009 - is a field
-    contracts: Path | None = _setting("PIPELINE_CONTRACTS", _path)  # noqa: RUF009 - is a field
-    quality_minutes: int = _setting("PIPELINE_QUALITY_MINUTES", _whole(1, 10_080), 30)
-    keep_events_days: int = _setting("PIPELINE_KEEP_EVENTS_DAYS", _whole(1, 3650), 3)
-    keep_runs_days: int = _setting("PIPELINE_KEEP_RUNS_DAYS", _whole(1, 3650), 14)
-    keep_logs_days: int = _setting("PIPELINE_KEEP_LOGS_DAYS", _whole(1, 3650), 14)
+    broker: Broker = setting("PIPELINE_BROKER", "auto")
+    port_base: Annotated[int, whole(1024, 65000)] = setting("PIPELINE_PORT_BASE", 18080)
+    topic_partitions: Annotated[int, whole(1, 1000)] = setting("PIPELINE_TOPIC_PARTITIONS", 4)
+    x_api_url: Url | None = setting("X_API_URL")
+    x_api_allow_local: Flag = setting("X_API_ALLOW_LOCAL", False)
+    x_bearer_token: Token | None = setting("X_BEARER_TOKEN", is_secret=True)
+    x_budget_usd: Dollars | None = setting("X_BUDGET_USD")
+    extraction_seconds: Annotated[int, whole(5, 86400)] = setting("PIPELINE_EXTRACTION_SECONDS", 15)
+    max_pages: Annotated[int, whole(1, 100_000)] = setting("PIPELINE_MAX_PAGES", 500)
+    drains: Annotated[int, whole(1, 1000)] = setting("PIPELINE_DRAINS", 1)
+    flood_ratio: Share = setting("PIPELINE_FLOOD_RATIO", Decimal("0.5"))
+    rules: AnyPath | None = setting("PIPELINE_RULES")
+    contracts: AnyPath | None = setting("PIPELINE_CONTRACTS")
+    quality_minutes: Annotated[int, whole(1, 10_080)] = setting("PIPELINE_QUALITY_MINUTES", 30)
+    keep_events_days: Annotated[int, whole(1, 3650)] = setting("PIPELINE_KEEP_EVENTS_DAYS", 3)
+    keep_runs_days: Annotated[int, whole(1, 3650)] = setting("PIPELINE_KEEP_RUNS_DAYS", 14)
+    keep_logs_days: Annotated[int, whole(1, 3650)] = setting("PIPELINE_KEEP_LOGS_DAYS", 14)
     # two months and more: the month's budget, and settling by X's figures, look back that far
-    keep_records_days: int = _setting("PIPELINE_KEEP_RECORDS_DAYS", _whole(62, 3650), 90)
-    simulator_seed: int = _setting("PIPELINE_SIMULATOR_SEED", _whole(0, 2**31), 7)
-    simulator_rate: str = _setting("PIPELINE_SIMULATOR_RATE", _text, "2.0")
-    stalled_seconds: int = _setting("PIPELINE_STALLED_SECONDS", _whole(10, 86400), 600)
-    task_heartbeat_seconds: int = _setting("PIPELINE_TASK_HEARTBEAT_SECONDS", _whole(10, 3600), 60)
-    process_heartbeat_seconds: int = _setting("PIPELINE_PROCESS_HEARTBEAT_SECONDS", _whole(10, 3600), 45)
-    executor_watch_seconds: int = _setting("PIPELINE_EXECUTOR_WATCH_SECONDS", _whole(10, 3600), 90)
-    postgres_dsn: str | None = _setting("PIPELINE_POSTGRES_DSN", _text, secret=True)
-    postgres_migrator_dsn: str | None = _setting("PIPELINE_POSTGRES_MIGRATOR_DSN", _text, secret=True)
-    postgres_reader_dsn: str | None = _setting("PIPELINE_POSTGRES_READER_DSN", _text, secret=True)
-    mongo_uri: str | None = _setting("PIPELINE_MONGO_URI", _text, secret=True)
-    mongo_database: str = _setting("PIPELINE_MONGO_DATABASE", _text, "tweets")
-    kafka_bootstrap: str | None = _setting("PIPELINE_KAFKA_BOOTSTRAP", _text)
-    kafka_options: Mapping[str, KafkaOption] | None = _setting(
-        "PIPELINE_KAFKA_OPTIONS", _options, secret=True
-    )
-    alert_topic_arn: str | None = _setting("PIPELINE_ALERT_TOPIC_ARN", _text)
-    heartbeat_topic_arn: str | None = _setting("PIPELINE_HEARTBEAT_TOPIC_ARN", _text)
-    alertmanager_url: str | None = _setting("PIPELINE_ALERTMANAGER_URL", _url)
-    sns_url: str | None = _setting("PIPELINE_SNS_URL", _url)
-    airflow_url: str | None = _setting("PIPELINE_AIRFLOW_URL", _url)
-    statsd: str | None = _setting("PIPELINE_STATSD", _host_and_port)
-    api_token: str | None = _setting("PIPELINE_API_TOKEN", _token, secret=True)
-    ports: Mapping[str, int] = field(default_factory=dict)
-    user_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    keep_records_days: Annotated[int, whole(62, 3650)] = setting("PIPELINE_KEEP_RECORDS_DAYS", 90)
+    postgres_dsn: str | None = setting("PIPELINE_POSTGRES_DSN", is_secret=True)
+    postgres_migrator_dsn: str | None = setting("PIPELINE_POSTGRES_MIGRATOR_DSN", is_secret=True)
+    postgres_reader_dsn: str | None = setting("PIPELINE_POSTGRES_READER_DSN", is_secret=True)
+    mongo_uri: str | None = setting("PIPELINE_MONGO_URI", is_secret=True)
+    mongo_database: str = setting("PIPELINE_MONGO_DATABASE", "tweets")
+    kafka_bootstrap: str | None = setting("PIPELINE_KAFKA_BOOTSTRAP")
+    kafka_options: KafkaOptions | None = setting("PIPELINE_KAFKA_OPTIONS", is_secret=True)
+    alert_topic_arn: str | None = setting("PIPELINE_ALERT_TOPIC_ARN")
+    heartbeat_topic_arn: str | None = setting("PIPELINE_HEARTBEAT_TOPIC_ARN")
+    alertmanager_url: Url | None = setting("PIPELINE_ALERTMANAGER_URL")
+    sns_url: Url | None = setting("PIPELINE_SNS_URL")
+    airflow_url: Url | None = setting("PIPELINE_AIRFLOW_URL")
+    statsd: HostAndPort | None = setting("PIPELINE_STATSD")
+    api_token: Token | None = setting("PIPELINE_API_TOKEN", is_secret=True)
+    ports: Ports = {}
+    user_environment: Mapping[str, str] = Field({}, repr=False)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What `load` says itself, and then the variables that it found: the first that has one decides."""
+        said = init_settings()
+        return (init_settings, *(_Variables(settings_cls, found) for found in said.pop("found", ())))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """An empty value is as good as none; it hides what a later source says."""
+        return {name: value for name, value in given.items() if value != ""}
+
+    @classmethod
+    def defaults(cls) -> dict[str, str]:
+        """Each variable that is read, and its default as text ("" when it has none)."""
+        return {
+            str(item.validation_alias): "" if item.default is None else str(item.default)
+            for item in cls.model_fields.values()
+            if item.validation_alias
+        }
+
+    @classmethod
+    def load(
+        cls,
+        environment: Mapping[str, str] | None = None,
+        *,
+        launched: bool = True,
+        root: Path | None = None,
+    ) -> Self:
+        """Read and check the settings; `launched=False` leaves out what an earlier launch wrote.
+
+        Raises SettingsError naming each variable that is wrong.
+        """
+        given = dict(os.environ if environment is None else environment)
+        root = root or clone()
+        user = read_environment_file(root / ".env")
+        home = Path((user | given).get("PIPELINE_HOME") or root / ".pipeline").expanduser().absolute()
+        found = [given, user]
+        if launched:
+            found.append(read_environment_file(home / "run" / "environment"))
+        own: dict[str, Any] = {"clone": root, "home": home, "user_environment": user, "found": found}
+        try:
+            return cls(**own)
+        except ValidationError as error:
+            raise SettingsError("; ".join(_sentences(error))) from None
 
     def need(self, name: str) -> str:
         """The value of a setting that this command cannot do without; raises when it is not given."""
         value = getattr(self, name)
         if value is None:
-            variable = next(item.metadata["variable"] for item in fields(self) if item.name == name)
+            variable = type(self).model_fields[name].validation_alias
             raise SettingsError(f"{variable} is not set; `make up` writes it to {self.run / 'environment'}")
         return str(value)
 
-    def stores(self) -> "Stores":
+    def stores(self) -> Stores:
         """Where the stores are, for those who only read. Raises SettingsError when one is not given."""
         return Stores(
             postgres_reader_dsn=self.need("postgres_reader_dsn"),
@@ -284,6 +350,7 @@ class Settings:
 
     @property
     def logs(self) -> Path:
+        """The log files of the stack's services, and Airflow's."""
         return self.home / "logs"
 
     def port(self, name: str) -> int:
@@ -306,29 +373,17 @@ class Settings:
         return self.rules or (own if own.is_file() else None)
 
 
+def _sentences(error: ValidationError) -> Iterator[str]:
+    """One for each wrong variable; never pydantic's own text, which may show a value."""
+    for one in error.errors(include_input=False, include_url=False):
+        variable, *part = (str(word) for word in one["loc"])
+        if variable == "ports":
+            variable = f"PIPELINE_PORT_{part[0].upper()}"
+        yield f"{variable} {one['msg'] if one['type'] == 'setting' else 'cannot be used'}"
+
+
 def load(
     environment: Mapping[str, str] | None = None, *, launched: bool = True, root: Path | None = None
 ) -> Settings:
-    """Read and check the settings; `launched=False` leaves out what an earlier launch wrote.
-
-    Raises SettingsError naming the variable that is wrong.
-    """
-    given = dict(os.environ if environment is None else environment)
-    root = root or clone()
-    user = read_environment_file(root / ".env")
-    values = user | given
-    home = _path("PIPELINE_HOME", values.get("PIPELINE_HOME") or str(root / ".pipeline"))
-    if launched:
-        values = read_environment_file(home / "run" / "environment") | values
-    parsed: dict[str, Any] = {}
-    for item in fields(Settings):
-        variable = item.metadata.get("variable")
-        if variable and values.get(variable, "").strip():
-            parsed[item.name] = item.metadata["parse"](variable, values[variable].strip())
-    port = _whole(1024, 65535)
-    ports = {
-        name: port(variable, values[variable])
-        for name in PORTED
-        if values.get(variable := f"PIPELINE_PORT_{name.upper()}")
-    }
-    return Settings(clone=root, home=home, ports=ports, user_environment=user, **parsed)
+    """The domain's settings: see `Settings.load`."""
+    return Settings.load(environment, launched=launched, root=root)

@@ -17,7 +17,7 @@ from twitter_pipeline.api import state as state_of
 from twitter_pipeline.api.app import create_app
 from twitter_pipeline.api.command import requires_token
 from twitter_pipeline.api.database import MOST_CONNECTIONS
-from twitter_pipeline.stack import postgresql
+from twitter_pipeline.deployment import roles
 from twitter_pipeline.stack.postgresql import PostgreSQL
 from twitter_pipeline.stack.servers import RunningServer, free_port, wait_until
 from twitter_pipeline.warehouse import migrations
@@ -56,9 +56,9 @@ def own_server(tmp_path: Path) -> Iterator[tuple[RunningServer, Api]]:
     server = PostgreSQL(tmp_path / "data", free_port(), "superuser", durable=False)
     with RunningServer(server, tmp_path / "log") as running:
         with psycopg.connect(server.superuser_dsn(), autocommit=True) as superuser:
-            for role in postgresql.PIPELINE_ROLES:
-                postgresql.create_role(superuser, role, role)
-            postgresql.create_tweets_database(superuser, "tweets")
+            for role in roles.PIPELINE_ROLES:
+                roles.create_role(superuser, role, role)
+            roles.create_tweets_database(superuser, "tweets")
         migrations.migrate(server.dsn("tweets", "pipeline_migrator", "pipeline_migrator"))
         reader = server.dsn("tweets", "pipeline_reader", "pipeline_reader")
         with served(tmp_path, "", reader) as api:
@@ -305,7 +305,7 @@ def test_roles_of_an_existing_folder_get_their_limits_when_it_starts_again(
     """Roles are made or brought up to date by the same call."""
     with psycopg.connect(postgres_server.superuser_dsn(), autocommit=True) as superuser:
         superuser.execute("alter role pipeline_reader reset all")
-        postgresql.create_role(superuser, "pipeline_reader", "pipeline_reader")
+        roles.create_role(superuser, "pipeline_reader", "pipeline_reader")
         (limits,) = superuser.execute(
             "select setconfig from pg_db_role_setting join pg_roles on pg_roles.oid = setrole"
             " where rolname = 'pipeline_reader'"
@@ -317,12 +317,12 @@ def test_a_managed_servers_administrator_sets_the_limits_that_he_may(
     postgres_server: PostgreSQL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """He makes roles without being a superuser; what only that one may set is left out."""
-    monkeypatch.setitem(postgresql.ROLE_LIMITS, "managed_reader", postgresql.ROLE_LIMITS["pipeline_reader"])
+    monkeypatch.setitem(roles.ROLE_LIMITS, "managed_reader", roles.ROLE_LIMITS["pipeline_reader"])
     with psycopg.connect(postgres_server.superuser_dsn(), autocommit=True) as superuser:
         superuser.execute("create role managed login createrole password 'managed'")
         dsn = postgres_server.dsn("postgres", "managed", "managed")
         with psycopg.connect(dsn, autocommit=True) as administrator:
-            postgresql.create_role(administrator, "managed_reader", "managed_reader")
+            roles.create_role(administrator, "managed_reader", "managed_reader")
         limits = superuser.execute(
             "select setconfig from pg_db_role_setting join pg_roles on pg_roles.oid = setrole"
             " where rolname = 'managed_reader'"

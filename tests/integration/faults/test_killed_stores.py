@@ -8,7 +8,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from twitter_pipeline.stack import postgresql
+from twitter_pipeline.deployment import roles
 from twitter_pipeline.stack.postgresql import PostgreSQL
 from twitter_pipeline.stack.secantusdb import SecantusDB
 from twitter_pipeline.stack.servers import RunningServer, StackError, free_port, wait_until
@@ -40,9 +40,9 @@ def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSe
     server = PostgreSQL(folder / "data", free_port(), "superuser")
     with RunningServer(server, folder / "log") as running:
         with psycopg.connect(server.superuser_dsn(), autocommit=True) as superuser:
-            for role in postgresql.PIPELINE_ROLES:
-                postgresql.create_role(superuser, role, role)
-            postgresql.create_tweets_database(superuser, "tweets")
+            for role in roles.PIPELINE_ROLES:
+                roles.create_role(superuser, role, role)
+            roles.create_tweets_database(superuser, "tweets")
         migrations.migrate(server.dsn("tweets", "pipeline_migrator", "pipeline_migrator"))
         yield running
 
@@ -104,7 +104,7 @@ def on_own_postgres(own_postgres: RunningServer, kafka: Any, mongo: Any) -> Iter
     assert isinstance(own_postgres.server, PostgreSQL)
     name = f"tweets_{mongo.name[-12:]}"
     with psycopg.connect(own_postgres.server.superuser_dsn(), autocommit=True) as superuser:
-        postgresql.create_tweets_database(superuser, name, template="tweets")
+        roles.create_tweets_database(superuser, name, template="tweets")
     dsn = own_postgres.server.dsn(name, "pipeline_loader", "pipeline_loader")
     with psycopg.connect(dsn, autocommit=True) as warehouse:
         topic = kafka.create_topic(partitions=2)

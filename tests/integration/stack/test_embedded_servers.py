@@ -94,8 +94,8 @@ def test_broker_gives_back_what_it_acknowledged(kafka) -> None:
 
 def test_sns_delivers_to_a_subscriber(sns) -> None:
     """A message published to the topic is accepted and gets an id."""
-    answer = moto_sns._ask(sns.endpoint_url, Action="Publish", TopicArn=sns.arn, Message="down")
-    assert "<MessageId>" in answer
+    answer = moto_sns.client(sns.endpoint_url).publish(TopicArn=sns.arn, Message="down")
+    assert answer["MessageId"]
 
 
 def test_the_loader_loads_and_creates_nothing(postgres) -> None:

@@ -16,11 +16,11 @@ import yaml
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from twitter_pipeline.deployment.topics import TopicKeeper
 from twitter_pipeline.stack import apache_kafka, kafka_access
 from twitter_pipeline.stack.apache_kafka import ApacheKafka
 from twitter_pipeline.stack.servers import LOOPBACK, RunningServer, StackError, free_port
 from twitter_pipeline.stack.tansu import Tansu
-from twitter_pipeline.stack.topics import TopicKeeper
 
 CLONE = Path(__file__).parents[3]
 SECRET = "canary-of-the-broker"

@@ -1,5 +1,6 @@
 """Starting, killing and stopping a small stack of real servers by the launcher itself."""
 
+import json
 import os
 import shutil
 import signal
@@ -12,25 +13,25 @@ import psutil
 import psycopg
 import pytest
 
-from twitter_pipeline import settings
-from twitter_pipeline.settings import Settings
-from twitter_pipeline.stack import launcher, postgresql, services, status
+from twitter_pipeline.settings import PORTED
+from twitter_pipeline.stack import launcher, postgresql, services, settings, status
 from twitter_pipeline.stack.credentials import Credentials
-from twitter_pipeline.stack.orphans import marked_processes
+from twitter_pipeline.stack.leftover_processes import marked_processes
 from twitter_pipeline.stack.postgresql import PostgreSQL
 from twitter_pipeline.stack.secantusdb import SecantusDB
 from twitter_pipeline.stack.servers import RunningServer, StackError, free_port, wait_until
 from twitter_pipeline.stack.services import Stack, assemble
+from twitter_pipeline.stack.settings import LauncherSettings
 from twitter_pipeline.stack.supervision import Supervisor
 
 from ...conftest import BROKERS
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Iterator[Settings]:
+def small(tmp_path: Path) -> Iterator[LauncherSettings]:
     """Settings of a stack in a folder with a space and a percent sign in its name; whatever runs is ended after."""
     home = tmp_path / "a home of 100%"
-    ports = {f"PIPELINE_PORT_{name.upper()}": str(free_port()) for name in settings.PORTED}
+    ports = {f"PIPELINE_PORT_{name.upper()}": str(free_port()) for name in PORTED}
     given = settings.load(
         {"PIPELINE_HOME": str(home), "PIPELINE_BROKER": "tansu"} | ports, launched=False, root=tmp_path
     )
@@ -39,19 +40,19 @@ def small(tmp_path: Path) -> Iterator[Settings]:
     assert marked_processes(str(home)) == []
 
 
-def _some(*names: str) -> Callable[[Settings], Stack]:
-    def assembled(given: Settings) -> Stack:
+def _some(*names: str) -> Callable[[LauncherSettings], Stack]:
+    def assembled(given: LauncherSettings) -> Stack:
         whole = assemble(given)
         return replace(whole, services=tuple(s for s in whole.services if s.name in names), steps=())
 
     return assembled
 
 
-def _pid(given: Settings, name: str) -> int:
+def _pid(given: LauncherSettings, name: str) -> int:
     return int(Supervisor(given.home).states()[name]["pid"])
 
 
-def test_up_is_idempotent_and_down_ends_all_and_leaves_the_data(small: Settings) -> None:
+def test_up_is_idempotent_and_down_ends_all_and_leaves_the_data(small: LauncherSettings) -> None:
     """A second `up` changes nothing; `down` leaves no process; a third `up` goes on with the same data."""
     said: list[str] = []
     parts = _some("broker", "simulator", "postgres")
@@ -66,7 +67,7 @@ def test_up_is_idempotent_and_down_ends_all_and_leaves_the_data(small: Settings)
     assert not launcher.down(small, said.append)
 
 
-def test_a_killed_service_is_back_and_counted(small: Settings) -> None:
+def test_a_killed_service_is_back_and_counted(small: LauncherSettings) -> None:
     """kill -9 of a service: the supervisor starts it again, and status shows the restart."""
     stack = launcher.up(small, lambda _: None, _some("sns"))
     killed = _pid(small, "sns")
@@ -77,7 +78,7 @@ def test_a_killed_service_is_back_and_counted(small: Settings) -> None:
     assert (shown["state"], shown["restarts"]) == ("ready", 1)
 
 
-def test_a_killed_supervisor_leaves_services_that_the_next_up_replaces(small: Settings) -> None:
+def test_a_killed_supervisor_leaves_services_that_the_next_up_replaces(small: LauncherSettings) -> None:
     """After kill -9 of the supervisor its services run on, are shown so, and `up` ends them and starts anew."""
     parts = _some("broker", "simulator")
     launcher.up(small, lambda _: None, parts)
@@ -90,7 +91,7 @@ def test_a_killed_supervisor_leaves_services_that_the_next_up_replaces(small: Se
     assert not psutil.pid_exists(orphan) or psutil.Process(orphan).status() == psutil.STATUS_ZOMBIE
 
 
-def test_down_ends_what_a_killed_supervisor_left(small: Settings) -> None:
+def test_down_ends_what_a_killed_supervisor_left(small: LauncherSettings) -> None:
     """`down` finds services by their marks when nobody supervises them any more."""
     launcher.up(small, lambda _: None, _some("postgres"))
     os.kill(int((small.run / "supervisord.pid").read_text()), signal.SIGKILL)
@@ -99,10 +100,10 @@ def test_down_ends_what_a_killed_supervisor_left(small: Settings) -> None:
     assert marked_processes(str(small.home)) == []
 
 
-def test_a_service_that_cannot_start_leaves_nothing_running(small: Settings) -> None:
+def test_a_service_that_cannot_start_leaves_nothing_running(small: LauncherSettings) -> None:
     """One service that ends again and again: the error shows the end of its log, and the others are stopped."""
 
-    def broken(given: Settings) -> Stack:
+    def broken(given: LauncherSettings) -> Stack:
         stack = _some("sns", "simulator")(given)
         simulator = stack.nodes["simulator"]
         wrong = replace(simulator.server, tweets_per_second="many")
@@ -113,7 +114,7 @@ def test_a_service_that_cannot_start_leaves_nothing_running(small: Settings) -> 
     assert marked_processes(str(small.home)) == []
 
 
-def test_an_occupied_port_starts_nothing(small: Settings) -> None:
+def test_an_occupied_port_starts_nothing(small: LauncherSettings) -> None:
     """`up` names the port's owner and the setting, before any process is started."""
     with (
         socket.create_server(("127.0.0.1", small.port("sns"))),
@@ -123,16 +124,16 @@ def test_an_occupied_port_starts_nothing(small: Settings) -> None:
     assert marked_processes(str(small.home)) == []
 
 
-def test_changed_settings_restart_what_runs(small: Settings) -> None:
+def test_changed_settings_restart_what_runs(small: LauncherSettings) -> None:
     """`up` after a change of settings ends the old processes and starts with the new ones."""
     launcher.up(small, lambda _: None, _some("simulator"))
-    moved = replace(small, ports=dict(small.ports) | {"simulator": free_port()})
+    moved = small.model_copy(update={"ports": dict(small.ports) | {"simulator": free_port()}})
     stack = launcher.up(moved, lambda _: None, _some("simulator"))
     assert stack.services[0].server.ready()
     assert not assemble(small).nodes["simulator"].server.ready()
 
 
-def test_changed_code_restarts_what_runs_it(small: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_code_restarts_what_runs_it(small: LauncherSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """`up` after a change of our code starts our processes anew, once, and leaves the servers of others alone."""
     said: list[str] = []
     parts = _some("simulator", "broker")
@@ -149,11 +150,28 @@ def test_changed_code_restarts_what_runs_it(small: Settings, monkeypatch: pytest
     assert {name: _pid(small, name) for name in before} == after
 
 
+def test_a_stack_of_an_earlier_version_is_replaced_whole(small: LauncherSettings) -> None:
+    """Its supervisor starts services through a module that is gone: `up` ends it too, and leaves nothing of it."""
+    said: list[str] = []
+    parts = _some("simulator", "sns")
+    launcher.up(small, said.append, parts)
+    supervisor = Supervisor(small.home)
+    before = {int((small.run / "supervisord.pid").read_text()), _pid(small, "simulator"), _pid(small, "sns")}
+    launch = json.loads(supervisor.launch_file.read_text())
+    del launch["starter"]  # that version knew only one
+    supervisor.launch_file.write_text(json.dumps(launch))
+    stack = launcher.up(small, said.append, parts)
+    assert any("restarted" in line for line in said)
+    assert all(service.server.ready() for service in stack.services)
+    living = {process.pid for process in marked_processes(str(small.home))}
+    assert living & before == set()
+
+
 @pytest.mark.parametrize("kind", BROKERS)
-def test_up_right_after_everything_was_killed(small: Settings, kind: str) -> None:
+def test_up_right_after_everything_was_killed(small: LauncherSettings, kind: str) -> None:
     """kill -9 of the supervisor and all services at once: the next `up`, at once, works at the first try, and what
     was committed is there."""
-    given = replace(small, broker=kind)
+    given = small.model_copy(update={"broker": kind})
     parts = _some("postgres", "broker", "mongo", "simulator", "sns")
     stack = launcher.up(given, lambda _: None, parts)
     dsn = Credentials(given.home / "secrets")["postgres"]
@@ -169,7 +187,7 @@ def test_up_right_after_everything_was_killed(small: Settings, kind: str) -> Non
         assert connection.execute("select id from kept").fetchone() == (1,)
 
 
-def test_what_a_killed_launcher_was_preparing_is_ended(small: Settings) -> None:
+def test_what_a_killed_launcher_was_preparing_is_ended(small: LauncherSettings) -> None:
     """A launcher that is killed while it creates MongoDB's user leaves a server behind, open to all and holding the
     data; the next `up` ends it and goes on."""
     mongo = assemble(small).nodes["mongo"].server
@@ -203,7 +221,7 @@ def test_a_lock_of_a_server_that_runs_stays(tmp_path: Path) -> None:
         assert (server.data / "postmaster.pid").exists()
 
 
-def test_clean_removes_the_home_and_nothing_else(small: Settings, tmp_path: Path) -> None:
+def test_clean_removes_the_home_and_nothing_else(small: LauncherSettings, tmp_path: Path) -> None:
     """`clean` stops the stack and removes its folder; a folder that is none of its own is refused."""
     launcher.up(small, lambda _: None, _some("simulator"))
     launcher.clean(small, lambda _: None)
@@ -212,7 +230,7 @@ def test_clean_removes_the_home_and_nothing_else(small: Settings, tmp_path: Path
     stranger.mkdir()
     (stranger / "thesis").touch()
     with pytest.raises(StackError, match="does not look like"):
-        launcher.clean(replace(small, home=stranger), lambda _: None)
+        launcher.clean(small.model_copy(update={"home": stranger}), lambda _: None)
     assert (stranger / "thesis").exists()
 
 

@@ -10,8 +10,8 @@ import pytest
 from psycopg import sql
 from pymongo import MongoClient
 
-from twitter_pipeline import settings
-from twitter_pipeline.stack import airflow, postgresql, preflight
+from twitter_pipeline.deployment import roles
+from twitter_pipeline.stack import airflow, preflight, settings
 from twitter_pipeline.stack.airflow import AirflowProcess
 from twitter_pipeline.stack.credentials import Credentials
 from twitter_pipeline.stack.postgresql import PostgreSQL
@@ -105,7 +105,7 @@ class Metadata:
 
     def create(self) -> None:
         with psycopg.connect(self.server.superuser_dsn(), autocommit=True) as superuser:
-            postgresql.create_database(superuser, self.name, "postgres")
+            roles.create_database(superuser, self.name, "postgres")
         self.execute("create table ab_user (username text); create table job "
                      "(job_type text, state text, latest_heartbeat timestamptz, start_date timestamptz)")  # fmt: skip
 

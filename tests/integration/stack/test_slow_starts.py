@@ -10,10 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from twitter_pipeline import settings
-from twitter_pipeline.settings import Settings
-from twitter_pipeline.stack import launcher
-from twitter_pipeline.stack.orphans import marked_processes
+from twitter_pipeline.stack import launcher, settings
+from twitter_pipeline.stack.leftover_processes import marked_processes
 from twitter_pipeline.stack.servers import (
     LOOPBACK,
     Movement,
@@ -23,6 +21,7 @@ from twitter_pipeline.stack.servers import (
     wait_until,
 )
 from twitter_pipeline.stack.services import Service, Stack, assemble
+from twitter_pipeline.stack.settings import LauncherSettings
 
 BUSY = "while True: pass"
 IDLE = "import time; time.sleep(600)"
@@ -126,21 +125,21 @@ time.sleep(600)
 
 
 @pytest.fixture
-def impatient(tmp_path: Path) -> Iterator[Settings]:
+def impatient(tmp_path: Path) -> Iterator[LauncherSettings]:
     """Settings under which a second without any movement is too long."""
     home = {"PIPELINE_HOME": str(tmp_path / "home"), "PIPELINE_BROKER": "tansu"}
-    given = replace(settings.load(home, launched=False, root=tmp_path), stalled_seconds=1)
+    given = settings.load(home, launched=False, root=tmp_path).model_copy(update={"stalled_seconds": 1})
     yield given
     launcher.down(given, lambda _: None)
     assert marked_processes(str(given.home)) == []
 
 
-def _only(server: Late, log: Path) -> Callable[[Settings], Stack]:
+def _only(server: Late, log: Path) -> Callable[[LauncherSettings], Stack]:
     service = Service(server, "a server", log=log)
     return lambda given: replace(assemble(given), services=(service,), steps=())
 
 
-def test_up_waits_for_what_is_slow_and_says_what_it_does(impatient: Settings, tmp_path: Path) -> None:
+def test_up_waits_for_what_is_slow_and_says_what_it_does(impatient: LauncherSettings, tmp_path: Path) -> None:
     """A service that works for many times the bound before it answers is started, and people see that it works."""
     said: list[str] = []
     late = Late(WORKS_FIRST, free_port())
@@ -149,7 +148,7 @@ def test_up_waits_for_what_is_slow_and_says_what_it_does(impatient: Settings, tm
     assert any("waiting for late" in line and "s of CPU" in line for line in said)
 
 
-def test_up_gives_up_on_what_neither_answers_nor_moves(impatient: Settings, tmp_path: Path) -> None:
+def test_up_gives_up_on_what_neither_answers_nor_moves(impatient: LauncherSettings, tmp_path: Path) -> None:
     """The error names the service and the setting, and nothing is left running."""
     with pytest.raises(StackError, match=r"late has neither answered nor moved.*PIPELINE_STALLED_SECONDS"):
         launcher.up(impatient, lambda _: None, _only(Late(IDLE, free_port()), tmp_path / "late.log"))

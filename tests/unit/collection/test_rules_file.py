@@ -281,7 +281,7 @@ def test_a_checkpoint_belongs_to_what_is_asked(one: Rule, another: Rule, same: b
 
 
 @pytest.mark.parametrize(
-    "file", [Path("rules.yaml.example"), Path("include/src/twitter_pipeline/stack/sample_rules.yaml")]
+    "file", [Path("rules.yaml.example"), Path("include/src/twitter_pipeline/deployment/sample_rules.yaml")]
 )
 def test_the_rules_that_are_shipped_can_be_read(file: Path):
     """The example with every setting, and those for the simulator."""

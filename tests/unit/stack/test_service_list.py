@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from twitter_pipeline import cli, settings
-from twitter_pipeline.stack import launcher
+from twitter_pipeline import cli
+from twitter_pipeline.deployment.topics import replication
+from twitter_pipeline.stack import launcher, settings
 from twitter_pipeline.stack.code_fingerprint import code_fingerprint
 from twitter_pipeline.stack.log_files import trim
 from twitter_pipeline.stack.services import Stack, assemble
 from twitter_pipeline.stack.supervision import Supervisor
-from twitter_pipeline.stack.topics import replication
 
 
 @pytest.fixture

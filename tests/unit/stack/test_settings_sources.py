@@ -1,6 +1,7 @@
 """Where settings come from, and how a wrong one is told."""
 
 import json
+import traceback
 from decimal import Decimal
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import pytest
 
 from twitter_pipeline import settings
 from twitter_pipeline.settings import SettingsError
+from twitter_pipeline.stack import settings as launchers
+from twitter_pipeline.stack.settings import LauncherSettings
 
 
-def _load(root: Path, environment: dict[str, str] | None = None, launched: bool = True) -> settings.Settings:
-    return settings.load(environment or {}, launched=launched, root=root)
+def _load(root: Path, environment: dict[str, str] | None = None, launched: bool = True) -> LauncherSettings:
+    return launchers.load(environment or {}, launched=launched, root=root)
 
 
 def test_the_environment_goes_before_the_users_file_before_the_launchers(tmp_path: Path) -> None:
@@ -31,6 +34,33 @@ def test_the_environment_goes_before_the_users_file_before_the_launchers(tmp_pat
     assert _load(tmp_path, launched=False).kafka_bootstrap is None
 
 
+def test_an_empty_value_is_none_and_hides_what_lies_behind(tmp_path: Path) -> None:
+    """Compose hands in X_BUDGET_USD= for what is not set; ports are moved one by one, each by its nearest source."""
+    (tmp_path / ".env").write_text(
+        "X_BUDGET_USD=2\nPIPELINE_MONGO_DATABASE=mine\nPIPELINE_PORT_MONGO=30000\nPIPELINE_PORT_API=30001\n"
+    )
+    found = _load(tmp_path, {"X_BUDGET_USD": " ", "PIPELINE_PORT_API": "", "PIPELINE_PORT_SNS": "30002"})
+    assert (found.x_budget_usd, found.mongo_database) == (None, "mine")
+    assert found.ports == {"mongo": 30000, "sns": 30002}
+    assert found.user_environment["X_BUDGET_USD"] == "2"
+
+
+def test_the_domain_has_the_same_settings_without_the_launchers(tmp_path: Path) -> None:
+    """A wrong setting of the launcher stops no task; a wrong one of the domain stops both, all of them named."""
+    assert settings.load({"PIPELINE_STALLED_SECONDS": "0"}, root=tmp_path).drains == 1
+    for load in (settings.load, launchers.load):
+        with pytest.raises(SettingsError, match="X_BUDGET_USD must be an amount") as refused:
+            load({"PIPELINE_DRAINS": "0", "X_BUDGET_USD": "-1"}, root=tmp_path)
+        assert "PIPELINE_DRAINS must be a whole number from 1 to 1000, not '0'" in str(refused.value)
+    assert settings.Settings.defaults().items() < LauncherSettings.defaults().items()
+
+
+def test_settings_are_only_read(tmp_path: Path) -> None:
+    """Nobody changes what others read."""
+    with pytest.raises(ValueError, match="frozen"):
+        _load(tmp_path).drains = 2
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
@@ -40,6 +70,10 @@ def test_the_environment_goes_before_the_users_file_before_the_launchers(tmp_pat
         ("PIPELINE_TOPIC_PARTITIONS", "0"),
         ("X_API_URL", "ftp://somewhere"),
         ("X_API_URL", "http://user:password@somewhere"),
+        ("PIPELINE_STATSD", "somewhere"),
+        ("PIPELINE_FLOOD_RATIO", "1.1"),
+        ("PIPELINE_KEEP_RECORDS_DAYS", "61"),
+        ("PIPELINE_DRAINS", "many"),
         ("X_API_ALLOW_LOCAL", "maybe"),
         ("X_BUDGET_USD", "-1"),
         ("X_BUDGET_USD", "NaN"),
@@ -97,11 +131,20 @@ def test_refused_options_are_not_repeated(tmp_path: Path, options: str) -> None:
     assert "canary" not in str(refused.value)
 
 
-def test_a_token_that_is_refused_is_not_repeated(tmp_path: Path) -> None:
-    """The error about a malformed token does not print it."""
-    with pytest.raises(SettingsError) as refused:
-        _load(tmp_path, {"X_BEARER_TOKEN": "canary canary"})
-    assert "canary" not in str(refused.value)
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("X_BEARER_TOKEN", "canary canary"),
+        ("X_BEARER_TOKEN", "canary\x1b"),
+        ("PIPELINE_API_TOKEN", "canäry canary"),
+        ("X_API_URL", "https://user:canary@somewhere"),
+    ],
+)
+def test_a_secret_that_is_refused_is_not_repeated(tmp_path: Path, variable: str, value: str) -> None:
+    """Neither the error nor its traceback prints a malformed token, or a password in an address."""
+    with pytest.raises(SettingsError, match=variable) as refused:
+        _load(tmp_path, {variable: value})
+    assert "canary" not in "".join(traceback.format_exception(refused.value))
 
 
 def test_the_users_file_is_read_and_never_executed(tmp_path: Path) -> None:
@@ -112,11 +155,30 @@ def test_the_users_file_is_read_and_never_executed(tmp_path: Path) -> None:
     assert settings.read_environment_file(path) == expected
 
 
-@pytest.mark.parametrize("line", ["canary", "A='canary", 'A="canary', "1A=canary"])
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        (r"""A='{"sasl.password": "a\\b"}' # it's""", r"""{"sasl.password": "a\\b"}"""),
+        (r'A="C:\\"', "C:\\"),
+        (r'A="one\ntwo" # three', "one\ntwo"),
+        ("A = b#c", "b#c"),
+        ("\ufeffA=b\r", "b"),
+    ],
+)
+def test_what_quotes_mean(tmp_path: Path, line: str, value: str) -> None:
+    """Single quotes are literal, as for docker compose, which reads the same file; double quotes know escapes."""
+    path = tmp_path / ".env"
+    path.write_text(f"{line}\nB=1", newline="")
+    assert settings.read_environment_file(path) == {"A": value, "B": "1"}
+
+
+@pytest.mark.parametrize("line", ["canary", "A='canary", 'A="canary', "1A=canary", "A='x' canary", "=canary"])
 def test_a_broken_line_is_named_by_its_number_only(tmp_path: Path, line: str) -> None:
     """A malformed line is refused without its content, which may be a secret."""
     path = tmp_path / ".env"
-    path.write_text(f"OK=1\n{line}\n")
+    path.write_text(
+        f"OK=1\n{line}\nNEXT='1'\nLAST=\"1\"\n"
+    )  # a forgotten quote does not go on into the next line
     with pytest.raises(SettingsError, match="line 2") as refused:
         settings.read_environment_file(path)
     assert "canary" not in str(refused.value)
@@ -125,7 +187,13 @@ def test_a_broken_line_is_named_by_its_number_only(tmp_path: Path, line: str) ->
 def test_what_the_launcher_writes_is_read_back_and_private(tmp_path: Path) -> None:
     """Values with quotes, spaces and JSON survive; only the owner can read the file."""
     path = tmp_path / "environment"
-    values = {"A": '{"password": "p#\'\\\\"}', "B": "x y", "C": "émoji 🎉"}
+    values = {
+        "A": '{"password": "p#\'\\\\"}',
+        "B": "x y",
+        "C": "émoji 🎉",
+        "D": "one\r\ntwo\\",
+        "E": "\x0b\u2028\\n",
+    }
     settings.write_environment_file(path, values)
     assert settings.read_environment_file(path) == values
     assert path.stat().st_mode & 0o777 == 0o600

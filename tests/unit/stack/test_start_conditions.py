@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from twitter_pipeline import settings
-from twitter_pipeline.stack import apache_kafka, broker_choice, launcher, preflight
+from twitter_pipeline.stack import apache_kafka, broker_choice, launcher, preflight, settings
 from twitter_pipeline.stack.credentials import Credentials
 from twitter_pipeline.stack.servers import StackError, free_port
 

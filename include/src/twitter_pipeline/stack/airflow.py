@@ -21,10 +21,10 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from twitter_pipeline.settings import Settings
 from twitter_pipeline.stack.credentials import Credentials
 from twitter_pipeline.stack.private_files import private_folder
 from twitter_pipeline.stack.servers import ASK_SECONDS, LOOPBACK, StackError, tail
+from twitter_pipeline.stack.settings import LauncherSettings
 
 ADMIN = "admin"
 # what each of them says of every run, task and request would be hundreds of lines a minute; warnings are still told
@@ -54,7 +54,7 @@ def parallelism() -> int:
 
 
 def environment(
-    settings: Settings,
+    settings: LauncherSettings,
     secrets: Credentials,
     metadata_dsn: str,
     connections: Mapping[str, str],
@@ -249,7 +249,7 @@ def run_once(words: list[str], variables: Mapping[str, str], log: Path, answers:
         raise StackError(f"`airflow {words[0]} {words[1]}` failed; the end of {log}:\n{tail(log)}")
 
 
-def migrate_database(settings: Settings, metadata_dsn: str, variables: Mapping[str, str]) -> None:
+def migrate_database(settings: LauncherSettings, metadata_dsn: str, variables: Mapping[str, str]) -> None:
     """Bring Airflow's database to the installed versions; at once when that was done before.
 
     What was done is a comment on the database itself: it goes where the database goes.
@@ -271,7 +271,7 @@ def migrate_database(settings: Settings, metadata_dsn: str, variables: Mapping[s
 
 
 def create_admin(
-    settings: Settings, secrets: Credentials, metadata_dsn: str, variables: Mapping[str, str]
+    settings: LauncherSettings, secrets: Credentials, metadata_dsn: str, variables: Mapping[str, str]
 ) -> None:
     """Create the person who may do everything when nobody is there; later changes in the pages are left alone."""
     with psycopg.connect(metadata_dsn) as connection:

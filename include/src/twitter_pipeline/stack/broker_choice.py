@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from twitter_pipeline.settings import Settings
 from twitter_pipeline.stack import apache_kafka
 from twitter_pipeline.stack.apache_kafka import ApacheKafka
 from twitter_pipeline.stack.credentials import Credentials
 from twitter_pipeline.stack.servers import StackError
+from twitter_pipeline.stack.settings import LauncherSettings
 from twitter_pipeline.stack.tansu import Tansu
 
 
@@ -26,7 +26,7 @@ class BrokerChoice:
         return None
 
 
-def choose(settings: Settings, secrets: Credentials) -> BrokerChoice:
+def choose(settings: LauncherSettings, secrets: Credentials) -> BrokerChoice:
     """Follow PIPELINE_BROKER; raises when Apache Kafka is asked for and cannot run here."""
     missing = apache_kafka.missing() if settings.broker != "tansu" else None
     if settings.broker == "apache-kafka" and missing:

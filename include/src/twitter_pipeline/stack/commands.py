@@ -1,17 +1,14 @@
-"""The commands of the embedded stack, of its topics, and of servers of one's own.
+"""The commands of the embedded stack: up, down, status, clean.
 
-What starts the embedded servers is imported by the commands that do: an image for containers has none of it.
+What starts the embedded servers is imported by the commands that do, so that help needs none of it.
 """
 
 import json
-import logging
 import os
-import signal
-import threading
 
 import click
 
-from twitter_pipeline import settings as settings_of
+from twitter_pipeline.stack import settings as settings_of
 
 
 def _say(line: str) -> None:
@@ -63,33 +60,3 @@ def clean(yes: bool) -> None:
         click.confirm(f"Remove all data, secrets and logs in {settings.home}?", abort=True)
     launcher.clean(settings, _say)
     click.echo(f"Removed {settings.home}.")
-
-
-@click.command()
-def migrate() -> None:
-    """Bring the tables of the tweets to this version and seed the rules.
-
-    For servers of your own and for containers: `up` does it by itself. PIPELINE_POSTGRES_MIGRATOR_DSN says where; with
-    PIPELINE_POSTGRES_SUPERUSER_DSN the roles and databases of all DSNs that are given are made first.
-    """
-    from twitter_pipeline.stack import servers_of_ones_own
-
-    for line in servers_of_ones_own.prepare(settings_of.load(), os.environ):
-        _say(line)
-
-
-@click.group()
-def topics() -> None:
-    """The pipeline's Kafka and SNS topics."""
-
-
-@topics.command()
-def keep() -> None:
-    """Create missing topics and watch that they stay the same; runs until it is stopped."""
-    from twitter_pipeline.stack import topics as keeper
-
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    keeper.keep(settings_of.load(), stopping.is_set)

@@ -19,14 +19,15 @@ from typing import Any
 
 import psutil
 
-from twitter_pipeline.settings import Settings, write_environment_file
+from twitter_pipeline.settings import write_environment_file
 from twitter_pipeline.stack import airflow, preflight
 from twitter_pipeline.stack.credentials import Credentials
-from twitter_pipeline.stack.orphans import end_processes, marked_processes
+from twitter_pipeline.stack.leftover_processes import end_processes, marked_processes
 from twitter_pipeline.stack.private_files import private_folder, write_private
 from twitter_pipeline.stack.servers import Movement, StackError, tail
 from twitter_pipeline.stack.services import Service, Stack, Step, assemble, starts_file
-from twitter_pipeline.stack.supervision import Supervisor
+from twitter_pipeline.stack.settings import LauncherSettings
+from twitter_pipeline.stack.supervision import STARTER, Supervisor
 
 Say = Callable[[str], None]
 REMINDER_SECONDS = 5
@@ -52,7 +53,9 @@ def sole(home: Path) -> Iterator[None]:
         lock.truncate(0)
 
 
-def up(settings: Settings, say: Say, assembled: Callable[[Settings], Stack] = assemble) -> Stack:
+def up(
+    settings: LauncherSettings, say: Say, assembled: Callable[[LauncherSettings], Stack] = assemble
+) -> Stack:
     """Start whatever of the stack does not run; returns when all of it answers.
 
     Raises StackError with nothing half-started: what this call started is stopped again.
@@ -111,6 +114,7 @@ def _launch(stack: Stack) -> dict[str, Any]:
     return {
         "home": str(stack.settings.home),
         "installation": _installation(),
+        "starter": STARTER,
         "x": {"url": stack.x.url, "is_simulator": stack.x.is_simulator, "why": stack.x.why},
         "broker": {
             "kind": stack.broker.kind,
@@ -139,8 +143,12 @@ def _differs(launch: Mapping[str, Any], running: Mapping[str, Any]) -> bool:
         services = of.get("services", {})
         return {name: {**service, "code": None} for name, service in services.items()}
 
-    return launch["installation"] != running.get("installation") or without_code(launch) != without_code(
-        running
+    of_supervisor = (
+        "installation",
+        "starter",
+    )  # it starts services by the module that it was told of at its own start
+    return any(launch[key] != running.get(key) for key in of_supervisor) or (
+        without_code(launch) != without_code(running)
     )
 
 
@@ -260,7 +268,7 @@ class _Launch:
         return []
 
 
-def count_starts(settings: Settings, name: str) -> int:
+def count_starts(settings: LauncherSettings, name: str) -> int:
     """How often a service was started since the launcher started it."""
     try:
         return len(starts_file(settings, name).read_text().splitlines())
@@ -282,7 +290,7 @@ def _look_at_dags(stack: Stack, say: Say) -> None:
         say(f"  warning: {trouble}")
 
 
-def down(settings: Settings, say: Say) -> bool:
+def down(settings: LauncherSettings, say: Say) -> bool:
     """Stop everything that was started, producers and drains first; data stays. False when nothing ran."""
     if not settings.run.is_dir():
         return False
@@ -290,7 +298,7 @@ def down(settings: Settings, say: Say) -> bool:
         return _stop_everything(settings.home, say)
 
 
-def clean(settings: Settings, say: Say) -> None:
+def clean(settings: LauncherSettings, say: Say) -> None:
     """Stop the stack and remove its folder with all data, secrets and logs."""
     if not settings.home.exists():
         return
@@ -316,7 +324,7 @@ def _stop_everything(home: Path, say: Say, only: set[str] | None = None) -> bool
             needed = {need for name in present for need in services[name]["needs"]}
             for name in sorted(waiting.keys() - needed):
                 service = waiting.pop(name)
-                stop = supervisor.stop_service if supervised else _Orphan(home, service).stop
+                stop = supervisor.stop_service if supervised else _LeftoverService(home, service).stop
                 stopping[pool.submit(stop, name)] = name
             finished, _ = wait(stopping, timeout=REMINDER_SECONDS, return_when=FIRST_COMPLETED)
             if not finished:
@@ -338,7 +346,7 @@ def _stop_everything(home: Path, say: Say, only: set[str] | None = None) -> bool
     return True
 
 
-class _Orphan:
+class _LeftoverService:
     """A service whose supervisor is gone: found by its marks and stopped as the supervisor would."""
 
     def __init__(self, home: Path, service: Mapping[str, Any]) -> None:

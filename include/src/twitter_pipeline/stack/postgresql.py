@@ -4,7 +4,6 @@ PostgreSQL refuses to run as root. Started by root (a container, a machine of on
 itself, in a way that also works when the installation lies where no other user may look: see `stepping_down`.
 """
 
-import contextlib
 import functools
 import importlib.util
 import os
@@ -19,7 +18,6 @@ from urllib.parse import quote
 
 import psutil
 import psycopg
-from psycopg import sql
 
 from twitter_pipeline.stack.private_files import private_folder
 from twitter_pipeline.stack.servers import ASK_SECONDS, LOOPBACK, StackError
@@ -187,57 +185,3 @@ def _give(folder: Path, owner: int) -> None:
     for parent, folders, files in os.walk(folder):
         for entry in folders + files:
             os.chown(os.path.join(parent, entry), owner, -1, follow_symlinks=False)
-
-
-PIPELINE_ROLES = ("pipeline_migrator", "pipeline_loader", "pipeline_reader")
-
-
-ROLE_LIMITS = {
-    "pipeline_reader": {
-        "statement_timeout": "5min",
-        "lock_timeout": "30s",
-        "idle_in_transaction_session_timeout": "10min",
-        "temp_file_limit": "4GB",  # only a superuser may set it
-    }
-}
-"""What people's queries may take of the server that the pipeline loads into; a session may set its own, but the last."""
-
-
-def create_role(superuser: psycopg.Connection, role: str, password: str) -> None:
-    """Create a login role, or give an existing one this password, and its limits; the connection must autocommit."""
-    exists = superuser.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).fetchone() is not None
-    verb = sql.SQL("ALTER" if exists else "CREATE")
-    superuser.execute(
-        sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, sql.Identifier(role), sql.Literal(password))
-    )
-    for name, limit in ROLE_LIMITS.get(role, {}).items():
-        statement = sql.SQL("ALTER ROLE {} SET {} = {}")
-        # the administrator of a managed server may make roles and yet not set this
-        with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
-            superuser.execute(
-                statement.format(sql.Identifier(role), sql.Identifier(name), sql.Literal(limit))
-            )
-
-
-def create_database(
-    superuser: psycopg.Connection, database: str, owner: str, template: str | None = None
-) -> bool:
-    """Create a database that only its owner (and who is granted) may enter; False when it was there."""
-    if superuser.execute("SELECT FROM pg_database WHERE datname = %s", [database]).fetchone() is not None:
-        return False
-    name = sql.Identifier(database)
-    source = sql.SQL(" TEMPLATE {}").format(sql.Identifier(template)) if template else sql.SQL("")
-    superuser.execute(sql.SQL("CREATE DATABASE {} OWNER {}{}").format(name, sql.Identifier(owner), source))
-    superuser.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
-    return True
-
-
-def create_tweets_database(superuser: psycopg.Connection, database: str, template: str | None = None) -> None:
-    """Create the database of the tweets, owned by pipeline_migrator; loader and reader may enter it."""
-    create_database(superuser, database, "pipeline_migrator", template)
-    superuser.execute(
-        sql.SQL("GRANT CONNECT ON DATABASE {} TO pipeline_reader").format(sql.Identifier(database))
-    )
-    superuser.execute(
-        sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO pipeline_loader").format(sql.Identifier(database))
-    )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from twitter_pipeline.stack.orphans import DYING_SECONDS
+from twitter_pipeline.stack.leftover_processes import DYING_SECONDS
 from twitter_pipeline.stack.private_files import private_folder
 from twitter_pipeline.stack.servers import LOOPBACK, StackError
 

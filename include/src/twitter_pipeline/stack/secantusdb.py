@@ -11,7 +11,7 @@ from urllib.parse import quote
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from twitter_pipeline.stack.orphans import marks
+from twitter_pipeline.stack.leftover_processes import marks
 from twitter_pipeline.stack.private_files import private_folder, private_tree
 from twitter_pipeline.stack.servers import ASK_SECONDS, LOOPBACK, RunningServer, StackError, free_port
 

@@ -18,6 +18,8 @@ from typing import Protocol, Self
 
 import psutil
 
+from twitter_pipeline.deployment.errors import DeploymentError
+
 LOOPBACK = "127.0.0.1"
 FREE_PORTS = (20_000, 32_000)
 ASK_SECONDS = 10  # a busy machine takes seconds for one answer
@@ -29,7 +31,7 @@ _given_ports: set[int] = set()
 _dice = random.SystemRandom()  # processes whose generators are seeded alike must not try the same ports
 
 
-class StackError(Exception):
+class StackError(DeploymentError):
     """The embedded stack cannot do what was asked; the message says what happened and what to do."""
 
 

@@ -15,17 +15,10 @@ from pathlib import Path
 import click
 import psycopg
 
-from twitter_pipeline.settings import KafkaOption, Settings
-from twitter_pipeline.stack import (
-    airflow,
-    broker_choice,
-    kafka_access,
-    monitoring,
-    moto_sns,
-    postgresql,
-    topics,
-    x_source,
-)
+from twitter_pipeline.deployment import alert_topics, external_servers, roles, topics, x_endpoint
+from twitter_pipeline.deployment.x_endpoint import XEndpoint
+from twitter_pipeline.settings import KafkaOption
+from twitter_pipeline.stack import airflow, broker_choice, kafka_access, monitoring, moto_sns
 from twitter_pipeline.stack.broker_choice import BrokerChoice
 from twitter_pipeline.stack.code_fingerprint import code_fingerprint
 from twitter_pipeline.stack.credentials import Credentials
@@ -33,14 +26,14 @@ from twitter_pipeline.stack.postgresql import PostgreSQL
 from twitter_pipeline.stack.private_files import private_folder
 from twitter_pipeline.stack.secantusdb import SecantusDB
 from twitter_pipeline.stack.servers import ASK_SECONDS, LOOPBACK, Server
+from twitter_pipeline.stack.settings import LauncherSettings
 from twitter_pipeline.stack.x_simulator import XApiSimulator
-from twitter_pipeline.stack.x_source import XSource
 
 METADATA_DATABASE = "airflow"
 TWEETS_DATABASE = "tweets"
 SERVERS_OF_OTHERS = frozenset({"postgres", "broker", "mongo", "sns", *monitoring.PROGRAMS})
-ALERT_TOPIC_ARN = f"arn:aws:sns:{moto_sns.REGION}:123456789012:{topics.ALERT_TOPIC}"
-HEARTBEAT_TOPIC_ARN = f"arn:aws:sns:{moto_sns.REGION}:123456789012:{topics.HEARTBEAT_TOPIC}"
+ALERT_TOPIC_ARN = f"arn:aws:sns:{alert_topics.REGION}:123456789012:{alert_topics.ALERT_TOPIC}"
+HEARTBEAT_TOPIC_ARN = f"arn:aws:sns:{alert_topics.REGION}:123456789012:{alert_topics.HEARTBEAT_TOPIC}"
 
 
 @dataclass(frozen=True)
@@ -81,10 +74,10 @@ class Step:
 class Stack:
     """Everything of one launch: services and steps, the X and the broker in use, and what clients connect by."""
 
-    settings: Settings
+    settings: LauncherSettings
     services: tuple[Service, ...]
     steps: tuple[Step, ...]
-    x: XSource
+    x: XEndpoint
     broker: BrokerChoice
     environment: Mapping[str, str] = field(repr=False)
     not_on_this_machine: Mapping[str, str] = field(default_factory=dict)
@@ -103,9 +96,9 @@ class Stack:
         return ports
 
 
-def assemble(settings: Settings) -> Stack:
+def assemble(settings: LauncherSettings) -> Stack:
     """Decide what runs here and how; starts nothing. Raises StackError when a decision cannot be made."""
-    x = x_source.choose(settings)
+    x = x_endpoint.choose(settings)
     secrets = Credentials(settings.home / "secrets")
     broker = broker_choice.choose(settings, secrets)
     postgres = PostgreSQL(settings.home / "postgres" / "data", settings.port("postgres"), secrets["postgres"])
@@ -118,7 +111,7 @@ def assemble(settings: Settings) -> Stack:
         settings.simulator_seed,
         settings.simulator_rate,
     )
-    dsns = {role: postgres.dsn(TWEETS_DATABASE, role, secrets[role]) for role in postgresql.PIPELINE_ROLES}
+    dsns = {role: postgres.dsn(TWEETS_DATABASE, role, secrets[role]) for role in roles.PIPELINE_ROLES}
     metadata_dsn = postgres.dsn(METADATA_DATABASE, "airflow", secrets["airflow_database"])
     airflow_url = f"http://{LOOPBACK}:{settings.port('airflow')}"
     environment = {
@@ -184,7 +177,7 @@ def assemble(settings: Settings) -> Stack:
                 "conn_type": "aws",
                 "login": moto_sns.CREDENTIALS["AWS_ACCESS_KEY_ID"],
                 "password": moto_sns.CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-                "extra": {"endpoint_url": sns.url, "region_name": moto_sns.REGION},
+                "extra": {"endpoint_url": sns.url, "region_name": alert_topics.REGION},
             }
         ),
     }
@@ -224,8 +217,7 @@ def assemble(settings: Settings) -> Stack:
         *([Service(simulator, "X API simulator", url=simulator.url)] if x.is_simulator else []),
         Service(
             TopicKeeperProcess(
-                settings,
-                environment | {topics.METADATA_DSN: metadata_dsn},
+                environment | {external_servers.METADATA_DSN: metadata_dsn} | moto_sns.CREDENTIALS,
                 {"bootstrap.servers": broker.server.bootstrap} | broker.server.options,
             ),
             "keeps topics, log sizes and the executor",
@@ -290,7 +282,7 @@ def assemble(settings: Settings) -> Stack:
     return Stack(settings, complete, steps, x, broker, environment, monitoring.missing())
 
 
-def _monitoring(settings: Settings, environment: Mapping[str, str]) -> list[Service]:
+def _monitoring(settings: LauncherSettings, environment: Mapping[str, str]) -> list[Service]:
     """What of the monitoring is on this machine, and who publishes the pipeline's own figures."""
     titles = {
         "statsd_exporter": "takes StatsD, gives it to Prometheus",
@@ -310,7 +302,7 @@ def _monitoring(settings: Settings, environment: Mapping[str, str]) -> list[Serv
     return services
 
 
-def _postgres_connection(settings: Settings, database: str, role: str, password: str) -> str:
+def _postgres_connection(settings: LauncherSettings, database: str, role: str, password: str) -> str:
     return json.dumps(
         {
             "conn_type": "postgres",
@@ -325,9 +317,8 @@ def _postgres_connection(settings: Settings, database: str, role: str, password:
 
 @dataclass(frozen=True)
 class TopicKeeperProcess:
-    """The command `twitter-pipeline topics keep` as a server: ready when the topics are there."""
+    """The module `keeper` as a server: ready when the topics are there."""
 
-    settings: Settings
     client_environment: Mapping[str, str] = field(repr=False)
     kafka: Mapping[str, KafkaOption] = field(repr=False)
     name: str = "topics"
@@ -337,7 +328,7 @@ class TopicKeeperProcess:
         """The keeper prepares itself."""
 
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "twitter_pipeline.cli", "topics", "keep"]
+        return [sys.executable, "-m", "twitter_pipeline.stack.keeper"]
 
     def environment(self) -> dict[str, str]:
         return dict(self.client_environment)
@@ -350,7 +341,7 @@ class TopicKeeperProcess:
 class MetricsPublisherProcess:
     """The command `twitter-pipeline metrics publish` as a server: ready when its first look has arrived."""
 
-    settings: Settings
+    settings: LauncherSettings
     client_environment: Mapping[str, str] = field(repr=False)
     name: str = "metrics"
     port: int = 0
@@ -373,7 +364,7 @@ class MetricsPublisherProcess:
             return False
 
 
-def starts_file(settings: Settings, name: str) -> Path:
+def starts_file(settings: LauncherSettings, name: str) -> Path:
     """Where it is written down when a service was started, a line for each start since the launcher's own."""
     return settings.run / f"{name}.starts"
 
@@ -388,19 +379,14 @@ def _epoch(path: Path) -> datetime:
 
 def _create_databases(postgres: PostgreSQL, secrets: Credentials) -> None:
     with psycopg.connect(postgres.superuser_dsn(), autocommit=True) as superuser:
-        for role in postgresql.PIPELINE_ROLES:
-            postgresql.create_role(superuser, role, secrets[role])
-        postgresql.create_role(superuser, "airflow", secrets["airflow_database"])
-        postgresql.create_tweets_database(superuser, TWEETS_DATABASE)
-        postgresql.create_database(superuser, METADATA_DATABASE, "airflow")
+        for role in roles.PIPELINE_ROLES:
+            roles.create_role(superuser, role, secrets[role])
+        roles.create_role(superuser, "airflow", secrets["airflow_database"])
+        roles.create_tweets_database(superuser, TWEETS_DATABASE)
+        roles.create_database(superuser, METADATA_DATABASE, "airflow")
 
 
-def _bring_schema(migrator_dsn: str, loader_dsn: str, x: XSource) -> None:
-    from twitter_pipeline.stack.servers_of_ones_own import (  # only this step needs the warehouse's room
-        WARNING,
-        bring_schema,
-    )
-
-    for line in bring_schema(migrator_dsn, loader_dsn, x):
-        if line.startswith((WARNING, "rules: ")):
+def _bring_schema(migrator_dsn: str, loader_dsn: str, x: XEndpoint) -> None:
+    for line in external_servers.bring_schema(migrator_dsn, loader_dsn, x):
+        if line.startswith((external_servers.WARNING, "rules: ")):
             click.echo(f"  {line}", err=True)

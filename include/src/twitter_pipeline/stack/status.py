@@ -12,15 +12,16 @@ from typing import Any
 
 import psutil
 
-from twitter_pipeline import settings as settings_of
+from twitter_pipeline.deployment.topics import read_report
 from twitter_pipeline.health import report
-from twitter_pipeline.settings import Settings
+from twitter_pipeline.settings import read_environment_file
+from twitter_pipeline.stack import settings as settings_of
 from twitter_pipeline.stack.launcher import count_starts, read_launch
-from twitter_pipeline.stack.orphans import SERVICE_MARK, marked_processes
+from twitter_pipeline.stack.leftover_processes import SERVICE_MARK, marked_processes
 from twitter_pipeline.stack.servers import StackError
 from twitter_pipeline.stack.services import Service, assemble
+from twitter_pipeline.stack.settings import LauncherSettings
 from twitter_pipeline.stack.supervision import Supervisor
-from twitter_pipeline.stack.topics import read_report
 
 LIVING_STATES = {"RUNNING", "STARTING"}
 SHOWN_STATES = {
@@ -37,7 +38,7 @@ UNTOLD = {
 }
 
 
-def picture(settings: Settings) -> dict[str, Any]:
+def picture(settings: LauncherSettings) -> dict[str, Any]:
     """The state of the stack as JSON types; `running` says whether a supervisor is there, and changes nothing."""
     supervisor = Supervisor(settings.home)
     if not supervisor.launch_file.exists():
@@ -52,7 +53,7 @@ def picture(settings: Settings) -> dict[str, Any]:
             "broker": None,
         }
     launch = UNTOLD | read_launch(supervisor)
-    launched = settings_of.read_environment_file(settings.run / "environment")
+    launched = read_environment_file(settings.run / "environment")
     settings = settings_of.load(os.environ | launched, root=settings.clone)
     running = supervisor.answers()
     stack = assemble(settings)
@@ -75,7 +76,7 @@ def picture(settings: Settings) -> dict[str, Any]:
         }
 
 
-def _unsupervised(settings: Settings) -> dict[str, dict[str, Any]]:
+def _unsupervised(settings: LauncherSettings) -> dict[str, dict[str, Any]]:
     """Services that go on without a supervisor (somebody killed it), each by its oldest process."""
     states: dict[str, dict[str, Any]] = {}
     for process in marked_processes(str(settings.home)):
@@ -91,7 +92,7 @@ def _unsupervised(settings: Settings) -> dict[str, dict[str, Any]]:
     return states
 
 
-def _service(settings: Settings, service: Service, state: dict[str, Any]) -> dict[str, Any]:
+def _service(settings: LauncherSettings, service: Service, state: dict[str, Any]) -> dict[str, Any]:
     name = state.get("statename", "STOPPED")
     try:
         answers = name in LIVING_STATES and service.server.ready()
@@ -117,7 +118,7 @@ def _service(settings: Settings, service: Service, state: dict[str, Any]) -> dic
     }
 
 
-def _stages_and_accounts(settings: Settings, running: bool) -> dict[str, Any]:
+def _stages_and_accounts(settings: LauncherSettings, running: bool) -> dict[str, Any]:
     """The stages' own figures, the accounts with which something is the matter, the tweets that wait for a rebuild.
 
     Stages that cannot be asked are one line that says why.

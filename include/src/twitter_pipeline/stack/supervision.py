@@ -19,13 +19,14 @@ from typing import Any
 
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
-from twitter_pipeline.stack.orphans import HOME_MARK, SERVICE_MARK
+from twitter_pipeline.stack.leftover_processes import HOME_MARK, SERVICE_MARK
 from twitter_pipeline.stack.private_files import private_folder, write_private
 from twitter_pipeline.stack.servers import ASK_SECONDS, StackError, tail, wait_until
 from twitter_pipeline.stack.services import Service
 
 SETTLED_SECONDS = 10  # an earlier death counts as a failed start and is answered with a longer pause
 DAEMON_SECONDS = 120  # to open or close one socket, on a busy machine
+STARTER = "twitter_pipeline.stack.exec_service"  # the module through which each service is started
 FAILED_STARTS = 100  # pauses grow by a second: more than an hour of trying
 
 
@@ -88,15 +89,15 @@ class Supervisor:
             },
         }
         for service in services:
-            begin = [
+            words = [
                 sys.executable,
                 "-m",
-                "twitter_pipeline.stack.begin",
+                STARTER,
                 str(self.launch_file),
                 service.name,
             ]
             sections[f"program:{service.name}"] = {
-                "command": shlex.join(begin),
+                "command": shlex.join(words),
                 "autostart": "false",
                 "autorestart": "true",
                 "startsecs": SETTLED_SECONDS,

@@ -27,7 +27,7 @@ from confluent_kafka.admin import (
 
 from twitter_pipeline.settings import KafkaOption
 from twitter_pipeline.stack import kafka_access
-from twitter_pipeline.stack.orphans import marks
+from twitter_pipeline.stack.leftover_processes import marks
 from twitter_pipeline.stack.private_files import private_folder, write_private
 from twitter_pipeline.stack.servers import LOOPBACK, RunningServer, StackError, free_port
 

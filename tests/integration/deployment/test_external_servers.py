@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from twitter_pipeline import cli
+from twitter_pipeline.deployment.x_endpoint import XEndpoint, sample_rules
 from twitter_pipeline.stack.postgresql import PostgreSQL
 from twitter_pipeline.stack.services import _bring_schema
-from twitter_pipeline.stack.x_source import XSource
 
 
 @pytest.fixture
@@ -145,11 +145,24 @@ def test_the_shipped_rules_give_way_to_ones_own_and_are_never_asked_of_the_real_
     assert run(environment | real).exit_code == 0
 
 
+def test_the_shipped_rules_of_an_earlier_version_give_way_too(
+    environment: dict[str, str], rules_file: Path
+) -> None:
+    """That version shipped them in another folder, which the rules remember."""
+    run(environment | {"PIPELINE_RULES": ""})
+    before = sample_rules().parents[1] / "stack" / "sample_rules.yaml"
+    with psycopg.connect(environment["PIPELINE_POSTGRES_DSN"]) as loader:
+        loader.execute("update pipeline.rules set source_file = %s", (str(before),))
+    real = {"X_API_URL": "https://api.x.com", "X_BEARER_TOKEN": "a-token", "X_BUDGET_USD": "5"}
+    assert "4 stopped: climate, coffee, python, voices" in run(environment | real).output
+    assert enabled(environment) == ["mugs", "tea"]
+
+
 def test_the_launcher_says_what_became_of_the_rules_file(
     postgres: Any, rules_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`make up` itself: what changed, what stopped, and why a file was not taken."""
-    x = XSource("http://127.0.0.1:9", "token", True, True, rules_file, "a test")
+    x = XEndpoint("http://127.0.0.1:9", "token", True, True, rules_file, "a test")
     bring = partial(_bring_schema, postgres.migrator_dsn, postgres.dsn, x)
     bring()
     rules_file.write_text("rules: [{name: tea, query: tea}]")

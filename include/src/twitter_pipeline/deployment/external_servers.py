@@ -1,4 +1,4 @@
-"""What `up` does to its embedded PostgreSQL, for servers that somebody else runs: containers, managed databases."""
+"""Roles, databases, tables and rules on a PostgreSQL that somebody else runs; the embedded one gets its tables here too."""
 
 from collections.abc import Iterator, Mapping
 
@@ -8,17 +8,21 @@ from psycopg.conninfo import conninfo_to_dict
 from twitter_pipeline.collection.budget import is_local
 from twitter_pipeline.collection.rules import BadRules, count, seed
 from twitter_pipeline.collection.seeding import brought_by
+from twitter_pipeline.deployment import roles, x_endpoint
+from twitter_pipeline.deployment.errors import DeploymentError
+from twitter_pipeline.deployment.x_endpoint import XEndpoint
 from twitter_pipeline.settings import Settings
-from twitter_pipeline.stack import postgresql, x_source
-from twitter_pipeline.stack.servers import StackError
-from twitter_pipeline.stack.topics import METADATA_DSN
 from twitter_pipeline.warehouse.migrations import MigrationRefused, migrate
 from twitter_pipeline.warehouse.search import fill_for
 
 WARNING = "warning: "
 SUPERUSER_DSN = "PIPELINE_POSTGRES_SUPERUSER_DSN"
+METADATA_DSN = "PIPELINE_METADATA_DSN"  # of Airflow's database
 FILL_SECONDS = 30.0
-ROLES = {
+# An earlier version shipped its rules in another folder. Rules know the file that brought them: without this they would go
+# on beside the user's own file, at the real X.
+MOVED_SAMPLE = "update pipeline.rules set source_file = %(now)s where source_file = %(before)s"
+DSN_SETTINGS = {
     "pipeline_migrator": "postgres_migrator_dsn",
     "pipeline_loader": "postgres_dsn",
     "pipeline_reader": "postgres_reader_dsn",
@@ -28,20 +32,20 @@ ROLES = {
 def prepare(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:
     """Make roles and databases where a superuser is given, migrate, seed the rules; yields what was done.
 
-    Raises StackError before anything is changed when the X in use needs rules, a token or a budget that miss.
+    Raises DeploymentError before anything is changed if the X in use needs rules, a token or a budget that is missing.
     """
-    x = x_source.choose(settings, rules_may_be_missing=True)
+    x = x_endpoint.choose(settings, rules_may_be_missing=True)
     yield f"X API: {x.url} ({x.why})"
     if superuser_dsn := environment.get(SUPERUSER_DSN):
         yield from _create(settings, superuser_dsn, environment.get(METADATA_DSN))
     yield from bring_schema(settings.need("postgres_migrator_dsn"), settings.need("postgres_dsn"), x)
 
 
-def bring_schema(migrator_dsn: str, loader_dsn: str, x: x_source.XSource) -> Iterator[str]:
+def bring_schema(migrator_dsn: str, loader_dsn: str, x: XEndpoint) -> Iterator[str]:
     """Migrate, seed the rules, and make tweets of an older version searchable; yields what was done, warnings too.
 
     A rules file that cannot be used stops nothing that collects already: the rules of before go on, and a notice says
-    why. Raises StackError when there are none. Filling takes half a minute at most; what is left is found more slowly
+    why. Raises DeploymentError when there are none. Filling takes half a minute at most; what is left is found more slowly
     until the next start or `twitter-pipeline search-index fill`.
     """
     try:
@@ -49,14 +53,17 @@ def bring_schema(migrator_dsn: str, loader_dsn: str, x: x_source.XSource) -> Ite
         yield _seed(loader_dsn, x)
         fill_for(loader_dsn, FILL_SECONDS)
     except (BadRules, MigrationRefused) as error:
-        raise StackError(str(error)) from None
+        raise DeploymentError(str(error)) from None
     except psycopg.OperationalError as error:
-        raise StackError(f"PostgreSQL: {str(error).strip().splitlines()[0]}") from None
+        raise DeploymentError(f"PostgreSQL: {str(error).strip().splitlines()[0]}") from None
 
 
-def _seed(loader_dsn: str, x: x_source.XSource) -> str:
+def _seed(loader_dsn: str, x: XEndpoint) -> str:
     """The shipped rules stand in until there is a file of the user's own; that takes their place."""
-    sample = x_source.sample_rules()
+    sample = x_endpoint.sample_rules()
+    before = sample.parents[1] / "stack" / sample.name
+    with psycopg.connect(loader_dsn) as connection:
+        connection.execute(MOVED_SAMPLE, {"now": str(sample.absolute()), "before": str(before.absolute())})
     try:
         seeded = seed(loader_dsn, x.rules, instead_of=[sample])
     except BadRules as bad:
@@ -74,19 +81,19 @@ def _create(settings: Settings, superuser_dsn: str, metadata_dsn: str | None) ->
     try:
         superuser = psycopg.connect(superuser_dsn, autocommit=True, connect_timeout=10)
     except psycopg.OperationalError as error:
-        raise StackError(f"{SUPERUSER_DSN}: {str(error).strip().splitlines()[0]}") from None
+        raise DeploymentError(f"{SUPERUSER_DSN}: {str(error).strip().splitlines()[0]}") from None
     with superuser:
         database = "tweets"
-        for role, name in ROLES.items():
+        for role, name in DSN_SETTINGS.items():
             address = conninfo_to_dict(settings.need(name))
             if address.get("user") != role:
-                raise StackError(f"the DSN of {role} names the user {address.get('user')!r}")
-            postgresql.create_role(superuser, role, str(address.get("password", "")))
+                raise DeploymentError(f"the DSN of {role} names the user {address.get('user')!r}")
+            roles.create_role(superuser, role, str(address.get("password", "")))
             database = str(address["dbname"])
-        postgresql.create_tweets_database(superuser, database)
+        roles.create_tweets_database(superuser, database)
         yield f"database {database} and its roles"
         if metadata_dsn:
             address = conninfo_to_dict(metadata_dsn)
-            postgresql.create_role(superuser, str(address["user"]), str(address.get("password", "")))
-            postgresql.create_database(superuser, str(address["dbname"]), str(address["user"]))
+            roles.create_role(superuser, str(address["user"]), str(address.get("password", "")))
+            roles.create_database(superuser, str(address["dbname"]), str(address["user"]))
             yield f"database {address['dbname']}"

@@ -1,4 +1,4 @@
-"""Begin one service: end what an earlier life of it left behind, then become it.
+"""Start one service: end what an earlier life of it left behind, then become it.
 
 A killed scheduler leaves its workers, a killed api-server its children; two lives of one service must not
 run side by side. The supervisor starts every service through here. Command and environment come from the
@@ -11,11 +11,11 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from twitter_pipeline.stack.leftover_processes import end_processes, marked_processes, marks
 from twitter_pipeline.stack.log_files import write_to
-from twitter_pipeline.stack.orphans import end_processes, marked_processes, marks
 
 
-def begin(launch_file: Path, name: str) -> None:
+def exec_service(launch_file: Path, name: str) -> None:
     """Replace this process by the service; its leftovers are ended first. Never returns."""
     launch = json.loads(launch_file.read_text())
     home = launch["home"]
@@ -31,4 +31,4 @@ def begin(launch_file: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    begin(Path(sys.argv[1]), sys.argv[2])
+    exec_service(Path(sys.argv[1]), sys.argv[2])

@@ -1,8 +1,8 @@
 """Keeps the topics: creates those that are missing, and notices when the broker was wiped.
 
-A topic's id is new when the topic was made anew. That is how everybody in the pipeline tells a wiped broker
-from a running one; this keeper makes the topics again at once and tells people, in its log and in the report
-that `status` reads. It never changes or removes a topic that exists.
+A recreated topic has a new id. That is how everybody in the pipeline tells a wiped broker from a running one; this keeper
+creates the topics again at once and tells people, in its log and in the report that `status` reads. It never changes or
+removes a topic that exists.
 """
 
 import json
@@ -12,27 +12,20 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from twitter_pipeline.deployment.alert_topics import AlertTopics
 from twitter_pipeline.settings import DEAD_LETTER_TOPIC, TOPIC, KafkaOption, Settings
-from twitter_pipeline.stack.airflow import parallelism
-from twitter_pipeline.stack.executor_watch import ExecutorWatch
-from twitter_pipeline.stack.log_files import trim
-from twitter_pipeline.stack.moto_sns import create_topic
-from twitter_pipeline.stack.orphans import end_processes, marked_processes, started_by
-from twitter_pipeline.stack.servers import ASK_SECONDS
 
 log = logging.getLogger(__name__)
 
-ALERT_TOPIC = "pipeline-alerts"
-HEARTBEAT_TOPIC = "pipeline-heartbeat"
-METADATA_DSN = "PIPELINE_METADATA_DSN"  # of Airflow's database; only this process of ours gets it
 LOOK_SECONDS = 2.0
-TRIM_SECONDS = 60.0
 SETTLE_SECONDS = 10.0
+ANSWER_SECONDS = 10
 
 
 def replication(brokers: int) -> tuple[int, dict[str, str]]:
@@ -95,7 +88,7 @@ class TopicKeeper:
         ]
         for change in wiped:
             log.warning(
-                "broker wiped or replaced: topic %(topic)s was made anew (id %(topic_id)s, earlier %(earlier_topic_id)s); "
+                "broker wiped or replaced: topic %(topic)s was recreated (id %(topic_id)s, earlier %(earlier_topic_id)s); "
                 "what had not landed is fetched again",
                 change,
             )
@@ -119,35 +112,29 @@ def topics_exist(kafka: Mapping[str, KafkaOption]) -> bool:
     """Whether the broker has all the pipeline's topics."""
     try:
         admin = AdminClient({**kafka, "log_level": 0})
-        return {TOPIC, DEAD_LETTER_TOPIC} <= admin.list_topics(timeout=ASK_SECONDS).topics.keys()
+        return {TOPIC, DEAD_LETTER_TOPIC} <= admin.list_topics(timeout=ANSWER_SECONDS).topics.keys()
     except KafkaException:
         return False
 
 
-def keep(settings: Settings, stopping: Callable[[], bool] = lambda: False) -> None:
-    """Look after topics, log sizes and the scheduler's executor; absent servers are waited for."""
+def keep(
+    settings: Settings,
+    stopping: Callable[[], bool] = lambda: False,
+    also: Mapping[str, Callable[[], object]] = MappingProxyType({}),
+) -> None:
+    """Keep the topics until told to stop: those of Kafka, and of SNS where PIPELINE_SNS_URL names one.
+
+    `also` is looked after in the same turns, by name. A server that is away is said once (whatever raises KafkaException
+    or OSError) and asked again.
+    """
     admin = AdminClient({**settings.kafka(), "log_level": 0})
-    keeper = TopicKeeper(admin, settings.topic_partitions, settings.run / "broker.json")
-    troubles: dict[str, str] = {}
-    looks: dict[str, Callable[[], object]] = {"broker": keeper.look}
+    kafka = TopicKeeper(admin, settings.topic_partitions, settings.run / "broker.json")
+    looks: dict[str, Callable[[], object]] = {"broker": kafka.look}
     if settings.sns_url:
-        url = settings.sns_url
-        looks["sns"] = lambda: [create_topic(url, name) for name in (ALERT_TOPIC, HEARTBEAT_TOPIC)]
-    if metadata_dsn := os.environ.get(METADATA_DSN):
-        home = str(settings.home)
-        watch = ExecutorWatch(
-            metadata_dsn,
-            parallelism(),
-            settings.executor_watch_seconds,
-            restart=lambda: end_processes(marked_processes(home, "scheduler"), 0),
-            workers=lambda: started_by(marked_processes(home, "scheduler")),
-        )
-        looks["executor"] = watch.look
-    trimmed = 0.0
+        looks["sns"] = AlertTopics(settings.sns_url).look
+    looks |= also
+    troubles: dict[str, str] = {}
     while not stopping():
-        if time.monotonic() - trimmed > TRIM_SECONDS:
-            trimmed = time.monotonic()
-            trim(settings.logs)
         for name, look in looks.items():
             try:
                 look()

@@ -1,4 +1,4 @@
-"""Which X the stack collects from, and whether it may: a token alone never starts spending."""
+"""Which X API to use, and whether spending is allowed: a token alone never starts it."""
 
 import json
 import os
@@ -7,15 +7,15 @@ from importlib.resources import files
 from pathlib import Path
 
 from twitter_pipeline.collection.budget import is_local
+from twitter_pipeline.deployment.errors import DeploymentError
 from twitter_pipeline.settings import Settings
-from twitter_pipeline.stack.servers import LOOPBACK, StackError
 
 REAL_X = "https://api.x.com"
 SIMULATOR_TOKEN = "simulator"  # noqa: S105 - the simulator takes any token
 
 
 @dataclass(frozen=True)
-class XSource:
+class XEndpoint:
     """The X in use: its base address, the token for it, the rules file, and in one sentence why this one."""
 
     url: str
@@ -33,35 +33,35 @@ class XSource:
 
 def sample_rules() -> Path:
     """The shipped rules: for the simulator and other emulators only."""
-    return Path(str(files("twitter_pipeline.stack") / "sample_rules.yaml"))
+    return Path(str(files(__package__) / "sample_rules.yaml"))
 
 
-def choose(settings: Settings, *, rules_may_be_missing: bool = False) -> XSource:
-    """Decide for the simulator, an emulator or the real X; raises when something is missing for that one.
+def choose(settings: Settings, *, rules_may_be_missing: bool = False) -> XEndpoint:
+    """Decide for the simulator, an emulator or the real X; raises DeploymentError when that one lacks something.
 
     A rules file that went away since an earlier launch is not missing here, nor with `rules_may_be_missing`: the rules
     that it brought are in the tables, and seeding says what becomes of them.
     """
     rules_may_be_missing |= (settings.run / "environment").is_file()
-    simulator = f"http://{LOOPBACK}:{settings.port('simulator')}"
+    simulator = f"http://127.0.0.1:{settings.port('simulator')}"
     url, token = settings.x_api_url, settings.x_bearer_token
     connection = _own_connection(settings)
     url = url or connection.get("host") or None
     token = token or connection.get("password") or None
     rules = settings.rules_file()
     if settings.rules and not settings.rules.is_file() and not rules_may_be_missing:
-        raise StackError(f"PIPELINE_RULES names {settings.rules}, which is no file")
+        raise DeploymentError(f"PIPELINE_RULES names {settings.rules}, which is no file")
     if url == simulator or (url is None and token is None):
         why = "no X_BEARER_TOKEN and no X_API_URL are set: the simulator stands in for X"
-        return XSource(simulator, SIMULATOR_TOKEN, True, True, rules or sample_rules(), why)
+        return XEndpoint(simulator, SIMULATOR_TOKEN, True, True, rules or sample_rules(), why)
     if url is not None and (url.startswith("http:") or is_local(url)):
         if not settings.x_api_allow_local:
-            raise StackError(
+            raise DeploymentError(
                 f"X_API_URL is {url}, plain http or a private address; set X_API_ALLOW_LOCAL=true to allow that"
             )
         if is_local(url):
             why = "X_API_URL names an emulator of X on this machine or network"
-            return XSource(url, token or SIMULATOR_TOKEN, False, True, rules or sample_rules(), why)
+            return XEndpoint(url, token or SIMULATOR_TOKEN, False, True, rules or sample_rules(), why)
     if rules is None and (settings.run / "environment").is_file():
         rules = settings.clone / "rules.yaml"
     missing = []
@@ -72,12 +72,12 @@ def choose(settings: Settings, *, rules_may_be_missing: bool = False) -> XSource
     if not settings.x_budget_usd:
         missing.append("X_BUDGET_USD, the most that may be spent, in US dollars")
     if missing or rules is None or token is None:
-        raise StackError(
+        raise DeploymentError(
             f"collecting from {url or REAL_X} may cost money; nothing is started without "
             + "; ".join(missing)
         )
     allow = settings.x_api_allow_local
-    return XSource(
+    return XEndpoint(
         url or REAL_X, token, False, allow, rules, "X_BEARER_TOKEN, rules and X_BUDGET_USD are set"
     )
 
@@ -101,7 +101,7 @@ def _own_connection(settings: Settings) -> dict[str, str]:
     except ValueError:
         connection = None
     if not isinstance(connection, dict):
-        raise StackError(f"{variable} must be a JSON object with host and password")
+        raise DeploymentError(f"{variable} must be a JSON object with host and password")
     return {
         key: value for key in ("host", "password") if isinstance(value := connection.get(key), str) and value
     }

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from twitter_pipeline.stack.topics import TopicKeeper, read_report
+from twitter_pipeline.deployment.topics import TopicKeeper, read_report
 
 
 def test_missing_topics_are_created_and_existing_ones_left_alone(own_kafka, tmp_path: Path) -> None:
