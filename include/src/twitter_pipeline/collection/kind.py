@@ -67,7 +67,7 @@ class Kind(ABC):
     @property
     def within(self) -> str:
         """For whom `reach_days` is the limit, to stand behind a refused number; empty where it is everybody's."""
-        return "" if self.reach_days == LONGEST_REACH_DAYS else f" for a {self.field}"
+        return "" if self.reach_days == LONGEST_REACH_DAYS else f" for {self.field}"
 
     @abstractmethod
     def parse(self, value: Any) -> dict[str, Any]:

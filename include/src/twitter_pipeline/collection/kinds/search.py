@@ -21,6 +21,11 @@ class Search(Kind):
     help = "A query of X's recent search."
     reach_days = 7
 
+    @property
+    def within(self) -> str:
+        """For one query."""
+        return " for a query"
+
     def parse(self, value: Any) -> dict[str, Any]:
         """The query with single spaces."""
         try:
