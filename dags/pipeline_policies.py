@@ -18,7 +18,6 @@ VERDICTS: dict[str, type[AirflowException]] = {
     "twitter_pipeline.collection.asking.AddressRefused": AirflowFailException,
     "twitter_pipeline.collection.asking.CredentialsRefused": AirflowFailException,
     "twitter_pipeline.collection.asking.InvalidRequest": AirflowFailException,
-    "twitter_pipeline.collection.asking.ItemForbidden": AirflowFailException,
     "twitter_pipeline.collection.asking.SpendingStopped": AirflowFailException,
     "twitter_pipeline.collection.budget.BudgetExceeded": AirflowFailException,
     "twitter_pipeline.collection.budget.RuleOvershot": AirflowFailException,

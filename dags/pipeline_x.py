@@ -15,9 +15,7 @@ ERRORS: dict[type[client.XError], Callable[[Any], asking.XError]] = {
     client.RateLimited: lambda failed: asking.RateLimited(str(failed), failed.reset_at),
     client.TryAgain: lambda failed: asking.TryAgain(str(failed), failed.retry_after),
     client.InvalidRequest: lambda failed: asking.InvalidRequest(str(failed)),
-    client.CredentialsRefused: lambda failed: (
-        asking.CredentialsRefused if failed.status in (None, 401) else asking.ItemForbidden
-    )(str(failed)),
+    client.CredentialsRefused: lambda failed: asking.CredentialsRefused(str(failed), failed.status),
     client.SpendingStopped: lambda failed: asking.SpendingStopped(str(failed)),
     client.AddressRefused: lambda failed: asking.AddressRefused(str(failed)),
     client.XError: lambda failed: asking.XError(str(failed)),

@@ -34,7 +34,7 @@ def test_the_table_names_errors_that_exist() -> None:
         (RuleStopped("r"), AirflowSkipException),
         (RuleWaits("r"), AirflowSkipException),
         (Flood("bad"), AirflowFailException),
-        (asking.CredentialsRefused("401"), AirflowFailException),
+        (asking.CredentialsRefused("401", 401), AirflowFailException),
         (asking.TryAgain("503"), asking.TryAgain),
         (asking.XError("too large"), asking.XError),
         (CollectionFailed("r", [ValueError("one item")]), CollectionFailed),
@@ -55,5 +55,5 @@ def test_every_refusal_of_x_that_no_retry_can_help_is_in_the_table() -> None:
         each for each in vars(asking).values() if isinstance(each, type) and issubclass(each, Exception)
     }
     judged_ones = {each for each in errors if f"{each.__module__}.{each.__qualname__}" in VERDICTS}
-    retried = {asking.XError, asking.TryAgain, asking.Stopped, asking.RateLimited}
+    retried = {asking.XError, asking.TryAgain, asking.RateLimited}
     assert errors - judged_ones == retried

@@ -37,22 +37,26 @@ def test_every_error_of_the_client_has_one_of_collecting(error: type[client.XErr
 
 
 @pytest.mark.parametrize(
-    ("failed", "kind"),
+    ("failed", "kind", "concerns_all"),
     [
-        (client.CredentialsRefused("no token"), asking.CredentialsRefused),
-        (client.CredentialsRefused("401", status=401), asking.CredentialsRefused),
-        (client.CredentialsRefused("403", status=403), asking.ItemForbidden),
-        (client.OutOfCredits("402", status=402), asking.SpendingStopped),
-        (client.UsageCapped("429", status=429), asking.SpendingStopped),
-        (client.SinceIdTooOld("400", status=400), asking.InvalidRequest),
-        (client.AddressRefused("a redirect", status=302), asking.AddressRefused),
+        (client.CredentialsRefused("no token"), asking.CredentialsRefused, True),
+        (client.CredentialsRefused("401", status=401), asking.CredentialsRefused, True),
+        (client.CredentialsRefused("403", status=403), asking.CredentialsRefused, False),
+        (client.RateLimited("429", status=429, reset_at=RESET), asking.RateLimited, True),
+        (client.OutOfCredits("402", status=402), asking.SpendingStopped, True),
+        (client.UsageCapped("429", status=429), asking.SpendingStopped, True),
+        (client.AddressRefused("a redirect", status=302), asking.AddressRefused, True),
+        (client.SinceIdTooOld("400", status=400), asking.InvalidRequest, False),
+        (client.NotFromX("a portal", status=200), asking.TryAgain, False),
+        (client.BodyTooLarge("too large"), asking.XError, False),
     ],
 )
 def test_what_concerns_all_items_is_told_apart_from_what_concerns_one(
-    failed: client.XError, kind: type[asking.XError]
+    failed: client.XError, kind: type[asking.XError], concerns_all: bool
 ) -> None:
     """A token that X accepts and forbids one thing (403) says nothing about the others."""
-    assert type(translation(failed)) is kind
+    told = translation(failed)
+    assert (type(told), told.concerns_all) == (kind, concerns_all)
 
 
 def test_times_to_wait_are_kept() -> None:

@@ -164,27 +164,36 @@ def test_a_rate_limit_ends_the_turn_and_gives_the_rule_back(x: ScriptedX, turn: 
 
 
 @pytest.mark.parametrize(
-    "stopped", [asking.CredentialsRefused, asking.SpendingStopped, asking.AddressRefused]
+    "stopped",
+    [asking.CredentialsRefused("no", 401), asking.SpendingStopped("no"), asking.AddressRefused("no")],
+    ids=repr,
 )
 def test_what_concerns_all_items_ends_the_turn(
-    x: ScriptedX, turn: Any, connection: Any, stopped: type[asking.Stopped]
+    x: ScriptedX, turn: Any, connection: Any, stopped: asking.XError
 ) -> None:
     """The others are not asked for; the rule's error begins with the name that alerts look for."""
-    x.polls = {"0": stopped("X said no")}
-    with pytest.raises(stopped):
+    x.polls = {"0": stopped}
+    with pytest.raises(type(stopped)):
         turn(accounts=NAMES[:3])
     assert x.subjects() == ["0"]
-    assert row(connection, "select last_error from pipeline.rules") == (f"{stopped.__name__}: X said no",)
+    assert row(connection, "select last_error from pipeline.rules") == (f"{type(stopped).__name__}: no",)
 
 
 @pytest.mark.parametrize(
-    "failed", [asking.XError, asking.TryAgain, asking.InvalidRequest, asking.ItemForbidden]
+    "failed",
+    [
+        asking.XError("no"),
+        asking.TryAgain("no"),
+        asking.InvalidRequest("no"),
+        asking.CredentialsRefused("no", 403),
+    ],
+    ids=repr,
 )
 def test_one_account_that_fails_holds_up_no_other(
-    x: ScriptedX, turn: Any, connection: Any, failed: type[asking.XError]
+    x: ScriptedX, turn: Any, connection: Any, failed: asking.XError
 ) -> None:
     """Its failure is kept with it and told at the end; the rule is not parked."""
-    x.polls = {"1": failed("X said no")}
+    x.polls = {"1": failed}
     with pytest.raises(CollectionFailed) as told:
         turn(accounts=NAMES[:3])
     assert x.subjects() == ["0", "1", "2"]
@@ -192,7 +201,7 @@ def test_one_account_that_fails_holds_up_no_other(
     failures = connection.execute(
         "select username, last_failure from pipeline.accounts order by 1"
     ).fetchall()
-    assert failures == [("user0", None), ("user1", f"{failed.__name__}: X said no"), ("user2", None)]
+    assert failures == [("user0", None), ("user1", f"{type(failed).__name__}: no"), ("user2", None)]
     assert row(connection, "select parked_at from pipeline.rules") == (None,)
 
 

@@ -1,16 +1,14 @@
 """What collecting needs of X, in this room's own words: whoever speaks to X implements `X`, in production an adapter.
 
-    XError                     X gave no usable answer for this item; the others of the turn may do better
-    ├── TryAgain               the same request may succeed later, after `retry_after`
-    ├── InvalidRequest         X refuses the request as it stands
-    ├── ItemForbidden          X does not let this token ask for this item
-    └── Stopped                no other item would do better: the turn ends
-        ├── RateLimited        nothing more before `reset_at`
-        ├── CredentialsRefused X does not accept the token
-        ├── SpendingStopped    X sells nothing more to this account for now
-        └── AddressRefused     the address is none that the token may be sent to
+    XError                  X gave no usable answer for this item; the others of the turn may do better
+    ├── TryAgain            the same request may succeed later, after `retry_after`
+    ├── InvalidRequest      X refuses the request as it stands
+    ├── CredentialsRefused  X does not accept the token (401), or does not let it ask for this item (403)
+    ├── RateLimited         nothing more before `reset_at`
+    ├── SpendingStopped     X sells nothing more to this account for now
+    └── AddressRefused      the address is none that the token may be sent to
 
-A message names the endpoint and the status and never holds a token. Errors of a ledger and of the sink pass through.
+The last four end the turn, as `concerns_all` says (a 403 does not): no other item would do better. A message names the endpoint and the status and never holds a token. Errors of a ledger and of the sink pass through.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,9 +22,14 @@ from twitter_pipeline.collection.accounts import LookedUp
 from twitter_pipeline.collection.kind import Target
 from twitter_pipeline.collection.ledgers import PollLedger, RefetchLedger, RequestLedger
 
+UNAUTHORIZED = 401
+
 
 class XError(Exception):
     """X gave no usable answer for this item."""
+
+    concerns_all = False
+    """Whether every other item would fail alike."""
 
 
 class TryAgain(XError):
@@ -41,32 +44,34 @@ class InvalidRequest(XError):
     """X refuses the request as it stands: asking again cannot help before it is changed."""
 
 
-class ItemForbidden(XError):
-    """X accepts the token, and does not let it ask for this item."""
-
-
-class Stopped(XError):
-    """What X said concerns every item alike."""
-
-
-class RateLimited(Stopped):
+class RateLimited(XError):
     """The window of the endpoint is used up until `reset_at` (aware UTC)."""
+
+    concerns_all = True
 
     def __init__(self, message: str, reset_at: datetime) -> None:
         super().__init__(message)
         self.reset_at = reset_at
 
 
-class CredentialsRefused(Stopped):
-    """X does not accept the token."""
+class CredentialsRefused(XError):
+    """X does not accept the token; with another `status` than 401 only not for this item. None: no token was sent."""
+
+    def __init__(self, message: str, status: int | None) -> None:
+        super().__init__(message)
+        self.concerns_all = status in (None, UNAUTHORIZED)
 
 
-class SpendingStopped(Stopped):
+class SpendingStopped(XError):
     """X sells nothing more to this account for now: no credits, or a usage cap."""
 
+    concerns_all = True
 
-class AddressRefused(Stopped):
+
+class AddressRefused(XError):
     """The address is none that the token may be sent to."""
+
+    concerns_all = True
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from twitter_pipeline.collection.asking import (
     Polled,
     RateLimited,
     Sink,
-    Stopped,
     TryAgain,
     X,
     XError,
@@ -65,7 +64,7 @@ def collect_rule(
     autocommit mode. A failure of one item is kept and the next one is read.
 
     Raises RuleWaits (given back, due when X may be asked again), RuleParked, CollectionFailed with every kept failure,
-    and what concerns all items alike: `asking.Stopped`, a spent budget, a lease that was lost, a sink that is away.
+    and what concerns all items alike: an XError that says so, a spent budget, a lease that was lost, a sink that is away.
     """
     limit_usd = budget.limit(x.base_url, budget_usd)
     return _Turn(
@@ -227,7 +226,7 @@ class _Turn:
 
     def _goes_on_after(self, failed: XError, item: str) -> bool:
         """Keep the failure of one item; False where the next ones would fail alike. Raises what concerns them all."""
-        if isinstance(failed, Stopped):
+        if failed.concerns_all:
             raise failed
         failed.add_note(item)
         self.failures.append(failed)
