@@ -14,7 +14,7 @@ from datetime import timedelta
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, Param, dag, task
 
 from pipeline_assets import UNVERIFIED_TWEETS
-from pipeline_policies import HOUSE_DEFAULTS, findings_are_final
+from pipeline_policies import HOUSE_DEFAULTS, judged
 from pipeline_stores import SETTINGS, metrics, raw_store, warehouse
 
 
@@ -51,7 +51,7 @@ def data_quality():
 
         get_current_context()["contracts"] = ", ".join(contracts)
         dsn = SETTINGS.need("postgres_reader_dsn")
-        with findings_are_final(), warehouse() as books:
+        with judged(), warehouse() as books:
             return verify_and_record(books, SETTINGS.contracts_folder, contracts, dsn, run_id, metrics())
 
     @task
@@ -59,7 +59,7 @@ def data_quality():
         """Account for every offset that the stages have passed since the last time; fails on one that nothing explains."""
         from twitter_pipeline.health.accounting import verify_and_record
 
-        with findings_are_final(), warehouse() as books, raw_store() as raw:
+        with judged(), warehouse() as books, raw_store() as raw:
             return verify_and_record(raw, books, run_id, metrics())
 
     verify.expand(contracts=due_contracts())

@@ -1,13 +1,16 @@
-"""The assets of the pipeline and the doorbells that watch them.
+"""The assets of the pipeline, the line from rules to tweets, and the doorbells that watch them.
 
-A doorbell rings when there is something to do, so that no run is made only to find that there is nothing. Every Dag
-imports the very objects from here: another `Asset` of the same name would take the watcher away.
+A task says by its outlets what it makes, and the next Dag is scheduled on that. But only the asset's doorbell tells of
+it, since it measures that there is something to do, while the first page and not the end of the task is the time to
+begin: no run is made only to find that there is nothing. Every Dag imports the very objects from here: another `Asset`
+of the same name would take the watcher away.
 PIPELINE_DOORBELLS=false leaves the doorbells out, then only the clock wakes the Dags.
 """
 
 import os
+from typing import Any
 
-from airflow.sdk import Asset, AssetWatcher
+from airflow.sdk import Asset, AssetWatcher, Context
 from airflow.triggers.base import BaseEventTrigger
 
 from airflow_provider_twitter.triggers.kafka_lag import KafkaLagTrigger
@@ -70,3 +73,12 @@ UNVERIFIED_TWEETS = _watched(
         interval_seconds=900,
     ),
 )
+
+
+def left_to_the_doorbell(context: Context, result: Any) -> None:
+    """A `post_execute` of tasks whose outlets have a doorbell: no event at their end, see decision 27.
+
+    Airflow tells of the outlets that a task has when it has succeeded, and knows no other way to say that a task makes
+    something without waking at once whoever waits for it.
+    """
+    context["ti"].task.outlets = []

@@ -7,13 +7,30 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Asset, AssetOrTimeSchedule, Context, CronTriggerTimetable
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-
-from twitter_pipeline.landing.lost import RawStoreLost
-from twitter_pipeline.streaming.cursors import Fenced
-from twitter_pipeline.streaming.flood import Flood
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 ALERTS = os.environ.get("PIPELINE_ALERT_TOPIC_ARN", "")
+VERDICTS: dict[str, type[AirflowException]] = {
+    # somebody else does the work, or it is not its time
+    "twitter_pipeline.collection.lease.TurnEnded": AirflowSkipException,
+    "twitter_pipeline.streaming.cursors.Fenced": AirflowSkipException,
+    # a retry would meet the same: a person has to look
+    "twitter_pipeline.collection.asking.AddressRefused": AirflowFailException,
+    "twitter_pipeline.collection.asking.CredentialsRefused": AirflowFailException,
+    "twitter_pipeline.collection.asking.InvalidRequest": AirflowFailException,
+    "twitter_pipeline.collection.asking.SpendingStopped": AirflowFailException,
+    "twitter_pipeline.collection.budget.BudgetExceeded": AirflowFailException,
+    "twitter_pipeline.collection.budget.RuleOvershot": AirflowFailException,
+    "twitter_pipeline.collection.circuits.CircuitOpen": AirflowFailException,
+    "twitter_pipeline.collection.collect.RuleParked": AirflowFailException,
+    "twitter_pipeline.collection.kinds.UnknownKind": AirflowFailException,
+    "twitter_pipeline.health.accounting.AccountingFailed": AirflowFailException,
+    "twitter_pipeline.landing.lost.RawStoreLost": AirflowFailException,
+    "twitter_pipeline.quality.verification.ContractFailed": AirflowFailException,
+    "twitter_pipeline.streaming.flood.Flood": AirflowFailException,
+}
+"""How a task ends by the error that ends it: skipped, or failed without retries. By name, so that no task imports the
+rooms of the others; subclasses are judged like their base. What is not here is retried."""
 
 
 def tell_the_operator(context: Context) -> None:
@@ -58,22 +75,12 @@ def woken_by(asset: Asset) -> Any:
 
 
 @contextmanager
-def overtaken_is_skipped() -> Iterator[None]:
-    """End a task skipped whose partitions another drain took over; end one that a person must look at without retries."""
+def judged() -> Iterator[None]:
+    """End a task as VERDICTS says of the error that it ends with; any other error is left to Airflow's retries."""
     try:
         yield
-    except Fenced as overtaken:
-        raise AirflowSkipException(str(overtaken)) from overtaken
-    except (Flood, RawStoreLost) as stopped:
-        raise AirflowFailException(str(stopped)) from stopped
-
-
-@contextmanager
-def findings_are_final() -> Iterator[None]:
-    """End a task without retries whose check found something: looking again finds the same."""
-    try:
-        yield
-    except Exception as finding:
-        if getattr(finding, "fail_task", False):
-            raise AirflowFailException(str(finding)) from finding
+    except Exception as error:
+        for kind in type(error).__mro__:
+            if verdict := VERDICTS.get(f"{kind.__module__}.{kind.__qualname__}"):
+                raise verdict(str(error)) from error
         raise

@@ -1,14 +1,15 @@
-"""The pipeline's stores, opened from Airflow's connections: what tasks hand to the functions of the domain."""
+"""The pipeline's stores, opened by hooks from Airflow's connections: what tasks hand to the functions of the domain.
 
+Commands open the same stores from the settings. A hook is imported by the task that opens its store.
+"""
+
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
-from airflow.providers.mongo.hooks.mongo import MongoHook
 from airflow.sdk import BaseHook
-from psycopg.conninfo import make_conninfo
-from pymongo.database import Database
 from sqlalchemy import URL
 
 from airflow_provider_twitter.hooks.kafka_configuration import KafkaConfigurationHook
@@ -16,28 +17,30 @@ from pipeline_assets import KAFKA, POSTGRES, SETTINGS
 from twitter_pipeline.housekeeping.airflow_history import AirflowDatabase
 from twitter_pipeline.metrics.statsd import Metrics
 
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+OURS = {"connect_timeout": 10, "application_name": "tweet-pipeline"}
+
 
 @contextmanager
 def warehouse() -> Iterator[psycopg.Connection[Any]]:
     """PostgreSQL by connection pipeline_postgres, in autocommit mode; its extra goes to libpq."""
-    found = BaseHook.get_connection(POSTGRES)
-    conninfo = make_conninfo(
-        host=found.host,
-        port=found.port,
-        dbname=found.schema,
-        user=found.login,
-        password=found.password,
-        connect_timeout=10,
-        application_name="tweet-pipeline",
-        **found.extra_dejson,
-    )
-    with psycopg.connect(conninfo, autocommit=True) as connection:
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    hook = PostgresHook(POSTGRES)
+    # the hook hands the extra to the driver, and has no other way to set a timeout: libpq waits for ever by default
+    hook.connection.extra = json.dumps(OURS | hook.connection.extra_dejson)
+    with hook.get_conn() as connection:
+        connection.autocommit = True
         yield connection
 
 
 @contextmanager
-def raw_store() -> Iterator[Database[dict[str, Any]]]:
+def raw_store() -> Iterator["Database[dict[str, Any]]"]:
     """The MongoDB database of raw tweets by connection pipeline_mongo."""
+    from airflow.providers.mongo.hooks.mongo import MongoHook
+
     with MongoHook("pipeline_mongo").get_conn() as client:
         yield client[SETTINGS.mongo_database]
 
@@ -45,13 +48,8 @@ def raw_store() -> Iterator[Database[dict[str, Any]]]:
 @contextmanager
 def reader() -> Iterator[psycopg.Connection[Any]]:
     """PostgreSQL as the role that only reads, in autocommit mode, without a limit on how long a query may take."""
-    with psycopg.connect(
-        SETTINGS.need("postgres_reader_dsn"),
-        autocommit=True,
-        connect_timeout=10,
-        application_name="tweet-pipeline",
-        options="-c statement_timeout=0",
-    ) as connection:
+    dsn = SETTINGS.need("postgres_reader_dsn")
+    with psycopg.connect(dsn, autocommit=True, options="-c statement_timeout=0", **OURS) as connection:
         yield connection
 
 

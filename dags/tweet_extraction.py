@@ -15,8 +15,8 @@ from datetime import timedelta
 
 from airflow.sdk import dag, task
 
-from pipeline_assets import DUE_RULES, KAFKA
-from pipeline_collecting import CollectRule
+from pipeline_assets import DUE_RULES, KAFKA, PRODUCED_TWEETS, left_to_the_doorbell
+from pipeline_collect_rule import CollectRule
 from pipeline_policies import HOUSE_DEFAULTS, woken_by
 from pipeline_stores import SETTINGS, kafka, warehouse
 from twitter_pipeline.settings import TOPIC
@@ -48,6 +48,8 @@ def tweet_extraction():
         kafka_conn_id=KAFKA,
         execution_timeout=timedelta(minutes=30),
         retries=2,
+        outlets=[PRODUCED_TWEETS],
+        post_execute=left_to_the_doorbell,
     ).expand(rule=due_rules())
 
 

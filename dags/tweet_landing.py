@@ -13,8 +13,8 @@ from typing import Any
 
 from airflow.sdk import dag, task
 
-from pipeline_assets import PRODUCED_TWEETS
-from pipeline_policies import HOUSE_DEFAULTS, overtaken_is_skipped, woken_by
+from pipeline_assets import LANDED_TWEETS, PRODUCED_TWEETS, left_to_the_doorbell
+from pipeline_policies import HOUSE_DEFAULTS, judged, woken_by
 from pipeline_stores import SETTINGS, kafka, metrics, raw_store, warehouse
 from twitter_pipeline.settings import TOPIC
 
@@ -36,14 +36,14 @@ def tweet_landing():
 
         return landing_shares(kafka(), TOPIC, SETTINGS.drains)
 
-    @task(multiple_outputs=False)
+    @task(outlets=[LANDED_TWEETS], post_execute=left_to_the_doorbell, multiple_outputs=False)
     def drain(partitions: list[int] | None = None) -> dict[str, Any]:
         """Land until all is quiet or the minute is over."""
         from twitter_pipeline.health.drains import tell_landed
         from twitter_pipeline.landing.drain import land
         from twitter_pipeline.streaming.flood import FloodGate
 
-        with overtaken_is_skipped(), warehouse() as books, raw_store() as raw:
+        with judged(), warehouse() as books, raw_store() as raw:
             gate = FloodGate("landing", float(SETTINGS.flood_ratio))
             landed = land(kafka(), raw, books, topic=TOPIC, partitions=partitions, flood=gate)
         tell_landed(metrics(), landed)

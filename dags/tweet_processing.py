@@ -14,7 +14,7 @@ from typing import Any
 from airflow.sdk import dag, task
 
 from pipeline_assets import LANDED_TWEETS, TWEETS
-from pipeline_policies import HOUSE_DEFAULTS, overtaken_is_skipped, woken_by
+from pipeline_policies import HOUSE_DEFAULTS, judged, woken_by
 from pipeline_stores import SETTINGS, kafka, metrics, raw_store, warehouse
 from twitter_pipeline.settings import TOPIC
 
@@ -45,7 +45,7 @@ def tweet_processing():
         from twitter_pipeline.transform.drain import transform
 
         wanted = None if partitions is None else [(topic_id, number) for topic_id, number in partitions]
-        with overtaken_is_skipped(), warehouse() as books, raw_store() as raw:
+        with judged(), warehouse() as books, raw_store() as raw:
             gate = FloodGate("transform", float(SETTINGS.flood_ratio))
             transformed = transform(raw, books, kafka(), topic=TOPIC, partitions=wanted, flood=gate)
         tell_transformed(metrics(), transformed)

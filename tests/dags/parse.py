@@ -56,6 +56,7 @@ def _dag(dag: Any) -> dict[str, Any]:
                 "execution_seconds": task.execution_timeout and task.execution_timeout.total_seconds(),
                 "failure_callbacks": [callback.__name__ for callback in task.on_failure_callback or ()],
                 "outlets": [asset.name for asset in task.outlets],
+                "outlet_watchers": [watcher.name for asset in task.outlets for watcher in asset.watchers],
                 "is_mapped": task.is_mapped,
             }
             for task in dag.tasks

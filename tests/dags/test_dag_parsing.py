@@ -23,9 +23,10 @@ DAGS_OF_FILES: dict[str, set[str]] = {
     "data_quality.py": {"data_quality"},
     "housekeeping.py": {"housekeeping"},
     "pipeline_assets.py": set(),
-    "pipeline_collecting.py": set(),
+    "pipeline_collect_rule.py": set(),
     "pipeline_policies.py": set(),
     "pipeline_stores.py": set(),
+    "pipeline_x.py": set(),
     "tweet_export.py": {"tweet_export"},
     "tweet_extraction.py": {"tweet_extraction"},
     "tweet_landing.py": {"tweet_landing"},
@@ -203,9 +204,21 @@ def test_one_drain_needs_no_plan(variants: dict[str, Parsed]) -> None:
         }
 
 
-def test_processing_announces_new_tweets(dags: dict[str, Any]) -> None:
-    """Whoever waits for new rows can schedule on the asset `tweets`."""
-    assert dags["tweet_processing"]["tasks"]["drain"]["outlets"] == ["tweets"]
+def test_the_assets_are_one_line(variants: dict[str, Parsed]) -> None:
+    """Each stage makes what the next one is scheduled on; the last makes `tweets`, on which anybody may schedule."""
+    stages = {"tweet_extraction": "collect", "tweet_landing": "drain", "tweet_processing": "drain"}
+    for parsed in variants.values():
+        dags = parsed["dags"]
+        outlets = [dags[dag_id]["tasks"][task_id]["outlets"] for dag_id, task_id in stages.items()]
+        assert outlets == [["produced_tweets"], ["landed_tweets"], ["tweets"]]
+        waits = [list(dags[dag_id]["assets"]) for dag_id in DRAINS]
+        assert waits == outlets[:2]
+
+
+def test_an_outlet_carries_the_watchers_of_its_asset(variants: dict[str, Parsed]) -> None:
+    """Airflow takes the watchers of an asset from whichever Dag file it reads last."""
+    for name, watchers in (("default", ["not_yet_landed"]), ("no doorbells", [])):
+        assert variants[name]["dags"]["tweet_extraction"]["tasks"]["collect"]["outlet_watchers"] == watchers
 
 
 def test_quality_is_looked_at_after_new_tweets_and_each_night(dags: dict[str, Any]) -> None:

@@ -98,10 +98,10 @@ class Stack:
         A tweet that was edited or deleted after it was collected is rightly there and not in X's answer.
         """
         found = {}
-        for name, query, names in self.rows(
-            "select name, query, accounts from pipeline.rules where is_enabled"
-        ):
-            asked = [{"query": query}] if query else [{"username": n} for n in names]
+        for name, spec in self.rows("select name, spec from pipeline.rules where is_enabled"):
+            asked = (
+                [{"query": spec["query"]}] if "query" in spec else [{"username": n} for n in spec["accounts"]]
+            )
             truths = [self.simulator("truth", **each) for each in asked]
             wanted = {int(i) for t in truths for i in t["ids"]}
             passed = {int(i) for t in truths for i in (*t["superseded"], *t["removed"])}

@@ -16,17 +16,19 @@ from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-of-collection-tests-"))
 sys.path.append(str(Path(__file__).parents[3] / "dags"))
 
 from airflow_provider_twitter.client import Backoff, Limits, Pace, XClient
-from pipeline_collecting import Collection
+from pipeline_x import ClientX
 from tweet_envelope.ids import EPOCH_MS
 from tweet_envelope.sink import MessageTooLarge
 from tweet_envelope.writing import Message
-from twitter_pipeline.collection import rules
-from twitter_pipeline.metrics.statsd import Metrics
+from twitter_pipeline.collection import kinds, rules
+from twitter_pipeline.collection.collect import collect_rule
+from twitter_pipeline.collection.lease import lease_rule
 
 TOKEN = "canary-7f3a9c51-token"
 
@@ -154,8 +156,9 @@ class Turns:
         return datetime.now(UTC) + self.ahead
 
     def rule(self, name: str = "r", **fields: Any) -> None:
-        """Make a rule, or change it."""
-        given = {"query": None, "accounts": None, **fields}
+        """Make a rule, or change it; the field of a kind says what it asks for."""
+        [kind] = [each for each in kinds.KINDS.values() if each.field in fields]
+        given = {"kind": kind.name, "spec": Jsonb(kind.parse(fields.pop(kind.field))), **fields}
         names = ", ".join(given)
         self.books.execute(
             f"insert into pipeline.rules (name, {names}) values (%(name)s, {', '.join(f'%({n})s' for n in given)})"
@@ -173,20 +176,18 @@ class Turns:
             backoff=Backoff(tries=self.tries),
             pace=Pace(now=self.now, sleep=lambda seconds: None),
         )
-        with client, rules.lease(self.books, name, "this test") as lease:
-            found = rules.find(self.books, name)
-            return Collection(
-                found,
-                client,
-                self.sink,
+        with client, lease_rule(self.books, name, "this test") as lease:
+            return collect_rule(
+                rules.find(self.books, name),
+                ClientX(client),
                 self.books,
                 self.raw,
+                self.sink,
                 lease,
-                self.budget_usd,
-                Metrics(None),
-                500,
+                budget_usd=self.budget_usd,
+                max_pages=500,
                 clock=self.now,
-            ).run()
+            )
 
     def one(self, query: str, *values: Any) -> Any:
         """The first row of a query of the books."""

@@ -20,7 +20,7 @@ from ledger_server import AFTER_THE_REQUEST, BEFORE_THE_REQUEST
 
 from airflow_provider_twitter.client import Backoff, Limits, XClient, XError
 from twitter_pipeline.collection import budget, circuits
-from twitter_pipeline.collection.books import RequestBooks
+from twitter_pipeline.collection.ledgers import RequestLedger
 
 CHANCES = AFTER_THE_REQUEST | BEFORE_THE_REQUEST
 
@@ -75,7 +75,7 @@ def exchange(
 def _ask(
     work: Work, connection: psycopg.Connection[Any], client: XClient, number: int, what: str, size: int
 ) -> str:
-    books = RequestBooks(connection, cast(Any, Unrecorded()), f"x{number}", Decimal(work.budget_usd))
+    books = RequestLedger(connection, cast(Any, Unrecorded()), f"x{number}", Decimal(work.budget_usd))
     try:
         client.charged_to(books).search_recent(f"{number}.{what}.{os.getpid()}", max_results=size)
     except (XError, budget.RuleOvershot, budget.BudgetExceeded) as failed:

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from twitter_pipeline.cli import main
 from twitter_pipeline.collection import budget, circuits, settlement
-from twitter_pipeline.collection.books import RequestBooks
+from twitter_pipeline.collection.ledgers import RequestLedger
 
 SEARCH = "/2/tweets/search/recent"
 API = "https://api.x.com 0123456789ab"
@@ -160,13 +160,13 @@ def test_what_is_free_passes_an_open_circuit_and_does_not_close_it(books: Any) -
 
 def test_while_a_circuit_is_open_the_smallest_page_is_asked_for(books: Any, mongo: Any) -> None:
     """The books tell the client what to ask for: what is left of the smaller budget, or the least there is."""
-    ledger = RequestBooks(books, mongo.database, "r", Decimal("10"), rule_budget_usd=Decimal("2"))
+    ledger = RequestLedger(books, mongo.database, "r", Decimal("10"), rule_budget_usd=Decimal("2"))
     ledger.charged_by(API)
     assert ledger.left_usd() == 2
     ledger.may_spend(SEARCH, Decimal("1.5"))
     assert ledger.left_usd() == Decimal("0.5")
-    assert RequestBooks(books, mongo.database, "other", Decimal("10")).left_usd() == Decimal("8.5")
-    assert RequestBooks(books, mongo.database, "play", None).left_usd() is None
+    assert RequestLedger(books, mongo.database, "other", Decimal("10")).left_usd() == Decimal("8.5")
+    assert RequestLedger(books, mongo.database, "play", None).left_usd() is None
     for _ in range(3):
         unknown(books)
     assert ledger.left_usd() == 0

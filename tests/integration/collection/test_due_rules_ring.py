@@ -7,6 +7,7 @@ import pytest
 
 from twitter_pipeline.collection import rules
 from twitter_pipeline.collection.doorbell import DUE_RULES, hand_out
+from twitter_pipeline.collection.lease import LeaseHeld, lease_rule
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def books(postgres: Any) -> psycopg.Connection:
 
 
 def rule(books: psycopg.Connection, name: str, **columns: Any) -> None:
-    given = {"name": name, "query": "coffee", **columns}
+    given = {"name": name, "kind": "search", "spec": '{"query": "coffee"}', **columns}
     names, places = ", ".join(given), ", ".join(f"%({column})s" for column in given)
     books.execute(f"insert into pipeline.rules ({names}) values ({places})".encode(), given)
 
@@ -48,7 +49,7 @@ def test_each_time_that_a_rule_is_due_is_a_row_of_its_own(books: psycopg.Connect
     """So that it rings once for each, also when it is due again before the doorbell looks."""
     rule(books, "a")
     before = books.execute(DUE_RULES).fetchall()
-    with rules.lease(books, "a", "run"):
+    with lease_rule(books, "a", "run"):
         assert ringing(books) == []
     books.execute("update pipeline.rules set next_due_at = now() - interval '1 second'")
     after = books.execute(DUE_RULES).fetchall()
@@ -59,8 +60,8 @@ def test_each_time_that_a_rule_is_due_is_a_row_of_its_own(books: psycopg.Connect
 def test_more_due_rules_than_a_task_maps_over_ring_in_turns(books: psycopg.Connection) -> None:
     """At most a thousand at once, the longest waiting first."""
     books.execute(
-        "insert into pipeline.rules (name, query, next_due_at)"
-        " select 'r' || n, 'q', timestamptz '2026-01-01Z' + n * interval '1 second' from generate_series(1, 1500) n"
+        "insert into pipeline.rules (name, kind, spec, next_due_at)"
+        " select 'r' || n, 'search', '{\"query\": \"q\"}', timestamptz '2026-01-01Z' + n * interval '1 second' from generate_series(1, 1500) n"
     )
     names = ringing(books)
     assert len(names) == 1000
@@ -75,9 +76,9 @@ def test_a_rule_is_handed_out_to_one_task_of_one_run(books: psycopg.Connection) 
     assert hand_out(books, "run") == ["first", "a", "b"]
     assert ringing(books) == []
     assert hand_out(books, "another") == []
-    with pytest.raises(rules.LeaseHeld), rules.lease(books, "a", "another/0"):
+    with pytest.raises(LeaseHeld), lease_rule(books, "a", "another/0"):
         pass
-    with rules.lease(books, "a", "run/1"):
+    with lease_rule(books, "a", "run/1"):
         assert books.execute("select leased_by from pipeline.rules where name = 'a'").fetchone() == ("run/1",)
 
 
@@ -104,7 +105,7 @@ def test_two_runs_that_ask_at_once_share_the_rules(books: psycopg.Connection, po
 def test_more_rules_than_a_task_maps_over_are_handed_out_in_turns(books: psycopg.Connection) -> None:
     """Nobody is left out."""
     books.execute(
-        "insert into pipeline.rules (name, query) select 'r' || n, 'q' from generate_series(1, 1500) n"
+        "insert into pipeline.rules (name, kind, spec) select 'r' || n, 'search', '{\"query\": \"q\"}' from generate_series(1, 1500) n"
     )
     turns = [hand_out(books, "one"), hand_out(books, "two"), hand_out(books, "three")]
     assert [len(turn) for turn in turns] == [1000, 500, 0]

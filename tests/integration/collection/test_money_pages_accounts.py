@@ -9,18 +9,23 @@ from typing import Any
 import psycopg
 import pytest
 
-from twitter_pipeline.collection import accounts, budget, pages, rules
+from twitter_pipeline.collection import accounts, budget, pages
 from twitter_pipeline.collection.accounts import LookedUp
-from twitter_pipeline.collection.books import Checkpoint, PollBooks, RefetchBooks
+from twitter_pipeline.collection.kind import Target
+from twitter_pipeline.collection.lease import LeaseHeld, lease_rule
+from twitter_pipeline.collection.ledgers import Checkpoint, PollLedger, RefetchLedger
 from twitter_pipeline.streaming import cursors
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SEARCH = Target("search_recent", {"query": "x"}, "search x", "search", succeeds="search ")
 
 
 @pytest.fixture
 def books(postgres: Any) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
-        connection.execute("insert into pipeline.rules (name, query) values ('r', 'x')")
+        connection.execute(
+            "insert into pipeline.rules (name, kind, spec) values ('r', 'search', '{\"query\": \"x\"}')"
+        )
         yield connection
 
 
@@ -95,8 +100,8 @@ def page(number: int, ids: list[int], topic_id: str = "t", last: int = 9, **more
 
 def test_a_checkpoint_moves_below_acknowledged_pages_and_up_only_at_the_end(books: Any, mongo: Any) -> None:
     """Phase one remembers the oldest acknowledged id, phase two the newest of the whole poll, never back."""
-    with rules.lease(books, "r", "me") as lease:
-        poll = PollBooks(books, mongo.database, lease, source="search")
+    with lease_rule(books, "r", "me") as lease:
+        poll = PollLedger(books, mongo.database, lease, SEARCH)
         assert poll.resume() == Checkpoint()
         poll.page_acknowledged(**page(1, [30, 20]), poll_newest_id=30, resume_until_id=20)
         assert poll.resume() == Checkpoint(since_id=None, until_id=20, newest_id=30)
@@ -109,17 +114,17 @@ def test_a_checkpoint_moves_below_acknowledged_pages_and_up_only_at_the_end(book
 
 def test_books_whose_lease_was_taken_write_nothing(books: Any, mongo: Any) -> None:
     """A frozen collector that wakes up after a takeover is skipped."""
-    with pytest.raises(rules.LeaseHeld), rules.lease(books, "r", "frozen") as lease:
+    with pytest.raises(LeaseHeld), lease_rule(books, "r", "frozen") as lease:
         books.execute("update pipeline.rules set leased_by = 'another'")
-        poll = PollBooks(books, mongo.database, lease, source="search")
+        poll = PollLedger(books, mongo.database, lease, SEARCH)
         poll.page_acknowledged(**page(1, [30]), poll_newest_id=30, resume_until_id=30)
     assert books.execute("select count(*) from pipeline.pages").fetchone() == (0,)
 
 
 def test_every_request_is_recorded_and_its_cost_settled(books: Any, mongo: Any) -> None:
     """Failed ones too, with parameters, rate limit and error."""
-    with rules.lease(books, "r", "me") as lease:
-        poll = PollBooks(books, mongo.database, lease, source="search", budget_usd=Decimal("2"))
+    with lease_rule(books, "r", "me") as lease:
+        poll = PollLedger(books, mongo.database, lease, SEARCH, budget_usd=Decimal("2"))
         reservation = poll.may_spend("/2/tweets/search/recent", Decimal("1.5"))
         poll.record_request(
             reservation,
@@ -144,8 +149,8 @@ def test_every_request_is_recorded_and_its_cost_settled(books: Any, mongo: Any) 
 
 def test_pages_are_settled_by_landing_lost_with_their_topic_and_fetched_again(books: Any, mongo: Any) -> None:
     """What X gives no more becomes a gap row with its ids."""
-    with rules.lease(books, "r", "me") as lease:
-        poll = PollBooks(books, mongo.database, lease, source="search")
+    with lease_rule(books, "r", "me") as lease:
+        poll = PollLedger(books, mongo.database, lease, SEARCH)
         poll.page_acknowledged(**page(1, [1, 2], last=4), poll_newest_id=2, resume_until_id=1)
         poll.page_acknowledged(**page(2, [3, 4], last=9), poll_newest_id=4, resume_until_id=1)
     cursors.declare(books, "landing", "raw-tweets", "t", {0: 0})
@@ -154,7 +159,7 @@ def test_pages_are_settled_by_landing_lost_with_their_topic_and_fetched_again(bo
     assert pages.settle(books, "raw-tweets", "another") == {"settled": 0, "lost": 1}
     (lost,) = pages.lost(books, "r")
     assert (lost.request_id, lost.tweet_ids) == ("page-2", [3, 4])
-    RefetchBooks(books, mongo.database, "r", None).page_acknowledged(**page(3, [3], topic_id="another"))
+    RefetchLedger(books, mongo.database, "r", None).page_acknowledged(**page(3, [3], topic_id="another"))
     assert pages.refetched(books, lost, {3}, {4: "Not Found Error"}) == [4]
     assert pages.lost(books, "r") == []
     assert books.execute("select kind, tweet_ids from pipeline.gaps").fetchall() == [("tweets", [4])]
@@ -162,8 +167,8 @@ def test_pages_are_settled_by_landing_lost_with_their_topic_and_fetched_again(bo
 
 def test_what_x_does_not_answer_for_is_asked_for_ten_times(books: Any, mongo: Any) -> None:
     """Silence is no verdict about a tweet; the page stays lost for what is open, and is given up at last."""
-    with rules.lease(books, "r", "me") as lease:
-        poll = PollBooks(books, mongo.database, lease, source="search")
+    with lease_rule(books, "r", "me") as lease:
+        poll = PollLedger(books, mongo.database, lease, SEARCH)
         poll.page_acknowledged(**page(1, [1, 2, 3]), poll_newest_id=3, resume_until_id=1)
     assert pages.settle(books, "raw-tweets", "another") == {"settled": 0, "lost": 1}
     (lost,) = pages.lost(books, "r")
@@ -180,8 +185,8 @@ def test_what_x_does_not_answer_for_is_asked_for_ten_times(books: Any, mongo: An
 
 def test_a_page_in_a_gap_of_the_log_is_lost_and_not_settled(books: Any, mongo: Any) -> None:
     """Landing's cursor passed it without reading it."""
-    with rules.lease(books, "r", "me") as lease:
-        poll = PollBooks(books, mongo.database, lease, source="search")
+    with lease_rule(books, "r", "me") as lease:
+        poll = PollLedger(books, mongo.database, lease, SEARCH)
         poll.page_acknowledged(**page(1, [1, 2], last=4), poll_newest_id=2, resume_until_id=1)
     cursors.declare(books, "landing", "raw-tweets", "t", {0: 0})
     books.execute("update pipeline.cursors set next_offset = 8")

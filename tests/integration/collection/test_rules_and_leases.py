@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from twitter_pipeline.collection import rules
+from twitter_pipeline.collection.lease import LeaseHeld, RuleStopped, RuleWaits, TurnEnded, lease_rule
 
 GOOD = """
 rules:
@@ -17,12 +18,6 @@ rules:
   - {name: newsroom, accounts: ["@Alice", bob], enabled: false}
 """
 REMOVED = "is_enabled = false, removed_at = now()"
-
-
-class Waits(Exception):
-    """As Airflow tells a task that is to be skipped."""
-
-    skip_task = True
 
 
 @pytest.fixture
@@ -70,9 +65,9 @@ def test_a_leased_rule_is_not_due_and_refuses_a_second_holder(
 ) -> None:
     """One run polls a rule; afterwards it is due again after its interval."""
     seed(postgres, tmp_path, GOOD)
-    with rules.lease(books, "python", "one"):
+    with lease_rule(books, "python", "one"):
         assert rules.due(books) == []
-        with pytest.raises(rules.LeaseHeld, match="python"), rules.lease(books, "python", "two"):
+        with pytest.raises(LeaseHeld, match="python"), lease_rule(books, "python", "two"):
             pass
     assert rules.due(books) == []
     books.execute("update pipeline.rules set next_due_at = next_due_at - interval '31 seconds'")
@@ -84,9 +79,9 @@ def test_a_lease_that_ran_out_is_taken_over_and_its_holder_told(
 ) -> None:
     """A run that was frozen learns it before it writes."""
     seed(postgres, tmp_path, GOOD)
-    with pytest.raises(rules.LeaseHeld), rules.lease(books, "python", "one") as frozen:
+    with pytest.raises(LeaseHeld), lease_rule(books, "python", "one") as frozen:
         books.execute("update pipeline.rules set leased_until = now() - interval '1 second'")
-        with rules.lease(books, "python", "two"):
+        with lease_rule(books, "python", "two"):
             frozen.extend()
 
 
@@ -96,23 +91,25 @@ def test_a_failed_poll_leaves_its_error_and_a_rate_limit_its_reset(
     """The next good poll clears the error."""
     seed(postgres, tmp_path, GOOD)
     look = "select last_error, next_due_at from pipeline.rules where name = 'python'"
-    with pytest.raises(RuntimeError), rules.lease(books, "python", "one"):
+    with pytest.raises(RuntimeError), lease_rule(books, "python", "one"):
         raise RuntimeError("X said no\x00")
     assert books.execute(look).fetchone()[0] == "RuntimeError: X said no"
     reset = datetime.now(UTC) + timedelta(minutes=9)
-    with pytest.raises(Waits), rules.lease(books, "python", "one") as lease:
+    with pytest.raises(RuleWaits), lease_rule(books, "python", "one") as lease:
         lease.give_back_at(reset)
-        raise Waits("429")
+        raise RuleWaits("429")
     assert books.execute(look).fetchone() == (None, reset)
 
 
 @pytest.mark.parametrize("state", ["is_enabled = false", "parked_at = now(), parked_reason = 'no'", REMOVED])
 def test_a_rule_that_is_not_to_be_polled_is_not_due_and_not_leased(books: Any, state: str) -> None:
     """Disabled, parked or removed."""
-    books.execute("insert into pipeline.rules (name, query) values ('a', 'x'), ('b', 'x')")
+    books.execute(
+        "insert into pipeline.rules (name, kind, spec) values ('a', 'search', '{\"query\": \"x\"}'), ('b', 'search', '{\"query\": \"x\"}')"
+    )
     books.execute(f"update pipeline.rules set {state} where name = 'a'")
     assert rules.due(books) == ["b"]
-    with pytest.raises(rules.RuleStopped, match="rule 'a'"), rules.lease(books, "a", "me"):
+    with pytest.raises(RuleStopped, match="rule 'a'"), lease_rule(books, "a", "me"):
         pass
     assert books.execute("select count(*) from pipeline.rules where leased_by is not null").fetchone() == (0,)
 
@@ -120,7 +117,7 @@ def test_a_rule_that_is_not_to_be_polled_is_not_due_and_not_leased(books: Any, s
 def test_more_rules_than_a_task_can_be_mapped_over_are_all_polled_in_turn(books: Any) -> None:
     """1,025 due rules: at most 1,000 are named, and those left over come first the next time."""
     books.execute(
-        "insert into pipeline.rules (name, query) select 'r' || n, 'x' from generate_series(1, 1025) n"
+        "insert into pipeline.rules (name, kind, spec) select 'r' || n, 'search', '{\"query\": \"x\"}' from generate_series(1, 1025) n"
     )
     first = rules.due(books)
     assert len(first) == len(set(first)) == 1000
@@ -136,9 +133,9 @@ def test_more_rules_than_a_task_can_be_mapped_over_are_all_polled_in_turn(books:
 def test_the_longest_waiting_rule_comes_first(books: Any) -> None:
     """By the time since it has been due, not by its name or interval."""
     books.execute(
-        "insert into pipeline.rules (name, query, interval_seconds, next_due_at) values"
-        " ('a', 'x', 1, now() - interval '1 minute'), ('b', 'x', 9, now() - interval '1 hour'),"
-        " ('c', 'x', 1, now() - interval '1 day'), ('d', 'x', 1, now() + interval '1 minute')"
+        "insert into pipeline.rules (name, kind, spec, interval_seconds, next_due_at) values"
+        " ('a', 'search', '{\"query\": \"x\"}', 1, now() - interval '1 minute'), ('b', 'search', '{\"query\": \"x\"}', 9, now() - interval '1 hour'),"
+        " ('c', 'search', '{\"query\": \"x\"}', 1, now() - interval '1 day'), ('d', 'search', '{\"query\": \"x\"}', 1, now() + interval '1 minute')"
     )
     assert rules.due(books) == ["c", "b", "a"]
 
@@ -165,21 +162,21 @@ def test_a_rule_that_is_stopped_while_it_is_polled_asks_nothing_more(
 ) -> None:
     """The run is skipped; what it has read already can still be written down; the rule keeps its turn and last error."""
     books.execute(
-        "insert into pipeline.rules (name, query, last_error, last_error_at) values ('r', 'x', 'old', now())"
+        "insert into pipeline.rules (name, kind, spec, last_error, last_error_at) values ('r', 'search', '{\"query\": \"x\"}', 'old', now())"
     )
     due_at = columns(books, "next_due_at")
     with (
-        pytest.raises(rules.RuleStopped, match=f"^rule 'r' {why}$") as stopped,
-        rules.lease(books, "r", "me") as lease,
+        pytest.raises(RuleStopped, match=f"^rule 'r' {why}$") as stopped,
+        lease_rule(books, "r", "me") as lease,
     ):
         lease.check()
         books.execute(change)
-        with pytest.raises(rules.RuleStopped, match=why):
+        with pytest.raises(RuleStopped, match=why):
             lease.check()
         if "delete" not in change:
             lease.hold()
         lease.extend()
-    assert stopped.value.skip_task
+    assert isinstance(stopped.value, TurnEnded)
     if "delete" not in change:
         assert columns(books, "next_due_at") == due_at
         assert columns(books, "leased_by", "last_error", "last_polled_at") == (None, "old", None)
@@ -187,11 +184,13 @@ def test_a_rule_that_is_stopped_while_it_is_polled_asks_nothing_more(
 
 def test_whoever_lost_the_rule_learns_it_before_the_next_request(books: Any) -> None:
     """A run that was frozen neither asks nor writes for a rule that another polls."""
-    books.execute("insert into pipeline.rules (name, query) values ('r', 'x')")
-    with pytest.raises(rules.LeaseHeld), rules.lease(books, "r", "frozen") as lease:
+    books.execute(
+        "insert into pipeline.rules (name, kind, spec) values ('r', 'search', '{\"query\": \"x\"}')"
+    )
+    with pytest.raises(LeaseHeld), lease_rule(books, "r", "frozen") as lease:
         books.execute("update pipeline.rules set leased_by = 'another'")
         for ask in (lease.check, lease.hold):
-            with pytest.raises(rules.LeaseHeld):
+            with pytest.raises(LeaseHeld):
                 ask()
         lease.extend()
     assert columns(books, "leased_by") == ("another",)
@@ -199,13 +198,15 @@ def test_whoever_lost_the_rule_learns_it_before_the_next_request(books: Any) -> 
 
 def test_last_polled_at_moves_only_when_something_was_read(books: Any) -> None:
     """Neither by a run that could not ask nor by one that failed; also by one that failed after a page."""
-    books.execute("insert into pipeline.rules (name, query) values ('r', 'x')")
-    with rules.lease(books, "r", "me"):
+    books.execute(
+        "insert into pipeline.rules (name, kind, spec) values ('r', 'search', '{\"query\": \"x\"}')"
+    )
+    with lease_rule(books, "r", "me"):
         pass
-    with pytest.raises(RuntimeError), rules.lease(books, "r", "me"):
+    with pytest.raises(RuntimeError), lease_rule(books, "r", "me"):
         raise RuntimeError("503")
     assert columns(books, "last_polled_at") == (None,)
-    with pytest.raises(RuntimeError), rules.lease(books, "r", "me") as lease:
+    with pytest.raises(RuntimeError), lease_rule(books, "r", "me") as lease:
         lease.note_read()
         raise RuntimeError("503 on the second page")
     (polled_at, error) = columns(books, "last_polled_at", "last_error")
@@ -223,8 +224,10 @@ def test_last_polled_at_moves_only_when_something_was_read(books: Any) -> None:
 )
 def test_a_rule_is_given_back_for_a_day_at_most(books: Any, given: timedelta, due: timedelta) -> None:
     """A reset in the past is now, and one in a far future is a mistake of a header."""
-    books.execute("insert into pipeline.rules (name, query) values ('r', 'x')")
-    with rules.lease(books, "r", "me") as lease:
+    books.execute(
+        "insert into pipeline.rules (name, kind, spec) values ('r', 'search', '{\"query\": \"x\"}')"
+    )
+    with lease_rule(books, "r", "me") as lease:
         lease.give_back_at(datetime.now(UTC) + given)
     (next_due_at,) = columns(books, "next_due_at")
     assert abs(next_due_at - datetime.now(UTC) - due) < timedelta(seconds=30)
@@ -232,9 +235,11 @@ def test_a_rule_is_given_back_for_a_day_at_most(books: Any, given: timedelta, du
 
 def test_the_failures_of_many_accounts_fit_into_one_error(books: Any) -> None:
     """Each in short, and how many had no room."""
-    books.execute("insert into pipeline.rules (name, query) values ('r', 'x')")
+    books.execute(
+        "insert into pipeline.rules (name, kind, spec) values ('r', 'search', '{\"query\": \"x\"}')"
+    )
     failures = [ValueError(f"account{n}: {'x' * 300}\n\x00\ud83d") for n in range(100)]
-    with pytest.raises(ExceptionGroup), rules.lease(books, "r", "me"):
+    with pytest.raises(ExceptionGroup), lease_rule(books, "r", "me"):
         raise ExceptionGroup("100 of 100 accounts", failures)
     (error,) = columns(books, "last_error")
     assert error.startswith("100 of 100 accounts: ValueError: account0: xxx")
@@ -243,7 +248,7 @@ def test_the_failures_of_many_accounts_fit_into_one_error(books: Any) -> None:
     assert len(error) <= 2000
     named = ValueError("503\nof X")
     named.add_note("account alice")
-    with pytest.raises(ExceptionGroup), rules.lease(books, "r", "me"):
+    with pytest.raises(ExceptionGroup), lease_rule(books, "r", "me"):
         raise ExceptionGroup("2 of 9 accounts", [named, ExceptionGroup("b", [OSError("2")])])
     assert columns(books, "last_error") == (
         "2 of 9 accounts: account alice: ValueError: 503 of X; b: OSError: 2",
@@ -252,10 +257,12 @@ def test_the_failures_of_many_accounts_fit_into_one_error(books: Any) -> None:
 
 def test_a_rule_that_x_refused_is_parked_with_its_reason_and_unparked_at_once(books: Any) -> None:
     """It is not asked again until then, and its first refusal keeps its time."""
-    books.execute("insert into pipeline.rules (name, query, interval_seconds) values ('r', 'from:', 86400)")
-    with pytest.raises(ValueError, match="no value"), rules.lease(books, "r", "me") as lease:
+    books.execute(
+        "insert into pipeline.rules (name, kind, spec, interval_seconds) values ('r', 'search', '{\"query\": \"from:\"}', 86400)"
+    )
+    with pytest.raises(ValueError, match="no value"), lease_rule(books, "r", "me") as lease:
         assert rules.park(books, rules.find(books, "r"), "X: 'from:' has no value\x00")
-        with pytest.raises(rules.RuleStopped):
+        with pytest.raises(RuleStopped):
             lease.check()
         raise ValueError("no value")
     assert rules.due(books) == []
@@ -272,11 +279,19 @@ def test_a_rule_that_x_refused_is_parked_with_its_reason_and_unparked_at_once(bo
 
 
 @pytest.mark.parametrize(
-    "edit", ["query = 'y'", "query = null, accounts = '{a}'", "page_size = 50", "overlap_seconds = 0"]
+    "edit",
+    [
+        'spec = \'{"query": "y"}\'',
+        "kind = 'timeline', spec = '{\"accounts\": [\"a\"]}'",
+        "page_size = 50",
+        "overlap_seconds = 0",
+    ],
 )
 def test_a_rule_that_was_edited_while_x_refused_it_is_not_parked(books: Any, edit: str) -> None:
     """The verdict is about what was asked."""
-    books.execute("insert into pipeline.rules (name, query) values ('r', 'x')")
+    books.execute(
+        "insert into pipeline.rules (name, kind, spec) values ('r', 'search', '{\"query\": \"x\"}')"
+    )
     asked = rules.find(books, "r")
     books.execute(f"update pipeline.rules set {edit}")
     assert not rules.park(books, asked, "refused")
@@ -287,7 +302,9 @@ def test_settings_of_a_rule_are_found_as_they_were_written(postgres: Any, books:
     """Page size, reach, overlap and budget."""
     text = "rules: [{name: r, query: x, page_size: 10, first_poll_days: 2, overlap_seconds: 0, budget_usd: 0.25}]"
     seed(postgres, tmp_path, text)
-    assert rules.find(books, "r") == rules.Rule("r", "x", None, 60, True, 10, 2, 0, Decimal("0.25"))
+    assert rules.find(books, "r") == rules.Rule(
+        "r", "search", {"query": "x"}, 60, True, 10, 2, 0, Decimal("0.25")
+    )
 
 
 @pytest.mark.parametrize(
@@ -296,6 +313,12 @@ def test_settings_of_a_rule_are_found_as_they_were_written(postgres: Any, books:
         "page_size = 9",
         "page_size = 101",
         "first_poll_days = 8",
+        "kind = ''",
+        "spec = '[]'",
+        "spec = '{}'",
+        'spec = \'{"query": ""}\'',
+        "kind = 'timeline'",
+        "kind = 'timeline', spec = '{\"accounts\": []}'",
         "overlap_seconds = -1",
         "budget_usd = 0",
         "parked_at = now()",
@@ -307,6 +330,8 @@ def test_settings_of_a_rule_are_found_as_they_were_written(postgres: Any, books:
 )
 def test_the_table_itself_refuses_what_no_rule_can_be(books: Any, wrong: str) -> None:
     """Whoever writes it."""
-    books.execute("insert into pipeline.rules (name, query) values ('r', 'x')")
+    books.execute(
+        "insert into pipeline.rules (name, kind, spec) values ('r', 'search', '{\"query\": \"x\"}')"
+    )
     with pytest.raises(psycopg.errors.CheckViolation):
         books.execute(f"update pipeline.rules set {wrong}")

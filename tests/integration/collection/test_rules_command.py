@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from twitter_pipeline import cli
 from twitter_pipeline.collection import rules
+from twitter_pipeline.collection.lease import lease_rule
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_the_list_tells_how_each_rule_stands_and_what_is_wrong(
     seed(postgres, tmp_path, text + ", {name: gone, query: x}]")
     seed(postgres, tmp_path, text + ", {name: idle, query: x, enabled: false}]")
     rules.park(books, rules.find(books, "tea"), "X: no\nsuch operator")
-    with pytest.raises(RuntimeError), rules.lease(books, "hat", "me"):
+    with pytest.raises(RuntimeError), lease_rule(books, "hat", "me"):
         raise RuntimeError("503")
     (tmp_path / "rules.yaml").write_text("")
     with pytest.raises(rules.BadRules):
@@ -111,8 +112,8 @@ def test_a_rule_may_be_made_handed_over_and_removed_by_command(
         run("add", "mugs", "--account", "@Alice", "--account", "bob", "--first-poll-days", "30").exit_code
         == 0
     )
-    assert rules.find(books, "tea").query == "green tea"
-    assert rules.find(books, "mugs").accounts == ["alice", "bob"]
+    assert rules.find(books, "tea").spec == {"query": "green tea"}
+    assert rules.find(books, "mugs").spec == {"accounts": ["alice", "bob"]}
     assert set(rules.due(books)) == {"tea", "mugs"}
     text = "rules: [{name: tea, query: tea}]"
     with pytest.raises(rules.BadRules):
@@ -144,7 +145,9 @@ def test_a_rule_may_be_made_handed_over_and_removed_by_command(
 )
 def test_a_rule_that_cannot_be_is_not_made(books: Any, run: Any, words: tuple[str, ...], told: str) -> None:
     """The field is named, and nothing is written."""
-    books.execute("insert into pipeline.rules (name, query) values ('old', 'x')")
+    books.execute(
+        "insert into pipeline.rules (name, kind, spec) values ('old', 'search', '{\"query\": \"x\"}')"
+    )
     refused = run("add", *words)
     assert refused.exit_code == 1
     assert told in refused.output

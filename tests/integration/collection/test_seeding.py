@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from twitter_pipeline.collection import notices, rules, seeding
+from twitter_pipeline.collection.lease import RuleStopped, lease_rule
 from twitter_pipeline.collection.rule import Rule
 
 TWO = """
@@ -51,8 +52,8 @@ def test_the_rules_of_a_file_are_as_it_says(postgres: Any, books: Any, file: Pat
     assert seed(postgres, file, TWO) == rules.Seeded(2, [])
     assert seed(postgres, file, TWO) == rules.Seeded(0, [])
     assert seed(postgres, file, TWO.replace("query: tea", "query: green tea")) == rules.Seeded(1, [])
-    assert rules.find(books, "tea").query == "green tea"
-    assert rules.find(books, "mugs").accounts == ["alice"]
+    assert rules.find(books, "tea").spec == {"query": "green tea"}
+    assert rules.find(books, "mugs").spec == {"accounts": ["alice"]}
     assert table(books) == {"tea": [True, False, "file"], "mugs": [True, False, "file"]}
     assert books.execute("select distinct source_file from pipeline.rules").fetchall() == [(str(file),)]
 
@@ -66,8 +67,8 @@ def test_a_rule_that_leaves_its_file_stops_and_comes_back_with_its_checkpoint(
     assert seed(postgres, file, ONE) == rules.Seeded(0, ["mugs"])
     assert rules.due(books) == ["tea"]
     with (
-        pytest.raises(rules.RuleStopped, match=f"rule 'mugs' is no longer in {file}"),
-        rules.lease(books, "mugs", "me"),
+        pytest.raises(RuleStopped, match=f"rule 'mugs' is no longer in {file}"),
+        lease_rule(books, "mugs", "me"),
     ):
         pass
     assert seed(postgres, file, ONE) == rules.Seeded(0, [])
@@ -122,7 +123,7 @@ def test_a_file_that_cannot_be_used_stops_nothing_and_is_noticed(
 def test_rules_of_before_belong_to_the_file_that_names_them(postgres: Any, books: Any, file: Path) -> None:
     """The others go on, which is noticed, until the file names them or somebody removes them."""
     books.execute(
-        "insert into pipeline.rules (name, query) values ('tea', 'tea'), ('mugs', 'x'), ('old', 'y'), ('hat', 'z')"
+        "insert into pipeline.rules (name, kind, spec) values ('tea', 'search', '{\"query\": \"tea\"}'), ('mugs', 'search', '{\"query\": \"x\"}'), ('old', 'search', '{\"query\": \"y\"}'), ('hat', 'search', '{\"query\": \"z\"}')"
     )
     seed(postgres, file, TWO)
     assert table(books)["old"] == [True, False, None]
@@ -165,7 +166,7 @@ def test_a_rule_of_a_command_is_not_the_files_until_that_is_accepted(
     postgres: Any, books: Any, file: Path
 ) -> None:
     """The same name in both is refused, whoever comes second; a file without that name leaves it alone."""
-    seeding.add(books, Rule("tea", "black tea", None))
+    seeding.add(books, Rule("tea", "search", {"query": "black tea"}))
     with pytest.raises(
         rules.BadRules, match=r"rule 1 \(tea\): name: a command made a rule of this name.*rules accept tea"
     ):
@@ -176,13 +177,13 @@ def test_a_rule_of_a_command_is_not_the_files_until_that_is_accepted(
     assert set(rules.due(books)) == {"tea", "mugs"}
     assert posted(books) == {}
     with pytest.raises(seeding.NotYours, match=f"rule mugs: the rules file {file} made"):
-        seeding.add(books, Rule("mugs", "mugs", None))
+        seeding.add(books, Rule("mugs", "search", {"query": "mugs"}))
     with pytest.raises(seeding.NotYours, match="rule tea: a command made"):
-        seeding.add(books, Rule("tea", "x", None))
+        seeding.add(books, Rule("tea", "search", {"query": "x"}))
     assert seeding.accept(books, "tea")
     assert not seeding.accept(books, "tea")
     seed(postgres, file, TWO)
-    assert rules.find(books, "tea").query == "tea"
+    assert rules.find(books, "tea").spec == {"query": "tea"}
     assert table(books)["tea"] == [True, False, "file"]
 
 
@@ -193,7 +194,7 @@ def test_a_rule_that_was_removed_may_be_made_again(postgres: Any, books: Any, fi
         seeding.remove(books, "mugs", file)
     seed(postgres, file, ONE)
     assert not seeding.remove(books, "mugs", file)
-    seeding.add(books, Rule("mugs", None, ["bob"]))
+    seeding.add(books, Rule("mugs", "timeline", {"accounts": ["bob"]}))
     assert table(books)["mugs"] == [True, False, "command"]
     assert seeding.remove(books, "mugs", file)
     seed(postgres, file, TWO)
@@ -218,7 +219,7 @@ def test_a_parked_rule_is_tried_again_when_it_is_edited_and_not_before(
 ) -> None:
     """`make up` alone asks X nothing again."""
     seed(postgres, file, ONE)
-    with rules.lease(books, "tea", "me"):
+    with lease_rule(books, "tea", "me"):
         rules.park(books, rules.find(books, "tea"), "refused")
     seed(postgres, file, text)
     assert rules.due(books) == ([] if is_parked else ["tea"])
@@ -250,7 +251,7 @@ def test_a_file_that_is_seeded_twice_at_once_is_seeded(postgres: Any, books: Any
 def test_a_shorter_interval_holds_from_the_edit_on(postgres: Any, books: Any, file: Path) -> None:
     """A rule that was polled once a day does not wait for its old turn; a longer interval waits for it."""
     seed(postgres, file, "rules: [{name: tea, query: tea, interval_seconds: 86400}]")
-    with rules.lease(books, "tea", "me"):
+    with lease_rule(books, "tea", "me"):
         pass
     wait = "select extract(epoch from next_due_at - now()) from pipeline.rules"
     seed(postgres, file, "rules: [{name: tea, query: tea, interval_seconds: 60}]")

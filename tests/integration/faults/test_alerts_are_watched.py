@@ -48,7 +48,7 @@ def books(postgres: Any) -> psycopg.Connection:
 
 
 def rule(books: psycopg.Connection, name: str, **columns: Any) -> None:
-    given = {"name": name, "query": "coffee", **columns}
+    given = {"name": name, "kind": "search", "spec": '{"query": "coffee"}', **columns}
     names, places = ", ".join(given), ", ".join(f"%({column})s" for column in given)
     books.execute(f"insert into pipeline.rules ({names}) values ({places})".encode(), given)
 

@@ -66,9 +66,9 @@ def test_a_conflict_under_one_coordinate_is_told_like_every_dead_letter(way: Way
 def test_a_parked_rule_and_a_notice_stand_before_the_newest_failure(way: Way, postgres: Any):
     """What a disabled or removed rule failed of is no news."""
     way.warehouse.execute(
-        "insert into pipeline.rules (name, query, is_enabled, last_error, last_error_at, parked_at, parked_reason) values"
-        " ('off', 'x', false, 'OldError', now(), null, null), ('tea', 'x', true, '503', now(), null, null),"
-        " ('mugs', 'x', true, '400', now(), now(), 'no such operator')"
+        "insert into pipeline.rules (name, kind, spec, is_enabled, last_error, last_error_at, parked_at, parked_reason) values"
+        " ('off', 'search', '{\"query\": \"x\"}', false, 'OldError', now(), null, null), ('tea', 'search', '{\"query\": \"x\"}', true, '503', now(), null, null),"
+        " ('mugs', 'search', '{\"query\": \"x\"}', true, '400', now(), now(), 'no such operator')"
     )
     way.warehouse.execute(
         "insert into pipeline.notices (subject, notice) values ('rules file', 'names no rule')"
@@ -92,8 +92,8 @@ def looked(way: Way, postgres: Any) -> report.Health:
 def test_a_disabled_rules_error_is_no_trouble_any_more(way: Way, postgres: Any):
     """What nobody asks for any more does not keep the status red; enabled again, its error is told again."""
     way.warehouse.execute(
-        "insert into pipeline.rules (name, query, interval_seconds, is_enabled, last_error, last_error_at)"
-        " values ('old', 'x', 60, false, 'refused by X', now())"
+        "insert into pipeline.rules (name, kind, spec, interval_seconds, is_enabled, last_error, last_error_at)"
+        " values ('old', 'search', '{\"query\": \"x\"}', 60, false, 'refused by X', now())"
     )
     assert errors(way, postgres)["extract"] is None
     assert looked(way, postgres).stages[0].lag == 0

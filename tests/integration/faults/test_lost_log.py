@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from tweet_envelope.topic import TopicChanged, TopicMissing
 from twitter_pipeline.collection import pages
-from twitter_pipeline.collection.books import RefetchBooks
+from twitter_pipeline.collection.ledgers import RefetchLedger
 from twitter_pipeline.health.accounting import accounts
 from twitter_pipeline.landing.drain import land
 from twitter_pipeline.landing.raw_store import mark_key
@@ -75,7 +75,7 @@ def note_page(way: Way, request_id: str, tweet_ids: list[int], places: list[tupl
     offsets: dict[int, int] = {}
     for partition, offset in places:
         offsets[partition] = max(offset, offsets.get(partition, 0))
-    RefetchBooks(way.warehouse, way.raw, "rule", None).page_acknowledged(
+    RefetchLedger(way.warehouse, way.raw, "rule", None).page_acknowledged(
         request_id=request_id,
         endpoint="/2/tweets",
         params={},

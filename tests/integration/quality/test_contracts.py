@@ -132,10 +132,10 @@ FORGED = {
         " values (gen_random_uuid(), '/', 1, 2)"
     },
     "rules": {
-        "a lease has a holder": "insert into pipeline.rules (name, query, leased_by) values ('r', 'q', 'me')"
+        "a lease has a holder": "insert into pipeline.rules (name, kind, spec, leased_by) values ('r', 'search', '{\"query\": \"q\"}', 'me')"
     },
     "checkpoints": {
-        "an unfinished poll knows both of its ends": "insert into pipeline.rules (name, query) values ('r', 'q');"
+        "an unfinished poll knows both of its ends": "insert into pipeline.rules (name, kind, spec) values ('r', 'search', '{\"query\": \"q\"}');"
         " insert into pipeline.checkpoints (rule, poll_until_id) values ('r', 5)"
     },
     "accounts": {

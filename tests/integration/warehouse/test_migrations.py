@@ -5,6 +5,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from twitter_pipeline.collection import rules
+from twitter_pipeline.collection.accounts import Account
+from twitter_pipeline.stack import postgresql
+from twitter_pipeline.stack.postgresql import PostgreSQL
 from twitter_pipeline.warehouse import migrations
 
 
@@ -46,6 +50,56 @@ def test_a_migration_that_fails_half_way_leaves_the_old_schema(
         migrations, "available", lambda: [*known, ("9000_half", "create table twitter.half (id bigint)")]
     )
     assert migrations.migrate(postgres.migrator_dsn) == ["9000_half"]
+
+
+RULES = """
+insert into pipeline.rules (name, query, accounts, page_size, first_poll_days, is_enabled, parked_at, parked_reason,
+    leased_by, leased_until, next_due_at, source, source_file, budget_usd) values
+('tea', 'tea OR "green tea" lang:en', null, 50, 7, true, null, null, 'run/0', '2026-01-01Z', '2026-01-02Z', 'file', '/r', 5),
+('news', null, '{alice,bob}', 100, 365, true, null, null, null, null, '2026-01-03Z', 'command', null, null),
+('bad', 'fro:anna', null, 100, 1, true, '2026-01-04Z', 'no such operator', null, null, '2026-01-05Z', null, null, null);
+insert into pipeline.checkpoints (rule, subject, since_id, poll_until_id, poll_newest_id) values
+('tea', 'search tea OR "green tea" lang:en', 10, null, null), ('news', '7', null, 20, 30);
+"""
+KEPT = """
+select name, page_size, first_poll_days, is_enabled, parked_at, parked_reason, leased_by, leased_until, next_due_at,
+    source, source_file, budget_usd, subject, since_id, poll_until_id, poll_newest_id
+from pipeline.rules left join pipeline.checkpoints on rule = name order by name
+"""
+
+
+def test_rules_of_before_there_were_kinds_are_the_same_rules_after(
+    postgres_server: PostgreSQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they ask, their checkpoints, leases, budgets and refusals; each goes on under the subject that it had."""
+    with psycopg.connect(postgres_server.superuser_dsn(), autocommit=True) as superuser:
+        postgresql.create_tweets_database(superuser, "before_kinds")
+    migrator, loader = (
+        postgres_server.dsn("before_kinds", role, role) for role in ("pipeline_migrator", "pipeline_loader")
+    )
+    known = migrations.available()
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "available", lambda: [each for each in known if each[0] < "0012"])
+        migrations.migrate(migrator)
+    with psycopg.connect(loader, autocommit=True) as connection:
+        connection.execute(RULES.encode())
+        kept = connection.execute(KEPT.encode()).fetchall()
+        assert "0012_rule_kinds" in migrations.migrate(migrator)
+        assert connection.execute(KEPT.encode()).fetchall() == kept
+        found = {name: rules.find(connection, name) for name in ("tea", "news", "bad")}
+        subjects = {
+            target.subject
+            for rule in found.values()
+            for target in rule.behaviour.targets(rule.spec, [Account("alice", 7)])
+        }
+        unparked = rules.unpark(connection, "bad")
+    assert {name: (rule.kind, rule.spec) for name, rule in found.items()} == {
+        "tea": ("search", {"query": 'tea OR "green tea" lang:en'}),
+        "news": ("timeline", {"accounts": ["alice", "bob"]}),
+        "bad": ("search", {"query": "fro:anna"}),
+    }
+    assert {'search tea OR "green tea" lang:en', "7"} <= subjects
+    assert unparked
 
 
 @pytest.mark.parametrize(

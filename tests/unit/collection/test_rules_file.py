@@ -32,8 +32,8 @@ def test_a_rule_is_a_query_or_accounts_with_plain_defaults(tmp_path: Path):
       - {name: newsroom, accounts: ["@Bob", alice, BOB], interval_seconds: 30, enabled: false}
     """
     assert rules_of(tmp_path, text) == [
-        Rule("python", "#python lang:en", None, 60, True, 100, 7, 60, None),
-        Rule("newsroom", None, ["alice", "bob"], 30, False, 100, 7, 60, None),
+        Rule("python", "search", {"query": "#python lang:en"}, 60, True, 100, 7, 60, None),
+        Rule("newsroom", "timeline", {"accounts": ["alice", "bob"]}, 30, False, 100, 7, 60, None),
     ]
 
 
@@ -248,7 +248,7 @@ def test_what_rules_share_may_stand_in_an_anchor(tmp_path: Path):
 )
 def test_one_query_may_be_written_in_many_ways(tmp_path: Path, text: bytes):
     """With a byte order mark, Windows' line ends, on several lines, as JSON, with a wide space."""
-    assert [(rule.name, rule.query) for rule in rules_of(tmp_path, text)] == [("a", "x y")]
+    assert [(rule.name, rule.spec["query"]) for rule in rules_of(tmp_path, text)] == [("a", "x y")]
 
 
 def test_two_rules_of_one_name_are_refused(tmp_path: Path):
@@ -267,12 +267,20 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str):
 @pytest.mark.parametrize(
     ("one", "another", "same"),
     [
-        (Rule("a", "tea", None), Rule("b", " tea\n", None), True),
-        (Rule("a", "tea  lang:en", None), Rule("a", "tea lang:en", None, 5, False, 10, 1, 0), True),
-        (Rule("a", "tea", None), Rule("a", "Tea", None), False),
-        (Rule("a", "tea or coffee", None), Rule("a", "tea OR coffee", None), False),
-        (Rule("a", None, ["alice"]), Rule("a", None, ["bob"]), True),
-        (Rule("a", "timeline", None), Rule("a", None, ["bob"]), False),
+        (Rule("a", "search", {"query": "tea"}), Rule("b", "search", {"query": " tea\n"}), True),
+        (
+            Rule("a", "search", {"query": "tea  lang:en"}),
+            Rule("a", "search", {"query": "tea lang:en"}, 5, False, 10, 1, 0),
+            True,
+        ),
+        (Rule("a", "search", {"query": "tea"}), Rule("a", "search", {"query": "Tea"}), False),
+        (
+            Rule("a", "search", {"query": "tea or coffee"}),
+            Rule("a", "search", {"query": "tea OR coffee"}),
+            False,
+        ),
+        (Rule("a", "timeline", {"accounts": ["alice"]}), Rule("a", "timeline", {"accounts": ["bob"]}), True),
+        (Rule("a", "search", {"query": "timeline"}), Rule("a", "timeline", {"accounts": ["bob"]}), False),
     ],
 )
 def test_a_checkpoint_belongs_to_what_is_asked(one: Rule, another: Rule, same: bool):

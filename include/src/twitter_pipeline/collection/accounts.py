@@ -10,7 +10,10 @@ from datetime import datetime, timedelta
 
 import psycopg
 
+from twitter_pipeline.collection.storable import storable
+
 ASK_AGAIN_AFTER = timedelta(days=1)
+LONGEST_REASON = 500
 MOST_NAMES = 100  # X's limit for one lookup
 UNREADABLE = ("protected", "suspended", "gone", "disallowed")
 KNOWN = """
@@ -121,13 +124,19 @@ def note_state(
     connection: psycopg.Connection, username: str, state: str, reason: str, *, now: datetime
 ) -> None:
     """Keep what X says about an account that it does not show. It is asked for again a day later."""
-    values = {"name": username, "state": state, "reason": _storable(reason), "now": now}
+    values = {"name": username, "state": state, "reason": storable(reason, LONGEST_REASON), "now": now}
     connection.execute(STATE, values | {"again": now + ASK_AGAIN_AFTER})
 
 
 def id_is_dead(connection: psycopg.Connection, username: str, reason: str, *, now: datetime) -> None:
     """X knows no account of this id: its name is resolved again at the next poll."""
-    values = {"name": username, "state": "gone", "reason": _storable(reason), "now": now, "again": now}
+    values = {
+        "name": username,
+        "state": "gone",
+        "reason": storable(reason, LONGEST_REASON),
+        "now": now,
+        "again": now,
+    }
     connection.execute(STATE, values)
 
 
@@ -146,9 +155,6 @@ def note_read(
 def note_failure(connection: psycopg.Connection, username: str, failure: str) -> None:
     """Reading the account failed for a reason that says nothing about it."""
     connection.execute(
-        "update pipeline.accounts set last_failure = %s where username = %s", (_storable(failure), username)
+        "update pipeline.accounts set last_failure = %s where username = %s",
+        (storable(failure, LONGEST_REASON), username),
     )
-
-
-def _storable(text: str) -> str:
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()[:500]

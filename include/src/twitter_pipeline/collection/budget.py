@@ -57,13 +57,9 @@ values (date_trunc('month', now(), 'UTC')::date, %s, %s) on conflict do nothing
 class BudgetExceeded(RuntimeError):
     """The next request could cost more than is left. Nothing was sent; raise the budget or wait for the next month."""
 
-    fail_task = True
-
 
 class RuleOvershot(RuntimeError):
     """An answer to this rule cost more than was asked for, so nothing more is sent for it until somebody allows it."""
-
-    fail_task = True
 
 
 def is_local(url: str) -> bool:

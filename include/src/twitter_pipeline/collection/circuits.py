@@ -63,8 +63,6 @@ select api, unknown_in_a_row, opened_at, probe_at, probe from pipeline.circuits 
 class CircuitOpen(RuntimeError):
     """Nobody knows what the last requests cost. Nothing was sent; the next probe may go at `probe_at` (aware UTC)."""
 
-    fail_task = True
-
     def __init__(self, message: str, probe_at: datetime) -> None:
         super().__init__(message)
         self.probe_at = probe_at

@@ -1,14 +1,18 @@
 """The rules as an operator sees them."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import psycopg
 from psycopg.rows import class_row
 
+from twitter_pipeline.collection import kinds
+from twitter_pipeline.collection.kind import Spec
+
 LIST = """
-select name, query, accounts, interval_seconds, page_size, first_poll_days, overlap_seconds, budget_usd,
+select name, kind, spec, interval_seconds, page_size, first_poll_days, overlap_seconds, budget_usd,
     case
         when removed_at is not null then 'removed'
         when parked_at is not null then 'parked'
@@ -28,8 +32,8 @@ class ListedRule:
 
     name: str
     state: str
-    query: str | None
-    accounts: list[str] | None
+    kind: str
+    spec: Spec
     interval_seconds: int
     page_size: int
     first_poll_days: int
@@ -49,6 +53,13 @@ class ListedRule:
     def trouble(self) -> str | None:
         """Why it is not polled, or what its last poll failed of; None when nothing is wrong."""
         return self.parked_reason or (self.last_error if self.state != "removed" else None)
+
+    def fields(self) -> dict[str, Any]:
+        """All of it by name, what is asked for as the field of its kind in a rules file."""
+        told = asdict(self)
+        kind, spec = told.pop("kind"), told.pop("spec")
+        first = {name: told.pop(name) for name in ("name", "state")}
+        return first | kinds.fields_of(kind, spec) | told
 
 
 def list_rules(connection: psycopg.Connection) -> list[ListedRule]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import psycopg
 
+from twitter_pipeline.collection import gaps
+
 SETTLE = """
 with judged as (
     select page.request_id,
@@ -35,10 +37,6 @@ set state = case when passed and not in_a_gap then 'settled' else 'lost' end, st
 from judged
 where page.request_id = judged.request_id and page.state = 'produced' and (in_a_gap or passed or topic_is_gone)
 returning page.state
-"""
-NOTE_MISSING = """
-insert into pipeline.gaps (kind, rule, tweet_ids, reason)
-values ('tweets', %(rule)s, %(missing)s, %(reason)s)
 """
 MOST_TRIES = 10
 
@@ -104,6 +102,5 @@ def refetched(
             (state, open_ids, page.request_id),
         )
         for reason, missing in reasons.items():
-            given_up = {"rule": page.rule, "missing": sorted(missing), "reason": reason.replace("\x00", "")}
-            connection.execute(NOTE_MISSING, given_up)
+            gaps.note_tweets(connection, page.rule, missing, reason)
     return sorted(tweet_id for missing in reasons.values() for tweet_id in missing)

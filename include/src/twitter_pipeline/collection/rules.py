@@ -4,33 +4,22 @@ A rule is polled while it is enabled, not parked and not removed. Who has asked 
 editing or unparking it makes it due again.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import Any
-
 import psycopg
 from psycopg.rows import class_row
 
-from twitter_pipeline.collection.query_check import QUERY_LENGTH
-from twitter_pipeline.collection.rule import NAME, USERNAME, Rule
+from twitter_pipeline.collection.rule import NAME, Rule
 from twitter_pipeline.collection.rules_file import BadRules, read_rules
 from twitter_pipeline.collection.seeding import Seeded, seed
+from twitter_pipeline.collection.storable import LONGEST_ERROR, storable
 
 __all__ = [
     "NAME",
-    "QUERY_LENGTH",
-    "USERNAME",
     "BadRules",
-    "Lease",
-    "LeaseHeld",
     "Rule",
-    "RuleStopped",
     "Seeded",
     "count",
     "due",
     "find",
-    "lease",
     "park",
     "read_rules",
     "seed",
@@ -38,11 +27,9 @@ __all__ = [
 ]
 
 MOST_DUE = 1000  # Airflow refuses to map a task over more than 1,024
-LONGEST_ERROR = 2000
-LONGEST_FAILURE = 200
 
 FIND = """
-select name, query, accounts, interval_seconds, is_enabled, page_size, first_poll_days, overlap_seconds, budget_usd
+select name, kind, spec, interval_seconds, is_enabled, page_size, first_poll_days, overlap_seconds, budget_usd
 from pipeline.rules where name = %s
 """
 DUE = """
@@ -53,51 +40,14 @@ order by next_due_at, name limit %s
 """
 PARK = """
 update pipeline.rules set parked_at = coalesce(parked_at, now()), parked_reason = %(reason)s
-where name = %(name)s and (query, accounts, page_size, first_poll_days, overlap_seconds)
-    is not distinct from (%(query)s, %(accounts)s::text[], %(page_size)s, %(first_poll_days)s, %(overlap_seconds)s)
+where name = %(name)s and (kind, spec, page_size, first_poll_days, overlap_seconds)
+    is not distinct from (%(kind)s, %(spec)s, %(page_size)s, %(first_poll_days)s, %(overlap_seconds)s)
 """
 UNPARK = """
 update pipeline.rules set parked_at = null, parked_reason = null, last_error = null, last_error_at = null,
     next_due_at = least(next_due_at, now())
 where name = %s and parked_at is not null
 """
-HOLD = """
-update pipeline.rules set leased_by = %(holder)s, leased_until = now() + %(seconds)s * interval '1 second'
-where name = %(rule)s and (leased_until is null or leased_until < now() or leased_by = %(holder)s)
-"""
-HOLD_TO_GO_ON = f"{HOLD} and is_enabled and parked_at is null and removed_at is null"
-STANDING = """
-select case
-        when removed_at is not null and source = 'file' then 'is no longer in ' || source_file
-        when removed_at is not null then 'was removed'
-        when parked_at is not null then 'is parked: ' || parked_reason
-        when not is_enabled then 'is disabled'
-    end, coalesce(leased_by = %(holder)s, false)
-from pipeline.rules where name = %(rule)s
-"""
-RELEASE = """
-update pipeline.rules set leased_by = null, leased_until = null,
-    next_due_at = case
-        when %(due)s::timestamptz is not null then least(greatest(%(due)s, now()), now() + interval '1 day')
-        when %(stopped)s then next_due_at
-        else now() + interval_seconds * interval '1 second' end,
-    last_polled_at = case when %(read)s then now() else last_polled_at end,
-    last_error = case when %(stopped)s then last_error else %(error)s::text end,
-    last_error_at = case when %(stopped)s then last_error_at when %(error)s::text is null then null else now() end
-where name = %(rule)s and leased_by = %(holder)s
-"""
-
-
-class LeaseHeld(RuntimeError):
-    """Another run polls this rule; leave it to that one."""
-
-    skip_task = True
-
-
-class RuleStopped(RuntimeError):
-    """The rule is disabled, parked, removed or gone: nothing more is asked for it. The text says which."""
-
-    skip_task = True
 
 
 def find(connection: psycopg.Connection, name: str) -> Rule:
@@ -128,114 +78,10 @@ def park(connection: psycopg.Connection, rule: Rule, reason: str) -> bool:
 
     `rule` is the rule as it was asked: one that was edited meanwhile is not parked, and False is returned.
     """
-    return connection.execute(PARK, vars(rule) | {"reason": _storable(reason, LONGEST_ERROR)}).rowcount > 0
+    return connection.execute(PARK, rule.columns() | {"reason": storable(reason, LONGEST_ERROR)}).rowcount > 0
 
 
 def unpark(connection: psycopg.Connection, name: str) -> bool:
     """Let a parked rule be due again at once; False for one that is not parked. Raises LookupError."""
     find(connection, name)
     return connection.execute(UNPARK, (name,)).rowcount > 0
-
-
-class Lease:
-    """A held rule. `extend` while working; `give_back_at` to have it due at another time than its interval says."""
-
-    def __init__(self, connection: psycopg.Connection, rule: str, holder: str, seconds: float) -> None:
-        self.rule, self.holder = rule, holder
-        self._connection, self._seconds = connection, seconds
-        self._due: datetime | None = None
-        self._read = False
-
-    def check(self) -> None:
-        """To be asked before each request. Raises RuleStopped when the rule is disabled, parked, removed or gone, and
-        LeaseHeld when somebody else has it by now. Never writes."""
-        stopped, is_ours = self._standing()
-        if stopped is not None:
-            raise RuleStopped(f"rule {self.rule!r} {stopped}")
-        if not is_ours:
-            raise LeaseHeld(f"rule {self.rule!r} is polled by another run")
-
-    def extend(self) -> None:
-        """Hold on for another span, for more requests. Raises RuleStopped and LeaseHeld as `check` does."""
-        if self._hold(HOLD_TO_GO_ON):
-            return
-        stopped, _ = self._standing()
-        if stopped is not None:
-            raise RuleStopped(f"rule {self.rule!r} {stopped}")
-        raise LeaseHeld(f"rule {self.rule!r} is polled by another run")
-
-    def hold(self) -> None:
-        """Hold on to write down what was read already, also of a rule that was stopped meanwhile. Raises LeaseHeld."""
-        if not self._hold(HOLD):
-            raise LeaseHeld(f"rule {self.rule!r} is polled by another run")
-
-    def note_read(self) -> None:
-        """Something was read: the end of the lease sets the rule's last_polled_at."""
-        self._read = True
-
-    def give_back_at(self, due: datetime) -> None:
-        """Let the rule be due at `due` (a rate limit's reset) once the lease ends, a day from now at the latest."""
-        self._due = due.astimezone(UTC)
-
-    def release(self, error: str | None, *, stopped: bool = False) -> None:
-        """Give the rule back, with its error or None; one that was `stopped` keeps its turn and its last error."""
-        self._connection.execute(
-            RELEASE,
-            {
-                "rule": self.rule,
-                "holder": self.holder,
-                "due": self._due,
-                "read": self._read,
-                "error": None if error is None else _storable(error, LONGEST_ERROR),
-                "stopped": stopped,
-            },
-        )
-
-    def _hold(self, statement: str) -> bool:
-        values = {"rule": self.rule, "holder": self.holder, "seconds": self._seconds}
-        return self._connection.execute(statement.encode(), values).rowcount > 0
-
-    def _standing(self) -> tuple[str | None, bool]:
-        """Why nothing more may be asked, or None; and whether the lease is still ours."""
-        row: Any = self._connection.execute(STANDING, {"rule": self.rule, "holder": self.holder}).fetchone()
-        return row or ("is no longer in pipeline.rules", False)
-
-
-@contextmanager
-def lease(connection: psycopg.Connection, rule: str, holder: str, seconds: float = 300) -> Iterator[Lease]:
-    """Hold a rule while polling it; `holder` names the run. Raises RuleStopped and LeaseHeld.
-
-    At the end the rule is due again after its interval; an exception is kept as the rule's last error, each failure of
-    a group in short. A rule that was stopped keeps its turn, so that it goes on at once when it may.
-    """
-    held = Lease(connection, rule, holder, seconds)
-    held.extend()
-    try:
-        yield held
-    except BaseException as error:
-        quiet = getattr(error, "skip_task", False)
-        held.release(None if quiet else _told(error), stopped=isinstance(error, RuleStopped))
-        raise
-    held.release(None)
-
-
-def _told(error: BaseException) -> str:
-    """The error behind its notes, which name the item; of a group its text and each failure, as many as have room."""
-    if not isinstance(error, BaseExceptionGroup):
-        return ": ".join([*getattr(error, "__notes__", ()), type(error).__name__, str(error)])
-    failures = [" ".join(_told(failure).split()) for failure in error.exceptions]
-    lines, room = [], LONGEST_ERROR - len(error.message) - 30
-    for number, failure in enumerate(failures):
-        line = failure if len(failure) <= LONGEST_FAILURE else f"{failure[: LONGEST_FAILURE - 1]}…"
-        room -= len(line) + 2
-        if room < 0:
-            lines.append(f"and {len(failures) - number} more")
-            break
-        lines.append(line)
-    return f"{error.message}: {'; '.join(lines)}"
-
-
-def _storable(text: str, longest: int) -> str:
-    """Text that PostgreSQL can hold: no NUL, no halves of pairs, not without end."""
-    plain = text.replace("\x00", "").encode("utf-8", "replace").decode()
-    return plain if len(plain) <= longest else f"{plain[: longest - 1]}…"

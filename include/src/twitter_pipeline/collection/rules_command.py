@@ -1,9 +1,8 @@
 """`twitter-pipeline rules`: what is collected, what X refused, and who governs which rule."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -12,10 +11,11 @@ import click
 import psycopg
 
 from twitter_pipeline import settings
-from twitter_pipeline.collection import notices, seeding
+from twitter_pipeline.collection import kinds, notices, seeding
 from twitter_pipeline.collection import rules as rules_of
+from twitter_pipeline.collection.kind import BadField, Takes
 from twitter_pipeline.collection.listing import ListedRule, list_rules
-from twitter_pipeline.collection.rule import BadField, rule_of
+from twitter_pipeline.collection.rule import rule_of
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def list_(with_removed: bool, as_json: bool) -> None:
         known, posted = list_rules(connection), notices.posted(connection)
     shown = [rule for rule in known if with_removed or rule.state != "removed"]
     if as_json:
-        click.echo(json.dumps([asdict(rule) for rule in shown], indent=1, default=_plain))
+        click.echo(json.dumps([rule.fields() for rule in shown], indent=1, default=_plain))
     else:
         click.echo(_table(shown))
     for notice in posted:
@@ -64,7 +64,7 @@ def show(name: str, as_json: bool) -> None:
         found = [rule for rule in list_rules(connection) if rule.name == name]
     if not found:
         raise click.ClickException(f"there is no rule {name!r}; see `twitter-pipeline rules list --all`")
-    fields = asdict(found[0])
+    fields = found[0].fields()
     if as_json:
         click.echo(json.dumps(fields, indent=1, default=_plain))
         return
@@ -94,10 +94,17 @@ def resume(names: Sequence[str]) -> None:
     _unpark(names)
 
 
+def _options_of_kinds(command: Callable[..., None]) -> Callable[..., None]:
+    """An option for the field of each kind of rule."""
+    for kind in reversed(list(kinds.KINDS.values())):
+        is_list = kind.takes is Takes.ACCOUNT_NAMES
+        command = click.option(kind.option, kind.field, multiple=is_list, help=kind.help)(command)
+    return command
+
+
 @rules.command()
 @click.argument("name")
-@click.option("--query", help="A query of X's recent search.")
-@click.option("--account", "accounts", multiple=True, help="Read this account's timeline; again for more.")
+@_options_of_kinds
 @click.option("--interval-seconds", type=int, default=60, show_default=True, help="How often to ask.")
 @click.option("--page-size", type=int, default=100, show_default=True, help="Tweets a request, 10 to 100.")
 @click.option("--first-poll-days", type=int, default=7, show_default=True, help="How far back to begin.")
@@ -105,13 +112,17 @@ def resume(names: Sequence[str]) -> None:
     "--overlap-seconds", type=int, default=60, show_default=True, help="How far each poll goes back again."
 )
 @click.option("--budget-usd", metavar="DOLLARS", help="The most it may cost in a month.")
-def add(name: str, accounts: Sequence[str], budget_usd: str | None, **fields: Any) -> None:
+def add(name: str, budget_usd: str | None, **fields: Any) -> None:
     """Make a rule that no file governs; it is due at once."""
     try:
         budget = None if budget_usd is None else Decimal(budget_usd)
         if budget is not None and not budget.is_finite():
             raise InvalidOperation
-        rule = rule_of(fields | {"name": name, "accounts": list(accounts) or None, "budget_usd": budget})
+        given = {
+            field: list(value) or None if isinstance(value, tuple) else value
+            for field, value in fields.items()
+        }
+        rule = rule_of(given | {"name": name, "budget_usd": budget})
     except InvalidOperation:
         raise click.ClickException(
             f"budget_usd: {budget_usd!r} must be an amount such as 5 or 0.50"
@@ -159,9 +170,10 @@ def _table(listed: Sequence[ListedRule]) -> str:
         return "There are no rules; write rules.yaml (see rules.yaml.example) and run `make up`."
     lines = [f"{'rule':<24} {'state':<10} {'every':>8}  {'last read':<20}  asked"]
     for rule in listed:
-        asked = rule.query if rule.query is not None else f"timelines of {', '.join(rule.accounts or [])}"
         read = _plain(rule.last_polled_at) if rule.last_polled_at else "never"
-        lines.append(f"{rule.name:<24} {rule.state:<10} {rule.interval_seconds:>6} s  {read:<20}  {asked}")
+        lines.append(
+            f"{rule.name:<24} {rule.state:<10} {rule.interval_seconds:>6} s  {read:<20}  {kinds.shown(rule.kind, rule.spec)}"
+        )
         if rule.trouble:
             lines.append(f"{'':<24} {' '.join(rule.trouble.split())}")
     return "\n".join(lines)

@@ -22,7 +22,9 @@ from typing import Any
 
 import yaml
 
-from twitter_pipeline.collection.rule import FIELDS, NAME, BadField, Rule, rule_of
+from twitter_pipeline.collection.kind import BadField, Takes
+from twitter_pipeline.collection.kinds import KINDS
+from twitter_pipeline.collection.rule import FIELDS, NAME, Rule, rule_of
 
 MOST_BYTES = 1024 * 1024
 MOST_RULES = 10_000
@@ -42,6 +44,8 @@ DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})(\.[0-9]{1,18})?", re.ASCII)
 TRUE = {"true", "yes", "on"}  # what YAML 1.1 takes for true
 SHOWN = 60
 NO_RULE = "names no rule; to stop a rule keep it with enabled: false"
+TEXTS = {"name", *(kind.field for kind in KINDS.values() if kind.takes is Takes.TEXT)}
+LISTS = {kind.field for kind in KINDS.values() if kind.takes is Takes.ACCOUNT_NAMES}
 EXTENSION = "x-"  # a top-level key for what several rules share by anchors
 
 
@@ -283,15 +287,15 @@ def _by_name(fields: _Fields, may_merge: bool = True) -> dict[str, _Node]:
 
 def _value(name: str, node: _Node) -> Any:
     """What a field holds, of the type that the field takes; None for nothing. Raises BadField."""
-    if name == "accounts":
+    if name in LISTS:
         if isinstance(node, _List):
             return [_word(name, item) for item in node.items]
         if isinstance(node, _Scalar) and node.type == "null":
             return None
-        raise BadField(f"accounts: {node} must be a list of account names, such as [alice, bob]")
+        raise BadField(f"{name}: {node} must be a list of account names, such as [alice, bob]")
     if not isinstance(node, _Scalar):
         raise BadField(f"{name}: expected one value, not {node}")
-    if name in {"name", "query"}:
+    if name in TEXTS:
         return None if node.type == "null" else _word(name, node)
     if name == "enabled":
         if node.type != "bool":

@@ -16,20 +16,20 @@ SEED_LOCK = 0x7275_6C65_73  # "rules": two seeds take turns
 
 # A rule that is edited is tried again: each of its settings may have been what X refused.
 UPSERT = """
-insert into pipeline.rules as known (name, query, accounts, interval_seconds, is_enabled, page_size, first_poll_days,
+insert into pipeline.rules as known (name, kind, spec, interval_seconds, is_enabled, page_size, first_poll_days,
     overlap_seconds, budget_usd, source, source_file)
-values (%(name)s, %(query)s, %(accounts)s, %(interval_seconds)s, %(is_enabled)s, %(page_size)s, %(first_poll_days)s,
+values (%(name)s, %(kind)s, %(spec)s, %(interval_seconds)s, %(is_enabled)s, %(page_size)s, %(first_poll_days)s,
     %(overlap_seconds)s, %(budget_usd)s, %(source)s, %(source_file)s)
-on conflict (name) do update set query = excluded.query, accounts = excluded.accounts,
+on conflict (name) do update set kind = excluded.kind, spec = excluded.spec,
     interval_seconds = excluded.interval_seconds, is_enabled = excluded.is_enabled, page_size = excluded.page_size,
     first_poll_days = excluded.first_poll_days, overlap_seconds = excluded.overlap_seconds,
     budget_usd = excluded.budget_usd, source = excluded.source, source_file = excluded.source_file,
     removed_at = null, parked_at = null, parked_reason = null,
     next_due_at = least(known.next_due_at, now()
         + case when known.parked_at is null then excluded.interval_seconds else 0 end * interval '1 second')
-where (known.query, known.accounts, known.interval_seconds, known.is_enabled, known.page_size, known.first_poll_days,
+where (known.kind, known.spec, known.interval_seconds, known.is_enabled, known.page_size, known.first_poll_days,
         known.overlap_seconds, known.budget_usd, known.source, known.removed_at)
-    is distinct from (excluded.query, excluded.accounts, excluded.interval_seconds, excluded.is_enabled,
+    is distinct from (excluded.kind, excluded.spec, excluded.interval_seconds, excluded.is_enabled,
         excluded.page_size, excluded.first_poll_days, excluded.overlap_seconds, excluded.budget_usd, excluded.source,
         null)
 """
@@ -50,11 +50,11 @@ select name from pipeline.rules
 where removed_at is null and (source_file = %(file)s or (source is null and name = any(%(names)s))) order by name
 """
 ADD = """
-insert into pipeline.rules as known (name, query, accounts, interval_seconds, is_enabled, page_size, first_poll_days,
+insert into pipeline.rules as known (name, kind, spec, interval_seconds, is_enabled, page_size, first_poll_days,
     overlap_seconds, budget_usd, source)
-values (%(name)s, %(query)s, %(accounts)s, %(interval_seconds)s, %(is_enabled)s, %(page_size)s, %(first_poll_days)s,
+values (%(name)s, %(kind)s, %(spec)s, %(interval_seconds)s, %(is_enabled)s, %(page_size)s, %(first_poll_days)s,
     %(overlap_seconds)s, %(budget_usd)s, 'command')
-on conflict (name) do update set query = excluded.query, accounts = excluded.accounts,
+on conflict (name) do update set kind = excluded.kind, spec = excluded.spec,
     interval_seconds = excluded.interval_seconds, is_enabled = excluded.is_enabled, page_size = excluded.page_size,
     first_poll_days = excluded.first_poll_days, overlap_seconds = excluded.overlap_seconds,
     budget_usd = excluded.budget_usd, source = excluded.source, source_file = null,
@@ -119,7 +119,7 @@ def _seed(
         )
     source = {"source": "file", "source_file": str(path.absolute())}
     with connection.cursor() as cursor:
-        cursor.executemany(UPSERT, [vars(rule) | source for rule in rules])
+        cursor.executemany(UPSERT, [rule.columns() | source for rule in rules])
         changed = max(cursor.rowcount, 0)
     connection.execute(MOVED, source | {"names": names})
     for file in instead_of:
@@ -162,7 +162,7 @@ def add(connection: psycopg.Connection, rule: Rule) -> None:
     """
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (SEED_LOCK,))
-        is_made = connection.execute(ADD, vars(rule)).rowcount > 0
+        is_made = connection.execute(ADD, rule.columns()).rowcount > 0
     if not is_made:
         source, file = _governor(connection, rule.name)
         owner = f"the rules file {file}" if file else "a command" if source else "an earlier version"

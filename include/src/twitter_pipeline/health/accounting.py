@@ -70,8 +70,6 @@ CHECK = "every offset that transform passed is accounted for"
 class AccountingFailed(RuntimeError):
     """Offsets were passed and cannot be explained; the text names them. Nothing was changed; a person must look."""
 
-    fail_task = True
-
 
 @dataclass(frozen=True)
 class Account:

@@ -40,7 +40,7 @@ select string_agg(told, '; ' order by rank, at desc) from (
 """
 ACCOUNTS = """
 select username, user_id, state, state_since, coalesce(state_reason, last_failure), array_agg(rules.name order by rules.name)
-from pipeline.accounts join pipeline.rules on username = any(rules.accounts) and is_enabled
+from pipeline.accounts join pipeline.rules on spec -> 'accounts' ? username and is_enabled
 where state is not null or last_failure is not null
 group by username order by state_since desc nulls last, username limit 100
 """

@@ -12,8 +12,6 @@ from twitter_pipeline.quality.contracts import Checked, ContractUnusable, record
 class ContractFailed(RuntimeError):
     """A check did not pass; the text names each. The rows stay as they are; a retry would find the same."""
 
-    fail_task = True
-
 
 def verify_and_record(
     connection: psycopg.Connection,

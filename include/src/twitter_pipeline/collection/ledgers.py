@@ -1,6 +1,6 @@
-"""The collector's books in PostgreSQL and MongoDB: where to resume, may I spend this, record this page.
+"""The collector's ledgers in PostgreSQL and MongoDB: where to resume, may I spend this, record this page.
 
-The provider's operator takes them as a small protocol and does not know this room. Fetched means acknowledged:
+Whoever asks X takes them as a small protocol and does not know this room. Fetched means acknowledged:
 `page_acknowledged` is called once Kafka has everything of a page, and only there the checkpoint moves.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 import psycopg
 from bson import Binary
@@ -17,8 +17,10 @@ from psycopg.types.json import Jsonb
 from pymongo import WriteConcern
 from pymongo.database import Database
 
-from twitter_pipeline.collection import budget
-from twitter_pipeline.collection.rules import Lease
+from twitter_pipeline.collection import budget, gaps
+from twitter_pipeline.collection.gaps import Unread, Window
+from twitter_pipeline.collection.kind import Target
+from twitter_pipeline.collection.lease import Lease
 from twitter_pipeline.metrics.statsd import Metrics
 
 logger = logging.getLogger(__name__)
@@ -65,13 +67,9 @@ insert into pipeline.checkpoints as known (rule, subject, poll_start_at) values 
 on conflict (rule, subject) do update
 set since_id = null, since_at = null, poll_start_at = excluded.poll_start_at, updated_at = now()
 """
-NOTE_WINDOW = """
-insert into pipeline.gaps (kind, rule, subject, since_id, until_id, from_at, to_at, reason)
-values ('window', %(rule)s, %(subject)s, %(since_id)s, %(until_id)s, %(from_at)s, %(to_at)s, %(reason)s)
-"""
 ABANDON = """
 update pipeline.checkpoints set abandoned_at = now()
-where rule = %(rule)s and subject <> %(subject)s and subject like 'search %%' and abandoned_at is null
+where rule = %(rule)s and subject <> %(subject)s and starts_with(subject, %(succeeds)s) and abandoned_at is null
 returning subject, since_id, since_at, poll_until_id, poll_newest_id
 """
 TAKE_UP = """
@@ -95,8 +93,8 @@ class Checkpoint:
     stalled_polls: int = 0
 
 
-class RequestBooks:
-    """Prices and records requests; the base of the books of a poll and of a refetch."""
+class RequestLedger:
+    """Prices and records requests; the base of the ledgers of a poll and of a refetch."""
 
     def __init__(
         self,
@@ -230,90 +228,73 @@ class RequestBooks:
         self.connection.execute(INSERT_PAGE, page)
 
 
-class RefetchBooks(RequestBooks):
-    """The books of a lookup that brings lost pages back: pages are noted, no checkpoint moves."""
+class RefetchLedger(RequestLedger):
+    """The ledger of a refetch that brings lost pages back: pages are noted, no checkpoint moves."""
 
     def page_acknowledged(self, **page: Any) -> None:
         """Record a page whose messages Kafka acknowledged (`offsets`: the last one per partition)."""
         self._note_page("lookup", "", **page)
 
 
-class Window(Protocol):
-    """A window that was not read, as a poll describes it; a bound that is None is not known."""
-
-    @property
-    def reason(self) -> str: ...
-    @property
-    def since_id(self) -> int | None: ...
-    @property
-    def until_id(self) -> int | None: ...
-    @property
-    def from_at(self) -> datetime | None: ...
-    @property
-    def to_at(self) -> datetime | None: ...
-
-
-class PollBooks(RequestBooks):
-    """The books of one poll. `subject` is what is asked: "search" and the query, or the user id of a timeline."""
+class PollLedger(RequestLedger):
+    """The ledger of one poll of one target of a rule."""
 
     def __init__(
         self,
         connection: psycopg.Connection,
         raw: Database[Any],
         lease: Lease,
+        target: Target,
         *,
-        source: str,
-        subject: str = "",
         first_poll_from: datetime | None = None,
         budget_usd: Decimal | None = None,
         metrics: Metrics | None = None,
         rule_budget_usd: Decimal | None = None,
     ) -> None:
         super().__init__(connection, raw, lease.rule, budget_usd, metrics, rule_budget_usd)
-        self._lease, self._source, self._subject = lease, source, subject
+        self._lease, self._target = lease, target
         self._first_poll_from = first_poll_from
 
     @property
     def _key(self) -> dict[str, Any]:
-        return {"rule": self._lease.rule, "subject": self._subject}
+        return {"rule": self._lease.rule, "subject": self._target.subject}
 
     def may_spend(self, endpoint: str, price_usd: Decimal) -> str:
-        """Reserve the price of a request. Raises rules.RuleStopped and LeaseHeld too, then it must not be sent."""
+        """Reserve the price of a request. Raises lease.RuleStopped and LeaseHeld too, then it must not be sent."""
         self._lease.check()
         return super().may_spend(endpoint, price_usd)
 
     def resume(self) -> Checkpoint:
         """Where this poll goes on; from `first_poll_from` on where nothing was asked before.
 
-        The first poll of another query than before leaves that query's checkpoint where it is: it belongs to what was
-        asked. What the other query's poll had not read becomes a gap.
+        A target that succeeds others of the rule leaves their checkpoints where they are: they belong to what was
+        asked then. What their polls had not read becomes a gap.
         """
-        if self._source == "search":
-            self._leave_other_queries()
+        if self._target.succeeds:
+            self._succeed_others()
         row = self.connection.execute(RESUME, self._key).fetchone()
         found = Checkpoint() if row is None else Checkpoint(*row)
         if found.since_id is None and found.start_time is None:
             return replace(found, start_time=self._first_poll_from)
         return found
 
-    def _leave_other_queries(self) -> None:
+    def _succeed_others(self) -> None:
         with self.connection.transaction():
             self.connection.execute(TAKE_UP, self._key)
-            left = self.connection.execute(ABANDON, self._key).fetchall()
+            left = self.connection.execute(
+                ABANDON, self._key | {"succeeds": self._target.succeeds}
+            ).fetchall()
             for subject, since_id, since_at, until_id, newest_id in left:
                 logger.warning(
                     "rule edited rule=%s: %r is asked from now on, with a history of its own; before it was %r",
                     self._lease.rule,
-                    self._subject,
+                    self._target.subject,
                     subject,
                 )
                 if newest_id is not None:
-                    window = {"since_id": since_id, "until_id": until_id, "from_at": since_at, "to_at": None}
                     reason = "the rule was edited before this window was read"
-                    self.connection.execute(
-                        NOTE_WINDOW,
-                        {"rule": self._lease.rule, "subject": subject, "reason": reason, **window},
-                    )
+                    unread = Unread(reason, since_id, until_id, since_at)
+                    gaps.note_window(self.connection, self._lease.rule, subject, unread)
 
     def page_acknowledged(
         self,
@@ -325,10 +306,10 @@ class PollBooks(RequestBooks):
         **page: Any,
     ) -> None:
         """Record a page whose messages Kafka acknowledged (`offsets`: the last one per partition), and move the
-        checkpoint's first phase below it. Raises rules.LeaseHeld when the rule was taken over meanwhile."""
+        checkpoint's first phase below it. Raises lease.LeaseHeld when the rule was taken over meanwhile."""
         with self.connection.transaction():
             self._lease.hold()
-            self._note_page(self._source, self._subject, **page)
+            self._note_page(self._target.source, self._target.subject, **page)
             if poll_newest_id is not None:
                 moved = {"newest": poll_newest_id, "newest_at": poll_newest_at, "until": resume_until_id}
                 self.connection.execute(POLL_GOES_ON, {**self._key, **moved, "start": poll_start_time})
@@ -349,18 +330,14 @@ class PollBooks(RequestBooks):
         """Keep the window as a gap and let this poll, and those that resume it, reach back to `start_time` only."""
         with self.connection.transaction():
             self._lease.hold()
-            self._note_window(gap)
+            gaps.note_window(self.connection, self._lease.rule, self._target.subject, gap)
             self.connection.execute(REACH_BACK_TO, {**self._key, "start": start_time})
 
     def left_out(self, gap: Window) -> None:
         """Keep the window as a gap."""
         with self.connection.transaction():
             self._lease.hold()
-            self._note_window(gap)
-
-    def _note_window(self, gap: Window) -> None:
-        bounds = {name: getattr(gap, name) for name in ("reason", "since_id", "until_id", "from_at", "to_at")}
-        self.connection.execute(NOTE_WINDOW, {**self._key, **bounds})
+            gaps.note_window(self.connection, self._lease.rule, self._target.subject, gap)
 
     def count_differs(self, request_id: str, *, stated: int, given: int) -> None:
         """Note with the request that X stated another number of tweets than it gave, twice."""
