@@ -52,7 +52,7 @@ def test_without_airflows_access_check_nobody_enters(
 ) -> None:
     """Should the import ever move, the app is closed instead of open."""
     monkeypatch.setitem(sys.modules, "airflow.api_fastapi.core_api.security", None)
-    check: Any = plugin._who_may_enter()
+    check: Any = plugin._authenticate()
     with pytest.raises(HTTPException) as closed:
         check()
     assert closed.value.status_code == 403

@@ -1,15 +1,14 @@
 """One rule: what it asks, how often, and within which limits."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from twitter_pipeline.collection.query_check import BadQuery, fold_spaces, normal_query
-from twitter_pipeline.text import USERNAME
+from twitter_pipeline.text import RULE_NAME, USERNAME
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
+NAME = RULE_NAME
 MOST_ACCOUNTS = 100
 SEARCH_DAYS = 7  # how far recent search reaches back
 TIMELINE_DAYS = 7300  # a timeline gives its 3,200 newest tweets at most, however old

@@ -13,7 +13,7 @@ from twitter_pipeline.stack import postgresql, x_source
 from twitter_pipeline.stack.servers import StackError
 from twitter_pipeline.stack.topics import METADATA_DSN
 from twitter_pipeline.warehouse.migrations import MigrationRefused, migrate
-from twitter_pipeline.warehouse.search import fill_for
+from twitter_pipeline.warehouse.search_index import fill_for
 
 WARNING = "warning: "
 SUPERUSER_DSN = "PIPELINE_POSTGRES_SUPERUSER_DSN"
