@@ -276,6 +276,8 @@ select relname, seq_scan, coalesce(idx_tup_fetch, 0) from pg_stat_xact_user_tabl
         ("zyzzyva", {"tags": ["absent"]}, 0),
         ("zyzzyva", {"rule": "everything"}, 1),
         ("everywhere", {"author_ids": [999_999]}, 0),
+        ("", {}, 50),
+        ("", {"author_ids": [7]}, 50),
         ("", {"tags": ["absent"]}, 0),
         ("", {"tags": [f"tag{tweet_id(7)}"]}, 1),
         ("", {"tags": ["common"]}, 50),

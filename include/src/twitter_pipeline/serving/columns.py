@@ -253,7 +253,7 @@ TWEETS_MADE = (
 )
 """What belongs to a tweet and is made of other tables, or of several columns."""
 
-_FIRST_EXPORTED = (
+FIRST_EXPORTED = (
     "id",
     "created_at",
     "author_id",
@@ -285,7 +285,7 @@ _FIRST_EXPORTED = (
 )
 """The first columns of an export: programs rely on their order, so it never changes. Others follow."""
 
-_FIRST_IN_API = (
+FIRST_IN_API = (
     "id",
     "created_at",
     "text",
@@ -314,16 +314,16 @@ _FIRST_IN_API = (
 )
 
 
-def _in_order(first: Sequence[str], columns: Iterable[Column]) -> tuple[Column, ...]:
+def in_order(first: Sequence[str], columns: Iterable[Column]) -> tuple[Column, ...]:
     """The columns of these names in this order, then the others as they come."""
     by_name = {column.name: column for column in columns}
     return tuple(by_name.pop(name) for name in first) + tuple(by_name.values())
 
 
-EXPORTED = _in_order(_FIRST_EXPORTED, (c for c in (*TWEETS_OWN, *TWEETS_MADE) if c.is_exported))
+EXPORTED = in_order(FIRST_EXPORTED, (c for c in (*TWEETS_OWN, *TWEETS_MADE) if c.is_exported))
 """The columns of an export, in their order."""
 
-TWEET = _in_order(_FIRST_IN_API, (c for c in (*TWEETS_OWN, *TWEETS_MADE) if c.is_in_api))
+TWEET = in_order(FIRST_IN_API, (c for c in (*TWEETS_OWN, *TWEETS_MADE) if c.is_in_api))
 """The members of the API's tweet, in their order."""
 
 USER = (

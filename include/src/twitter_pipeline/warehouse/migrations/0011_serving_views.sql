@@ -29,4 +29,5 @@ call twitter.define_views();
 comment on view twitter.collected_tweets is 'The tweets that a person may read: collected by a rule and not removed (pipeline.tombstones). Withheld tweets are among them, with withheld_copyright and withheld_country_codes; so are retweets, each a tweet of its own.';
 comment on view twitter.collected_tweet_keys is 'The keys of collected_tweets, for lists by descending id: each row is judged by itself, so that a list reads no more than its page.';
 comment on view twitter.collected_authors is 'How many collected tweets each account wrote; accounts without any have no row.';
-grant select on twitter.collected_tweets, twitter.collected_tweet_keys, twitter.collected_authors to pipeline_loader, pipeline_reader;
+-- the default privileges let the reader read them; the loader writes tables, never through a view
+revoke insert, update, delete on twitter.collected_tweets, twitter.collected_tweet_keys, twitter.collected_authors from pipeline_loader;
