@@ -44,12 +44,12 @@ def tweet_export():
         from airflow.sdk import ObjectStoragePath
 
         from twitter_pipeline.exports import delivery
-        from twitter_pipeline.exports.tweets import Filters
+        from twitter_pipeline.serving.selection import Selection
 
-        filters = Filters.of(**{name: params[name] for name in ("rule", "author", "since", "until")})
+        selection = Selection.of(**{name: params[name] for name in ("rule", "author", "since", "until")})
         with reader() as connection:
             folder = ObjectStoragePath(params["destination"])
-            manifest = delivery.deliver(connection, folder, params["format"], filters)
+            manifest = delivery.deliver(connection, folder, params["format"], selection)
         metrics().count("export_tweets_total", manifest.tweets, format=manifest.format)
         return asdict(manifest)
 

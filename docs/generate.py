@@ -29,8 +29,8 @@ DOCS = Path(__file__).resolve().parent
 MADE_BY = "<!-- Made by `make docs`; edit the code instead. -->\n"
 
 TABLES = """
-select relnamespace::regnamespace::text, oid, relname, obj_description(oid, 'pg_class') from pg_class
-where relkind = 'r' and relnamespace::regnamespace::text in ('twitter', 'pipeline')
+select relnamespace::regnamespace::text, oid, relname, obj_description(oid, 'pg_class'), relkind = 'v' from pg_class
+where relkind in ('r', 'v') and relnamespace::regnamespace::text in ('twitter', 'pipeline')
 order by relnamespace::regnamespace::text desc, relname
 """
 COLUMNS = """
@@ -182,13 +182,14 @@ def _tables(connection: psycopg.Connection) -> Iterator[str]:
     yield ""
     yield f"{', '.join(f'`{table.name}`' for table in model.DERIVED)} are derived from `tweets.entities` ([why](decisions/0016-a-set-of-entities-is-one-value.md))."
     merges = {table.name: _merges(table) for table in model.IN_LOADING_ORDER}
-    for schema, oid, name, comment in connection.execute(TABLES).fetchall():
+    for schema, oid, name, comment, is_view in connection.execute(TABLES).fetchall():
         merge = merges.get(name, {}) if schema == "twitter" else {}
+        has_merges = any(merge.values())
         columns = connection.execute(COLUMNS, (oid,)).fetchall()
         has_notes = any(note for *_, note in columns)
-        heads = ["column", "type", "null"] + ["merges"] * any(merge.values()) + ["note"] * has_notes
+        heads = ["column", "type"] + ["null"] * (not is_view) + ["merges"] * has_merges + ["note"] * has_notes
         yield ""
-        yield f"## {schema}.{name}"
+        yield f"## {schema}.{name}{' (view)' if is_view else ''}"
         if comment:
             yield ""
             yield comment
@@ -196,8 +197,9 @@ def _tables(connection: psycopg.Connection) -> Iterator[str]:
         yield f"| {' | '.join(heads)} |"
         yield f"|{'---|' * len(heads)}"
         for column, kind, not_null, is_key, note in columns:
-            cells = [f"**{column}** (key)" if is_key else column, kind, "" if not_null else "yes"]
-            cells += [merge.get(column, "")] * any(merge.values()) + [note or ""] * has_notes
+            cells = [f"**{column}** (key)" if is_key else column, kind]
+            cells += ["" if not_null else "yes"] * (not is_view)
+            cells += [merge.get(column, "")] * has_merges + [note or ""] * has_notes
             yield f"| {' | '.join(cells)} |"
         rules = [
             f"- `{rule}`"

@@ -5,21 +5,24 @@ should Airflow ever move what is imported for that, nobody is let in. The app is
 """
 
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 from airflow.plugins_manager import AirflowPlugin
 
 PREFIX = "/tweet-pipeline"
 
 
-def _who_may_enter() -> Any:
-    from fastapi import HTTPException
+def _authenticate() -> Any:
+    """The dependency that makes a principal of Airflow's user: whoever may see plugins may read."""
+    from fastapi import Depends, HTTPException
+
+    from twitter_pipeline.api.access import READ, Principal
 
     try:
         from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
-        from airflow.api_fastapi.core_api.security import requires_access_view
+        from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_view
 
-        return requires_access_view(AccessView.PLUGINS)
+        may_see_plugins = requires_access_view(AccessView.PLUGINS)
     except ImportError as moved:
         reason = f"closed: this Airflow has no access check that the plugin knows ({moved.name})"
 
@@ -27,6 +30,11 @@ def _who_may_enter() -> Any:
             raise HTTPException(403, reason)
 
         return nobody
+
+    async def user_as_principal(user: GetUserDep, _: Annotated[None, Depends(may_see_plugins)]) -> Principal:
+        return Principal(str(user.get_name()), frozenset({READ}))
+
+    return user_as_principal
 
 
 class TweetPipelinePlugin(AirflowPlugin):
@@ -47,7 +55,7 @@ class TweetPipelinePlugin(AirflowPlugin):
 
         app = create_app(
             settings.load(),
-            authenticate=_who_may_enter(),
+            authenticate=_authenticate(),
             airflow_url=conf.get("api", "base_url", fallback=""),
         )
         return [{"app": app, "url_prefix": PREFIX, "name": "Tweet pipeline"}]

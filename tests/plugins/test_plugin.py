@@ -1,13 +1,17 @@
 """Airflow's plugin: one file under a name of its own, an app for the API server alone, and nobody let in by mistake."""
 
+import asyncio
 import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from fastapi import HTTPException
+from fastapi.dependencies.utils import get_dependant
+
+from twitter_pipeline.api.access import READ, Principal
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 RESERVED = ("/api", "/ui", "/execution", "/auth", "/pluginsv2")
@@ -52,7 +56,16 @@ def test_without_airflows_access_check_nobody_enters(
 ) -> None:
     """Should the import ever move, the app is closed instead of open."""
     monkeypatch.setitem(sys.modules, "airflow.api_fastapi.core_api.security", None)
-    check: Any = plugin._who_may_enter()
+    check: Any = plugin._authenticate()
     with pytest.raises(HTTPException) as closed:
         check()
     assert closed.value.status_code == 403
+
+
+def test_a_user_who_may_see_plugins_may_read(plugin: ModuleType) -> None:
+    """Airflow's own check comes first, and its user has a name here and one scope."""
+    check: Any = plugin._authenticate()
+    asked = {dependency.call.__qualname__ for dependency in get_dependant(path="/", call=check).dependencies}
+    assert asked == {"get_user", "requires_access_view.<locals>.inner"}
+    principal = asyncio.run(check(SimpleNamespace(get_name=lambda: "ada"), None))
+    assert principal == Principal("ada", frozenset({READ}))

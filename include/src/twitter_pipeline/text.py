@@ -11,6 +11,7 @@ from functools import lru_cache
 from itertools import chain
 
 USERNAME = re.compile(r"[A-Za-z0-9_]{1,50}", re.ASCII)  # 15 today; accounts of before have longer ones
+RULE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 LONGEST_SEARCHED = 50_000
 """Characters of a text that can be searched; X's longest has 25,000, and PostgreSQL indexes at most a megabyte."""
 SEPARATOR = "\n"

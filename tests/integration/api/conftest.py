@@ -22,6 +22,7 @@ from twitter_pipeline.transform.engines.rows import Batch
 from twitter_pipeline.transform.load import Loader
 
 from ..path.conftest import envelope
+from .shapes import shapes
 
 TOKEN = "a-token-of-this-test"
 HOUR_ZERO = "2026-03-01T00:00:00Z"
@@ -70,8 +71,11 @@ class Api:
     dsn: str
 
     def get(self, path: str, *, token: str | None = TOKEN, **options: Any) -> requests.Response:
+        """An answer; one of the API's has the shape that its OpenAPI document promises, whatever its status."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return requests.get(f"{self.url}{path}", headers=headers, timeout=20, **options)
+        answer = requests.get(f"{self.url}{path}", headers=headers, timeout=20, **options)
+        shapes().check(path.partition("?")[0], answer)
+        return answer
 
     def data(self, path: str, **params: Any) -> Any:
         answer = self.get(path, params=params)

@@ -7,7 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from twitter_pipeline.warehouse import search
+from twitter_pipeline.serving import search
+from twitter_pipeline.warehouse import search_index
 
 from ..path.conftest import envelope
 from .conftest import Api, load, tweet_id
@@ -51,8 +52,8 @@ def test_pages_are_whole_while_texts_are_being_filled(
     load(postgres.dsn, envelope({"id": str(tweet_id(250)), "text": "observed again, now with an owl"}))
     with psycopg.connect(postgres.dsn, autocommit=True) as loader:
         for _ in range(filled):
-            search.fill_search_columns(loader, batch=30)
-        assert (search.unfilled_below(loader) is None) is (filled == 100)
+            search_index.fill_search_columns(loader, batch=30)
+        assert (search_index.unfilled_below(loader) is None) is (filled == 100)
     expected = [OLD + 7, *range(OLD, 0, -10)]
     with served(tmp_path, postgres) as api:
         assert every_page(api, words="OWL", limit=8) == expected
@@ -68,7 +69,7 @@ def test_filling_beside_the_loader_and_another_filler_loses_nothing(postgres: An
     def fill() -> None:
         try:
             with psycopg.connect(postgres.dsn, autocommit=True) as loader:
-                while search.fill_search_columns(loader, batch=7) is not None:
+                while search_index.fill_search_columns(loader, batch=7) is not None:
                     pass
         except BaseException as error:
             failed.append(error)
@@ -76,9 +77,9 @@ def test_filling_beside_the_loader_and_another_filler_loses_nothing(postgres: An
 
     with psycopg.connect(postgres.dsn, autocommit=True) as interrupted:
         with pytest.raises(RuntimeError), interrupted.transaction():
-            search.fill_search_columns(interrupted, batch=50)
+            search_index.fill_search_columns(interrupted, batch=50)
             raise RuntimeError("killed before it was committed")
-        assert search.unfilled_below(interrupted) == 2**63 - 1
+        assert search_index.unfilled_below(interrupted) == 2**63 - 1
     fillers = [threading.Thread(target=fill) for _ in range(2)]
     for filler in fillers:
         filler.start()
@@ -88,22 +89,22 @@ def test_filling_beside_the_loader_and_another_filler_loses_nothing(postgres: An
         filler.join(60)
     assert failed == []
     with psycopg.connect(postgres.dsn, autocommit=True) as reader:
-        assert search.unfilled_below(reader) is None
+        assert search_index.unfilled_below(reader) is None
         assert reader.execute("select count(*) from twitter.tweet_texts").fetchone() == (OLD,)
         (loaded,) = reader.execute(
             "select count(*) from twitter.tweet_texts where text like 'loaded %'"
         ).fetchone() or (0,)
         assert loaded == len(range(1, OLD, 50))
-        assert search.fill_search_tags(reader, batch=1) == 1
-        assert search.fill_search_tags(reader, batch=1) == 0
+        assert search_index.fill_search_tags(reader, batch=1) == 1
+        assert search_index.fill_search_tags(reader, batch=1) == 0
 
 
 def test_a_start_fills_for_its_time_and_the_next_goes_on(postgres: Any) -> None:
     """Where there is much to fill, a start is not held up by it."""
     older_version(postgres.superuser_dsn)
-    fill = search.fill_search_columns
+    fill = search_index.fill_search_columns
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "fill_search_columns", lambda connection: fill(connection, 100))
-        assert search.fill_for(postgres.dsn, 0.0) is False
-    assert search.fill_for(postgres.dsn, 30.0) is True
-    assert search.fill_for(postgres.dsn, 0.0) is True
+        patch.setattr(search_index, "fill_search_columns", lambda connection: fill(connection, 100))
+        assert search_index.fill_for(postgres.dsn, 0.0) is False
+    assert search_index.fill_for(postgres.dsn, 30.0) is True
+    assert search_index.fill_for(postgres.dsn, 0.0) is True

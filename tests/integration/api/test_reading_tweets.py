@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from twitter_pipeline.api.answers import EXAMPLES
+from twitter_pipeline.api.examples import EXAMPLES
 
 from .conftest import Api, tweet_id
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from twitter_pipeline.api.runbook import anchor, as_html, router
+from twitter_pipeline.api.page.runbook import anchor, as_html, router
 
 CLONE = Path(__file__).resolve().parents[3]
 

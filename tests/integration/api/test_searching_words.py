@@ -13,13 +13,15 @@ from click.testing import CliRunner
 
 from twitter_pipeline.api.app import create_app
 from twitter_pipeline.api.command import requires_token
-from twitter_pipeline.api.database import statement
+from twitter_pipeline.api.tweets import LIST
 from twitter_pipeline.exports.command import search as search_command
 from twitter_pipeline.exports.command import search_index
-from twitter_pipeline.exports.search import SEARCH
+from twitter_pipeline.serving import search
+from twitter_pipeline.serving.conditions import Conditions
+from twitter_pipeline.serving.statements import statement
 from twitter_pipeline.stack.servers import free_port
 from twitter_pipeline.text import searchable, trigrams
-from twitter_pipeline.warehouse import search
+from twitter_pipeline.warehouse.search_index import UNKNOWN_VERSION
 
 from ..path.conftest import envelope
 from .conftest import TOKEN, Api, given, load, serving, tweet_id
@@ -237,7 +239,7 @@ def many(request: pytest.FixtureRequest, module_postgres: Any) -> Any:
             with cursor.copy("copy twitter.tweet_texts from stdin") as copy:
                 for number, text in rows:
                     form = searchable(text)
-                    copy.write_row((number, form, trigrams(form), search.UNKNOWN_VERSION))
+                    copy.write_row((number, form, trigrams(form), UNKNOWN_VERSION))
         owner.execute(
             "insert into twitter.tweet_hashtags select id, case id % 2 when 0 then 'common' else 'tag' || id end"
             " from twitter.tweets"
@@ -274,6 +276,8 @@ select relname, seq_scan, coalesce(idx_tup_fetch, 0) from pg_stat_xact_user_tabl
         ("zyzzyva", {"tags": ["absent"]}, 0),
         ("zyzzyva", {"rule": "everything"}, 1),
         ("everywhere", {"author_ids": [999_999]}, 0),
+        ("", {}, 50),
+        ("", {"author_ids": [7]}, 50),
         ("", {"tags": ["absent"]}, 0),
         ("", {"tags": [f"tag{tweet_id(7)}"]}, 1),
         ("", {"tags": ["common"]}, 50),
@@ -288,13 +292,13 @@ def test_no_search_scans_or_walks_all_ids(
     many: Any, words: str, conditions: dict[str, Any], count: int
 ) -> None:
     """Rare, absent, short or common: some thousands of rows are read of fifty thousand, with statistics or none."""
-    asked = search.Conditions(**conditions)
+    asked = Conditions(**conditions)
     with psycopg.connect(many.superuser_dsn) as reader:
         if words:
             found = search.find(reader, search.Words.of(words.split()), asked, 50).ids
         else:
-            found = [row[0] for row in search.listed(reader, SEARCH, asked, {"limit": 50})]
-            ((_, shown, *_),) = search.listed(reader, statement("tweets"), asked, {"limit": 50})
+            found = [row[0] for row in search.listed(reader, statement("found"), asked, {"limit": 50})]
+            ((_, shown, *_),) = search.listed(reader, LIST, asked, {"limit": 50})
             assert shown == count
         reads = reader.execute(READS).fetchall()
     assert len(found) == count
@@ -314,7 +318,7 @@ def test_pages_of_a_search_follow_each_other(many: Any) -> None:
         for word in (["bana"], ["q\u00f8"]):
             words, below = search.Words.of(word), None
             while True:
-                page = search.find(reader, words, search.Conditions(below=below), 40)
+                page = search.find(reader, words, Conditions(below=below), 40)
                 seen += page.ids
                 if (below := page.next_below) is None:
                     break

@@ -200,12 +200,10 @@ def test_errors_of_the_server_are_told_apart(own_api: Api, postgres: Any, sqlsta
 def test_a_query_that_takes_too_long_is_504_and_says_what_to_narrow(own_api: Api, postgres: Any) -> None:
     """PostgreSQL ends it; a time limit of ours would not say so."""
     with psycopg.connect(postgres.superuser_dsn, autocommit=True) as owner:
-        owner.execute("alter table pipeline.tombstones rename to kept")
         owner.execute(
-            "create view pipeline.tombstones as select tweet_id from pipeline.kept, pg_sleep(60) where tweet_id is not null"
+            "create or replace view twitter.collected_tweet_keys as"
+            " select id, author_id, created_at from twitter.tweets, pg_sleep(60) where id is not null"
         )
-        owner.execute("grant select on pipeline.tombstones to pipeline_reader")
-        owner.execute("insert into pipeline.kept (tweet_id, reason) values (1, 'deleted')")
         owner.execute("insert into twitter.tweets (id, is_collected) values (1, true)")
     assert refused(own_api, TWEETS) == [504]
 

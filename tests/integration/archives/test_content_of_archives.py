@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,10 @@ import pytest
 
 from tweet_envelope.sink import EnvelopeSink
 from twitter_pipeline.archives.importing import Importer, Refusal
-from twitter_pipeline.exports.tweets import TWEETS
 from twitter_pipeline.landing.drain import land
+from twitter_pipeline.serving.columns import EXPORTED, cells
+from twitter_pipeline.serving.conditions import Conditions
+from twitter_pipeline.serving.statements import filled
 from twitter_pipeline.streaming.warmth import Warmth
 from twitter_pipeline.transform.drain import transform
 
@@ -112,8 +113,8 @@ def test_cases_of_links_are_rows(imported: Importing) -> None:
         *(("https://t.co/ph", "pic.twitter.com/ph", f"3_{n}") for n in (14, 13, 12, 11)),
         *((None, "pic.twitter.com/qq", f"3_{n}") for n in (24, 23)),
     ]
-    unfiltered = re.sub(r"%\(\w+\)s", "null", TWEETS)
-    exported = query(f"select urls from ({unfiltered}) exported order by id")
+    rows = Conditions().over_all(filled("export", columns=cells(EXPORTED)))
+    exported = query(f"select urls from ({rows}) exported order by id")
     assert exported == [(["https://twitter.com/x/status/1/photo/1"],), ([],)]
 
 

@@ -18,7 +18,9 @@ from pyarrow import parquet
 from twitter_pipeline.exports.command import export
 from twitter_pipeline.exports.delivery import deliver
 from twitter_pipeline.exports.destination import Refused
-from twitter_pipeline.exports.tweets import COLUMNS, Filters, count_tweets
+from twitter_pipeline.exports.rows import COLUMNS
+from twitter_pipeline.exports.tweets import count_tweets
+from twitter_pipeline.serving.selection import Selection
 
 from ..api.conftest import load, observation, tweet_id
 from ..path.conftest import envelope
@@ -37,8 +39,8 @@ def reader(postgres: Any) -> Iterator[psycopg.Connection[Any]]:
 
 def test_parquet_has_the_tweets_of_the_other_formats_with_types(reader: Any, tmp_path: Path) -> None:
     """The same rows in the same order; ids are 64-bit integers, times are times, lists are lists."""
-    deliver(reader, tmp_path, "parquet", Filters(), name="all")
-    deliver(reader, tmp_path, "jsonl", Filters(), name="all-as-lines")
+    deliver(reader, tmp_path, "parquet", Selection(), name="all")
+    deliver(reader, tmp_path, "jsonl", Selection(), name="all-as-lines")
     table = parquet.read_table(tmp_path / "all.parquet")
     lines = [json.loads(line) for line in (tmp_path / "all-as-lines.jsonl").read_text().splitlines()]
     assert table.column_names == list(COLUMNS)
@@ -62,8 +64,8 @@ def test_ids_survive_pandas(postgres: Any, tmp_path: Path) -> None:
     }
     load(postgres.dsn, *(envelope(tweet) for tweet in (reply, largest, quote, metrics)))
     with psycopg.connect(postgres.reader_dsn, autocommit=True) as connection:
-        deliver(connection, tmp_path, "parquet", Filters(), name="ids")
-        deliver(connection, tmp_path, "csv", Filters(), name="ids-as-csv")
+        deliver(connection, tmp_path, "parquet", Selection(), name="ids")
+        deliver(connection, tmp_path, "csv", Selection(), name="ids-as-csv")
     frame = pandas.read_parquet(tmp_path / "ids.parquet")
     replying = frame[frame["id"] == int(reply["id"])].iloc[0]
     assert replying["in_reply_to_user_id"] == 1480000000000000007
@@ -85,13 +87,13 @@ def test_a_folder_gets_the_data_and_a_manifest_that_is_true(
     reader: Any, tmp_path: Path, file_format: Any
 ) -> None:
     """Count, size and checksum are those of the file; nothing else is left in the folder."""
-    filters = Filters(rule="tens-1", since=datetime(2026, 3, 1, 12, tzinfo=UTC))
-    manifest = deliver(reader, tmp_path / "new" / "folder", file_format, filters, now=NOW)
+    selection = Selection(rule="tens-1", since=datetime(2026, 3, 1, 12, tzinfo=UTC))
+    manifest = deliver(reader, tmp_path / "new" / "folder", file_format, selection, now=NOW)
     names = set(os.listdir(tmp_path / "new" / "folder"))
     assert names == {f"tweets-20260501T120000Z.{file_format}", "tweets-20260501T120000Z.manifest.json"}
     data = (tmp_path / "new" / "folder" / manifest.file).read_bytes()
     told = json.loads((tmp_path / "new" / "folder" / "tweets-20260501T120000Z.manifest.json").read_text())
-    assert (told["tweets"], told["bytes"]) == (8, len(data)) == (count_tweets(reader, filters), len(data))
+    assert (told["tweets"], told["bytes"]) == (8, len(data)) == (count_tweets(reader, selection), len(data))
     assert told["sha256"] == hashlib.sha256(data).hexdigest()
     assert told["filters"]["rule"] == "tens-1"
 
@@ -99,8 +101,8 @@ def test_a_folder_gets_the_data_and_a_manifest_that_is_true(
 def test_the_same_database_gives_the_same_bytes(reader: Any, tmp_path: Path) -> None:
     """So a delivery can be compared with an earlier one."""
     for file_format in ("csv", "jsonl", "parquet"):
-        one = deliver(reader, tmp_path / "1", file_format, Filters(), name=f"of-{file_format}")  # type: ignore[arg-type]
-        two = deliver(reader, tmp_path / "2", file_format, Filters(), name=f"of-{file_format}")  # type: ignore[arg-type]
+        one = deliver(reader, tmp_path / "1", file_format, Selection(), name=f"of-{file_format}")  # type: ignore[arg-type]
+        two = deliver(reader, tmp_path / "2", file_format, Selection(), name=f"of-{file_format}")  # type: ignore[arg-type]
         assert one.sha256 == two.sha256
 
 
@@ -111,11 +113,11 @@ def test_a_delivery_that_breaks_leaves_nothing(reader: Any, tmp_path: Path) -> N
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        deliver(reader, tmp_path, "csv", Filters(), name="broken", progress=break_off)
+        deliver(reader, tmp_path, "csv", Selection(), name="broken", progress=break_off)
     assert os.listdir(tmp_path) == []
-    deliver(reader, tmp_path, "csv", Filters(), name="there")
+    deliver(reader, tmp_path, "csv", Selection(), name="there")
     with pytest.raises(Refused, match="exists already"):
-        deliver(reader, tmp_path, "csv", Filters(), name="there")
+        deliver(reader, tmp_path, "csv", Selection(), name="there")
 
 
 def test_the_command_takes_a_folder(postgres: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +140,7 @@ def test_an_object_store_is_a_folder_too(reader: Any, sns_server: Any, sns: Any)
     folder = UPath(
         "s3://exports-of-this-test/daily", key="embedded", secret="embedded", endpoint_url=sns_server.url
     )
-    manifest = deliver(reader, folder, "csv", Filters(), now=NOW)
+    manifest = deliver(reader, folder, "csv", Selection(), now=NOW)
     assert sorted(path.name for path in folder.iterdir()) == [
         manifest.file,
         "tweets-20260501T120000Z.manifest.json",

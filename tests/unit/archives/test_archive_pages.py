@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from twitter_pipeline.archives.envelopes import envelopes_of
-from twitter_pipeline.archives.pages import ArchivedPage, pages_of
+from twitter_pipeline.archives.page import ArchivedPage
+from twitter_pipeline.archives.pages import pages_of
 from twitter_pipeline.archives.refusals import Unimportable
 
 TWEET = {"id": "1445880548472328192", "text": "hello", "author_id": "7"}

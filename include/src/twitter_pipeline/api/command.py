@@ -3,11 +3,14 @@
 import base64
 import hmac
 from collections.abc import Callable
+from typing import Annotated
 
 import click
-from fastapi import Request
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from twitter_pipeline import settings
+from twitter_pipeline.api.access import READ, Principal
 from twitter_pipeline.api.problems import Problem
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer, Basic realm="tweet pipeline", charset="UTF-8"'}
@@ -24,17 +27,25 @@ def _basic_password(authorization: str) -> str | None:
         return None
 
 
-def requires_token(token: str) -> Callable[[Request], None]:
-    """A dependency that lets in whoever has the token: as a bearer, or as the password of a browser's dialog."""
+BEARER = HTTPBearer(auto_error=False, description="PIPELINE_API_TOKEN")
 
-    def inner(request: Request) -> None:
+
+def requires_token(token: str) -> Callable[..., Principal]:
+    """A dependency that knows whoever has the token: as a bearer, or as the password of a browser's dialog."""
+    holder = Principal("holder of the token", frozenset({READ}))
+
+    def authenticate(
+        request: Request,
+        for_document: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
+    ) -> Principal:
         given = request.headers.get("authorization", "")
         scheme, _, bearer = given.partition(" ")
         offered = bearer if scheme.lower() == "bearer" else _basic_password(given)
         if offered is None or not hmac.compare_digest(offered.encode(), token.encode()):
             raise Problem(401, "send the token as `Authorization: Bearer …`, or as a password", CHALLENGE)
+        return holder
 
-    return inner
+    return authenticate
 
 
 @click.command()

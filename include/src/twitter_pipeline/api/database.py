@@ -8,14 +8,12 @@ query that nobody waits for any more is ended there too: its connection is cut, 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from functools import cache
-from importlib import resources
 from typing import Any
 
 import asyncpg
 
 from twitter_pipeline.api.problems import Problem
-from twitter_pipeline.warehouse.search import IN_ORDER, places
+from twitter_pipeline.serving.statements import IN_ORDER, places
 
 MOST_CONNECTIONS = 8
 ANSWER_SECONDS = 4.5
@@ -35,12 +33,6 @@ SESSION = {
 }
 _AWAY = {"08", "25", "26", "28", "3D", "40", "53", "55", "57", "58", "XX"}
 """Classes of SQLSTATE that speak of the server or the connection and not of what was asked."""
-
-
-@cache
-def statement(name: str) -> str:
-    """The text of one of the .sql files."""
-    return resources.files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8")
 
 
 class _Connection(asyncpg.Connection):

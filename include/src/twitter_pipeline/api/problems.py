@@ -60,32 +60,39 @@ def answer(
     return Response(orjson.dumps(body), status, dict(headers or {}), MEDIA_TYPE)
 
 
-async def of_ours(request: Request, error: Exception) -> Response:
+async def on_problem(request: Request, error: Exception) -> Response:
     """A Problem."""
     if not isinstance(error, Problem):
         raise error
     return answer(error.status, error.detail, error.headers, getattr(error, "errors", ()))
 
 
-async def of_http(request: Request, error: Exception) -> Response:
+async def on_http_error(request: Request, error: Exception) -> Response:
     """What FastAPI or who authenticates raises: its words, in our shape."""
     if not isinstance(error, HTTPException):
         raise error
     return answer(error.status_code, str(error.detail), error.headers)
 
 
-async def of_mistake(request: Request, error: Exception) -> Response:
-    """A mistake of ours: it is logged by the server, and nothing of it goes out."""
-    return answer(500, "this is a mistake of the server; its log has the details")
+async def on_unexpected(request: Request, error: Exception) -> Response:
+    """An error that nobody expected: the server logs it, and nothing of it goes out."""
+    return answer(500, "internal error; see the server log")
 
 
-async def of_validation(request: Request, error: Exception) -> Response:
-    """What does not fit its declaration: each parameter by name; never the value, which may be anything."""
+async def on_invalid(request: Request, error: Exception) -> Response:
+    """Parameters that do not fit their declaration, each by name; never the value, which may be anything."""
     if not isinstance(error, RequestValidationError):
         raise error
     errors = []
     for each in error.errors():
         name = str(each["loc"][-1])[:100].encode("ascii", "replace").decode()
-        unknown = each["type"] == "extra_forbidden"
-        errors.append((name, "there is no such parameter" if unknown else str(each["msg"])[:200]))
+        errors.append((name, _what(each)[:200]))
     return answer(422, "; ".join(f"{name}: {what}" for name, what in errors), errors=errors)
+
+
+def _what(error: Mapping[str, Any]) -> str:
+    if error["type"] == "extra_forbidden":
+        return "there is no such parameter"
+    if error["type"] == "value_error":  # a sentence of ours, without pydantic's words in front
+        return str(error["ctx"]["error"])
+    return str(error["msg"])

@@ -27,7 +27,7 @@ from twitter_pipeline.archives.importing import (
     total,
 )
 from twitter_pipeline.archives.reading import STANDARD_INPUT, opened
-from twitter_pipeline.collection.rules import NAME
+from twitter_pipeline.text import RULE_NAME
 
 SHOWN_REFUSALS = 50
 SHOWN_MEMBERS = 20
@@ -52,7 +52,7 @@ def import_(files: tuple[str, ...], observed_at: str | None, rule: str | None, a
     3 stopped before the end.
     """
     instant = _instant(observed_at)
-    if rule is not None and not NAME.fullmatch(rule):
+    if rule is not None and not RULE_NAME.fullmatch(rule):
         raise click.UsageError(f"--rule {rule!r}: use lower-case letters, digits, - and _")
     if files.count(STANDARD_INPUT) > 1:
         raise click.UsageError("standard input (-) can be read only once")

@@ -14,7 +14,7 @@ import msgspec
 from tweet_envelope import writing
 from tweet_envelope.schema import IMPORT, Provenance
 from tweet_envelope.writing import Message, instant
-from twitter_pipeline.archives.pages import ArchivedPage, Item
+from twitter_pipeline.archives.page import ArchivedPage, Item
 
 COLLECTOR = f"twitter-pipeline/{version('twitter-pipeline')}"
 ENDPOINT = "import"

@@ -26,7 +26,8 @@ from tweet_envelope.coordinates import Coordinate
 from tweet_envelope.sink import EnvelopeSink, MessageTooLarge
 from tweet_envelope.topic import TopicChanged, TopicError
 from twitter_pipeline.archives.envelopes import envelopes_of
-from twitter_pipeline.archives.pages import ArchivedPage, pages_of
+from twitter_pipeline.archives.page import ArchivedPage
+from twitter_pipeline.archives.pages import pages_of
 from twitter_pipeline.archives.reading import KEPT_BYTES, STANDARD_INPUT, Record, records
 from twitter_pipeline.archives.refusals import Unimportable
 from twitter_pipeline.landing.documents import Unlandable, raw_document

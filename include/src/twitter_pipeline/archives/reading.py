@@ -17,9 +17,9 @@ from typing import BinaryIO, NamedTuple, cast
 import msgspec
 
 from twitter_pipeline.archives.encodings import as_utf8
+from twitter_pipeline.archives.formats.vocabularies import refuse_by_first_line
 from twitter_pipeline.archives.refusals import Unimportable
 from twitter_pipeline.archives.unpacking import unpacked
-from twitter_pipeline.archives.vocabularies import refuse_by_first_line
 
 MAX_RECORD_BYTES = 50_000_000
 KEPT_BYTES = 1_000_000

@@ -1,6 +1,5 @@
 """One rule: what it asks, how often, and within which limits."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,8 +9,9 @@ from psycopg.types.json import Jsonb
 
 from twitter_pipeline.collection.kind import BadField, Kind, Spec, shown
 from twitter_pipeline.collection.kinds import KINDS, kind_of
+from twitter_pipeline.text import RULE_NAME
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
+NAME = RULE_NAME
 FIRST_POLL_DAYS = 7
 LARGEST_BUDGET_USD = Decimal(1_000_000)
 FIELDS = (

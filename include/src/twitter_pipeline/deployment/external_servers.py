@@ -13,7 +13,7 @@ from twitter_pipeline.deployment.errors import DeploymentError
 from twitter_pipeline.deployment.x_endpoint import XEndpoint
 from twitter_pipeline.settings import Settings
 from twitter_pipeline.warehouse.migrations import MigrationRefused, migrate
-from twitter_pipeline.warehouse.search import fill_for
+from twitter_pipeline.warehouse.search_index import fill_for
 
 WARNING = "warning: "
 SUPERUSER_DSN = "PIPELINE_POSTGRES_SUPERUSER_DSN"

@@ -4,9 +4,9 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,41 +17,34 @@ import psycopg
 from twitter_pipeline import settings
 from twitter_pipeline.exports.delivery import deliver
 from twitter_pipeline.exports.destination import Refused, check, written_whole
-from twitter_pipeline.exports.search import Found, Search, search_tweets, table
-from twitter_pipeline.exports.tweets import Exported, Filters, Format, count_tweets, export_tweets
-from twitter_pipeline.warehouse.search import fill_search_columns, fill_search_tags, unfilled_below
+from twitter_pipeline.exports.formats import MODULES, Format
+from twitter_pipeline.exports.rows import Exported
+from twitter_pipeline.exports.search import Found, search_tweets, table
+from twitter_pipeline.exports.tweets import count_tweets, export_tweets
+from twitter_pipeline.serving import parsing
+from twitter_pipeline.serving.selection import Selection, Unselectable
+from twitter_pipeline.warehouse.search_index import fill_search_columns, fill_search_tags, unfilled_below
 
 STANDARD_OUTPUT = "-"
 PROGRESS_SECONDS = 2.0
 
 
-def _rule(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    return _filters(rule=value).rule
-
-
-def _username(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    return _filters(author=value).author
-
-
-def _since(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
-    return _filters(since=value).since
-
-
-def _until(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
-    return _filters(until=value).until
-
-
-def _filters(
-    rule: str | None = None, author: str | None = None, since: str | None = None, until: str | None = None
-) -> Filters:
+def _value(name: str, parser: Callable[[Any], Any], text: Any) -> Any:
     try:
-        return Filters.of(rule=rule, author=author, since=since, until=until)
+        return parser(text)
     except ValueError as wrong:
-        raise click.BadParameter(str(wrong)) from None
+        raise click.UsageError(f"{name}: {wrong}") from None
+
+
+def _selection(**texts: str | None) -> Selection:
+    try:
+        return Selection.of(**texts)
+    except Unselectable as wrong:
+        raise click.UsageError(str(wrong)) from None
 
 
 @click.command()
-@click.option("--format", "file_format", type=click.Choice(["csv", "jsonl", "parquet"]), required=True)
+@click.option("--format", "file_format", type=click.Choice(list(MODULES)), required=True)
 @click.option(
     "--output",
     default=STANDARD_OUTPUT,
@@ -59,17 +52,17 @@ def _filters(
     metavar="PLACE",
     help="A file, a folder (with a / at its end, or there already), or - for standard output.",
 )
-@click.option("--rule", callback=_rule, help="Only tweets that this rule brought.")
-@click.option("--since", callback=_since, metavar="T", help="Only tweets created at T (UTC) or later.")
-@click.option("--until", callback=_until, metavar="T", help="Only tweets created before T (UTC).")
-@click.option("--author", callback=_username, metavar="USERNAME", help="Only tweets of this account.")
+@click.option("--rule", help="Only tweets that this rule brought.")
+@click.option("--since", metavar="T", help="Only tweets created at T (UTC) or later.")
+@click.option("--until", metavar="T", help="Only tweets created before T (UTC).")
+@click.option("--author", metavar="USERNAME", help="Only tweets of this account.")
 @click.option("--force", is_flag=True, help="Replace the file.")
 def export(
     file_format: Format,
     output: str,
     rule: str | None,
-    since: datetime | None,
-    until: datetime | None,
+    since: str | None,
+    until: str | None,
     author: str | None,
     force: bool,
 ) -> None:
@@ -80,9 +73,7 @@ def export(
     = + - @, tab, CR, LF) or that begins with an apostrophe has an apostrophe put in front; to undo, take one
     leading apostrophe away from each text cell. JSON Lines and Parquet hold the texts as they are.
     """
-    if since and until and since >= until:
-        raise click.UsageError("--since must be before --until")
-    filters, place = Filters(rule, since, until, author), Path(output)
+    selection, place = _selection(rule=rule, since=since, until=until, author=author), Path(output)
     is_folder = output != STANDARD_OUTPUT and (output.endswith("/") or place.is_dir())
     if output == STANDARD_OUTPUT and file_format == "parquet" and sys.stdout.isatty():
         raise click.UsageError("Parquet is not for a terminal; give --output")
@@ -92,16 +83,16 @@ def export(
         with _reader("export") as connection:
             # an export may take as long as it takes, whatever the role allows a query of a dashboard
             connection.execute("set statement_timeout = 0")
-            with _Progress(connection, filters) as progress:
+            with _Progress(connection, selection) as progress:
                 if output == STANDARD_OUTPUT:
-                    export_tweets(connection, sys.stdout.buffer, file_format, filters, progress.tell)
+                    export_tweets(connection, sys.stdout.buffer, file_format, selection, progress.tell)
                     sys.stdout.buffer.flush()
                 elif is_folder:
-                    manifest = deliver(connection, place, file_format, filters, progress=progress.tell)
+                    manifest = deliver(connection, place, file_format, selection, progress=progress.tell)
                     click.echo(place / manifest.file)
                 else:
                     with written_whole(place, replace=force) as stream:
-                        export_tweets(connection, stream, file_format, filters, progress.tell)
+                        export_tweets(connection, stream, file_format, selection, progress.tell)
     except Refused as refused:
         raise click.UsageError(str(refused)) from refused
     except BrokenPipeError:
@@ -114,28 +105,30 @@ def export(
 
 @click.command()
 @click.argument("words", nargs=-1)
-@click.option("--rule", callback=_rule, help="Only tweets that this rule brought.")
-@click.option("--author", callback=_username, metavar="USERNAME", help="Only tweets of this account.")
+@click.option("--rule", help="Only tweets that this rule brought.")
+@click.option("--author", metavar="USERNAME", help="Only tweets of this account.")
 @click.option("--hashtag", help="Only tweets with this hashtag.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
-@click.option("--before", type=click.IntRange(0, 2**63 - 1), metavar="ID", help="Go on below this id.")
+@click.option("--limit", default="20", show_default=True, metavar="N", help="How many, up to 1000.")
+@click.option("--before", metavar="ID", help="Go on below this id.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; ids are strings.")
 def search(
     words: tuple[str, ...],
     rule: str | None,
     author: str | None,
     hashtag: str | None,
-    limit: int,
-    before: int | None,
+    limit: str,
+    before: str | None,
     as_json: bool,
 ) -> None:
     """Show the newest collected tweets that have all WORDS in them, in any case."""
-    for text in (*words, hashtag or ""):
-        if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
-            raise click.UsageError(f"{text!r} has characters that cannot be searched for")
+    selection = _selection(rule=rule, author=author, hashtag=hashtag)
+    if phrases := [text for text in words if text.strip()]:
+        selection = replace(selection, words=_value("words", parsing.words, phrases))
+    if before is not None:
+        selection = replace(selection, below=_value("before", parsing.object_id, before))
+    most = _value("limit", parsing.limit, limit)
     with _reader("search") as connection:
-        wanted = Search(words, rule, author, hashtag, limit, before)
-        found = search_tweets(connection, wanted)
+        found = search_tweets(connection, selection, most)
     if as_json:
         click.echo(json.dumps(_as_json(found), ensure_ascii=False, indent=2))
         return
@@ -208,12 +201,12 @@ def _connected(dsn: str, name: str) -> Iterator[psycopg.Connection]:
 class _Progress:
     """A bar on a terminal, a line every two seconds elsewhere, and a last line; all on standard error."""
 
-    def __init__(self, connection: psycopg.Connection, filters: Filters) -> None:
+    def __init__(self, connection: psycopg.Connection, selection: Selection) -> None:
         self._started = self._told_at = time.monotonic()
         self._last = Exported()
         self._bar: Any = None
         if sys.stderr.isatty():
-            total = count_tweets(connection, filters)
+            total = count_tweets(connection, selection)
             self._bar = click.progressbar(length=total, label="tweets", file=sys.stderr, show_pos=True)
 
     def __enter__(self) -> Self:

@@ -7,7 +7,6 @@ ObjectStoragePath). Who waits for the manifest finds the data complete, with its
 import hashlib
 import io
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
@@ -15,7 +14,10 @@ from typing import Any, BinaryIO
 import psycopg
 
 from twitter_pipeline.exports.destination import Refused, written
-from twitter_pipeline.exports.tweets import COLUMNS, Exported, Filters, Format, export_tweets
+from twitter_pipeline.exports.formats import Format
+from twitter_pipeline.exports.rows import COLUMNS, Progress
+from twitter_pipeline.exports.tweets import FILTERS, export_tweets
+from twitter_pipeline.serving.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,11 @@ def deliver(
     connection: psycopg.Connection,
     folder: Any,
     file_format: Format,
-    filters: Filters,
+    selection: Selection,
     *,
     name: str | None = None,
     now: datetime | None = None,
-    progress: Callable[[Exported], None] = lambda exported: None,
+    progress: Progress = lambda exported: None,
 ) -> Manifest:
     """Export into `folder` as `name` (default: tweets-<time>) and return the manifest that was written last.
 
@@ -78,7 +80,7 @@ def deliver(
         raise Refused(f"{told} exists already; give the export another name")
     with written(final) as stream:
         summed = _Summed(stream)
-        done = export_tweets(connection, summed, file_format, filters, progress)
+        done = export_tweets(connection, summed, file_format, selection, progress)
     manifest = Manifest(
         file=final.name,
         format=file_format,
@@ -88,7 +90,7 @@ def deliver(
         columns=list(COLUMNS),
         filters={
             key: value.isoformat() if isinstance(value, datetime) else value
-            for key, value in asdict(filters).items()
+            for key, value in selection.stated(FILTERS).items()
         },
         exported_at=now.isoformat(),
     )

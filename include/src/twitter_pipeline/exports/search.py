@@ -2,29 +2,17 @@
 
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import resources
 
 import psycopg
 
-from twitter_pipeline.text import normal_tag, normal_username
-from twitter_pipeline.warehouse import search
+from twitter_pipeline.serving import search
+from twitter_pipeline.serving.conditions import Conditions
+from twitter_pipeline.serving.selection import Selection
+from twitter_pipeline.serving.statements import statement
 
-SEARCH = resources.files(__package__).joinpath("search.sql").read_text()
 BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
-@dataclass(frozen=True)
-class Search:
-    """What to look for: every word (or phrase), and each of the others that is not None; all as people type them."""
-
-    words: Sequence[str] = ()
-    rule: str | None = None
-    author: str | None = None
-    hashtag: str | None = None
-    limit: int = 20
-    before: int | None = None
 
 
 @dataclass(frozen=True)
@@ -65,30 +53,28 @@ class Found:
     next_before: int | None
 
 
-def search_tweets(connection: psycopg.Connection, wanted: Search) -> Found:
+def search_tweets(connection: psycopg.Connection, selection: Selection, limit: int) -> Found:
     """Look among the collected tweets. Never writes; a page costs the same wherever it begins."""
-    author = normal_username(wanted.author) if wanted.author else None
-    author_ids, tags = search.resolve(
-        connection, author, normal_tag(wanted.hashtag) if wanted.hashtag else None
-    )
-    conditions = search.Conditions(author_ids, tags, wanted.rule, below=wanted.before)
-    words = search.Words.of(wanted.words)
+    conditions = search.resolved(connection, selection)
+    words = search.Words.of(selection.words)
     if not words:
-        rows = _tweets(connection, conditions, wanted.limit + 1)
-        tweets = rows[: wanted.limit]
-        return Found(tweets, tweets[-1].id if len(rows) > wanted.limit else None)
+        rows = _tweets(connection, conditions, limit + 1)
+        tweets = rows[:limit]
+        return Found(tweets, tweets[-1].id if len(rows) > limit else None)
     found: list[int] = []
     while True:
-        page = search.find(connection, words, conditions, wanted.limit - len(found))
+        page = search.find(connection, words, conditions, limit - len(found))
         found += page.ids
-        if page.next_below is None or len(found) == wanted.limit:
-            return Found(_tweets(connection, search.Conditions(ids=found), wanted.limit), page.next_below)
+        if page.next_below is None or len(found) == limit:
+            return Found(_tweets(connection, Conditions(ids=found), limit), page.next_below)
         # texts are being filled: the page was shorter than asked for
-        conditions = replace(conditions, below=page.next_below)
+        conditions = conditions.going_on_below(page.next_below)
 
 
-def _tweets(connection: psycopg.Connection, conditions: search.Conditions, limit: int) -> list[Tweet]:
-    return [Tweet(*row) for row in search.listed(connection, SEARCH, conditions, {"limit": limit})]
+def _tweets(connection: psycopg.Connection, conditions: Conditions, limit: int) -> list[Tweet]:
+    return [
+        Tweet(*row) for row in search.listed(connection, statement("found"), conditions, {"limit": limit})
+    ]
 
 
 def table(tweets: Sequence[Tweet], width: int | None) -> Iterator[str]:

@@ -11,6 +11,8 @@ from pathlib import Path
 from fastapi import APIRouter, Response
 from starlette.exceptions import HTTPException
 
+from twitter_pipeline.api.access import READ, needs
+
 HEADING = re.compile(r"(#{1,4}) (.+)")
 HEADERS = {
     "Cache-Control": "no-store",
@@ -24,7 +26,7 @@ def router(clone: Path) -> APIRouter:
     found = APIRouter()
     path = clone / "docs" / "operations.md"
 
-    @found.get("/operations", include_in_schema=False)
+    @found.get("/operations", include_in_schema=False, **needs(READ))
     def read_operations() -> Response:
         try:
             text = path.read_text("utf-8")

@@ -1,4 +1,4 @@
-"""The same tweets as Parquet: the columns of the other formats with types of their own, compressed by zstd.
+"""Parquet: the columns of the other formats with types of their own, compressed by zstd.
 
 Ids are 64-bit integers here, times are timestamps in UTC, lists are lists, null is null. Row groups of GROUP tweets
 are what memory is needed for.
@@ -8,25 +8,42 @@ metadata in the schema tell it to take its nullable types instead; other readers
 """
 
 import json
-from collections.abc import Callable
 from typing import BinaryIO
 
-import psycopg
 import pyarrow as pa
 from psycopg import sql
 from pyarrow import parquet
 
-from twitter_pipeline.exports.tweets import COLUMNS, LISTS, TWEETS, Exported, Filters
+from twitter_pipeline.exports.rows import Exported, Progress, Rows
+from twitter_pipeline.serving.columns import EXPORTED, Column, Kind
 
 GROUP = 5_000
 PANDAS_DTYPES = {pa.int64(): ("int64", "Int64"), pa.bool_(): ("bool", "boolean")}
 """What pandas calls a type, and the type of its own that can be null and loses nothing."""
-TIMES = {"created_at": pa.timestamp("ms", "UTC"), "metrics_observed_at": pa.timestamp("us", "UTC")}
+TYPES = {
+    Kind.TEXT: pa.string(),
+    Kind.ID: pa.int64(),
+    Kind.COUNT: pa.int64(),
+    Kind.FLAG: pa.bool_(),
+    Kind.MILLISECONDS: pa.timestamp("ms", "UTC"),
+    Kind.MICROSECONDS: pa.timestamp("us", "UTC"),
+    Kind.TEXTS: pa.list_(pa.string()),
+    Kind.IDS: pa.list_(pa.int64()),
+    Kind.INTEGERS: pa.list_(pa.int64()),
+}
+CASTS = {
+    Kind.ID: "{}::bigint",
+    Kind.COUNT: "{}::bigint",
+    Kind.IDS: "{}::bigint[]",
+    Kind.MILLISECONDS: "{}::timestamptz",
+    Kind.MICROSECONDS: "{}::timestamptz",
+}
+"""How the cell of a row, which has ids and times as text, becomes what pyarrow takes."""
 
 
 def schema() -> pa.Schema:
-    """Names and types, in the order of COLUMNS."""
-    fields = [pa.field(name, _type(name)) for name in COLUMNS]
+    """Names and types, in the order of the columns."""
+    fields = [pa.field(column.name, TYPES[column.kind]) for column in EXPORTED]
     return pa.schema(fields, metadata={"pandas": json.dumps(_for_pandas(fields))})
 
 
@@ -46,50 +63,31 @@ def _for_pandas(fields: list[pa.Field]) -> dict[str, object]:
     return {"index_columns": [], "column_indexes": [], "columns": columns}
 
 
-def _type(name: str) -> pa.DataType:
-    if name in TIMES:
-        return TIMES[name]
-    if name in LISTS:
-        return pa.list_(pa.string())
-    if name == "possibly_sensitive":
-        return pa.bool_()
-    return pa.int64() if name == "id" or name.endswith(("_id", "_count")) else pa.string()
+def _cell(column: Column) -> sql.Composable:
+    return sql.SQL(CASTS.get(column.kind, "{}")).format(sql.Identifier(column.name))
 
 
-def _cell(name: str) -> sql.Composable:
-    column = sql.Identifier(name)
-    if name in TIMES:
-        return sql.SQL("{}::timestamptz").format(column)
-    return sql.SQL("{}::bigint").format(column) if _type(name) == pa.int64() else column
-
-
-def export_parquet(
-    connection: psycopg.Connection,
-    output: BinaryIO,
-    filters: Filters,
-    progress: Callable[[Exported], None] = lambda exported: None,
-) -> Exported:
-    """Write every collected tweet that passes the filters, by ascending id, as of one moment. Never writes to the
-    database."""
+def write(rows: Rows, output: BinaryIO, progress: Progress) -> Exported:
+    """One row for each tweet, in row groups of GROUP."""
     exported, kinds = Exported(), schema()
     progress(exported)
-    query = sql.SQL("select {cells} from ({tweets}) tweet").format(
-        cells=sql.SQL(", ").join(map(_cell, COLUMNS)), tweets=sql.SQL(TWEETS)
+    query = sql.SQL("select {cells} from ({rows}) tweet").format(
+        cells=sql.SQL(", ").join(map(_cell, EXPORTED)), rows=rows.query
     )
     with (
-        connection.transaction(),
-        connection.cursor("export") as cursor,
+        rows.connection.transaction(),
+        rows.connection.cursor("export") as cursor,
         parquet.ParquetWriter(output, kinds, compression="zstd") as writer,
     ):
         cursor.itersize = GROUP
-        cursor.execute(query, filters.parameters())
-        while rows := cursor.fetchmany(GROUP):
+        cursor.execute(query, rows.values)
+        while group := cursor.fetchmany(GROUP):
             columns = [
                 pa.array(values, kind)
-                for values, kind in zip(zip(*rows, strict=True), kinds.types, strict=True)
+                for values, kind in zip(zip(*group, strict=True), kinds.types, strict=True)
             ]
             writer.write_batch(pa.record_batch(columns, schema=kinds))
-            exported.tweets += len(rows)
+            exported.tweets += len(group)
             exported.size_bytes = output.tell()
             progress(exported)
     exported.size_bytes = output.tell()

@@ -1,10 +1,9 @@
 -- Ids of the newest collected tweets that have all words, newest first, and below which id texts may not be filled yet.
--- Common words are found among the newest tweets; if these have too few, the trigrams of all texts are asked. Runnable
--- by hand: conditions go where the comment `filters` is, :sought and :patterns are made by twitter_pipeline/text.py.
+-- Common words are found among the newest tweets; if these have too few, the trigrams of all texts are asked. Conditions
+-- as in tweets.sql; :sought and :patterns are made by twitter_pipeline/text.py.
 with newest as materialized (
-    select tweet.id from twitter.tweets tweet /* tweets */
-    where tweet.is_collected
-        and not exists (select from pipeline.tombstones removed where removed.tweet_id = tweet.id offset 0)
+    select tweet.id from twitter.collected_tweet_keys tweet /* tweets */
+    where true
         /* filters */
     order by tweet.id /* key */ desc
     limit :walked::bigint
@@ -24,9 +23,8 @@ candidates as materialized (
 ),
 older as materialized (
     select tweet.id from candidates listed
-    cross join lateral (select * from twitter.tweets where id = listed.tweet_id offset 0) tweet
-    where tweet.is_collected
-        and not exists (select from pipeline.tombstones removed where removed.tweet_id = tweet.id offset 0)
+    cross join lateral (select * from twitter.collected_tweet_keys where id = listed.tweet_id offset 0) tweet
+    where true
         /* candidate filters */
     order by listed.tweet_id desc
     limit :limit::bigint + 1

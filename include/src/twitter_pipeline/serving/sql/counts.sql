@@ -1,10 +1,9 @@
 -- Collected tweets by hour or day of their creation (UTC); spans without tweets are there with 0.
--- Runnable by hand like tweets.sql; :granularity is 'hour' or 'day', :since and :until are times.
+-- Conditions as in tweets.sql; :granularity is 'hour' or 'day', :since and :until are times.
 with counted as (
     select date_trunc(:granularity::text, tweet.created_at, 'UTC') as start, count(*) as tweet_count
-    from twitter.tweets tweet
-    where tweet.is_collected
-        and not exists (select from pipeline.tombstones removed where removed.tweet_id = tweet.id)
+    from twitter.collected_tweets tweet
+    where true
         /* filters */
     group by 1
 )

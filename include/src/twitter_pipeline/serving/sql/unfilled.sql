@@ -1,13 +1,12 @@
 -- Texts of the newest collected tweets that may be of an older version and not in the index yet: these are compared one
--- by one, a bounded number at a time. Runnable by hand like search.sql.
+-- by one, a bounded number at a time. Conditions as in tweets.sql.
 select tweet.id,
     -- null for those in the index, which search.sql has judged
     case when not exists (select from twitter.tweet_texts texts where texts.tweet_id = tweet.id offset 0)
-        then coalesce(nullif(tweet.note_text, ''), tweet.text) end as text
-from twitter.tweets tweet /* tweets */
-where tweet.is_collected
-    and not exists (select from pipeline.tombstones removed where removed.tweet_id = tweet.id offset 0)
-    and tweet.id < :unfilled_below::bigint
+        then (select coalesce(nullif(stored.note_text, ''), stored.text) from twitter.collected_tweets stored
+            where stored.id = tweet.id offset 0) end as text
+from twitter.collected_tweet_keys tweet /* tweets */
+where tweet.id < :unfilled_below::bigint
     /* filters */
 order by tweet.id /* key */ desc
 limit :examined::bigint

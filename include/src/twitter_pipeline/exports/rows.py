@@ -1,0 +1,60 @@
+"""The rows that an export writes: all collected tweets of a selection, by ascending id, as of one moment."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import psycopg
+from psycopg import sql
+
+from twitter_pipeline.serving import columns, search
+from twitter_pipeline.serving.selection import Selection
+from twitter_pipeline.serving.statements import filled, for_psycopg
+
+COLUMNS = tuple(column.name for column in columns.EXPORTED)
+"""The columns of every format in their order; programs rely on them, new ones come at the end."""
+
+
+@dataclass
+class Exported:
+    """How much went out so far."""
+
+    tweets: int = 0
+    size_bytes: int = 0
+
+
+Progress = Callable[[Exported], None]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a selection over an open connection. Never writes to the database."""
+
+    connection: psycopg.Connection
+    query: sql.SQL
+    values: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def of(cls, connection: psycopg.Connection, selection: Selection) -> Self:
+        """The rows of the tweets that are selected, by anything but words. Raises ValueError for words."""
+        if selection.words:
+            raise ValueError("words: an export cannot select by words; use the command search, or the API")
+        conditions = search.resolved(connection, selection)
+        text = conditions.over_all(filled("export", columns=columns.cells(columns.EXPORTED)))
+        return cls(connection, sql.SQL(for_psycopg(text).decode()), conditions.values())
+
+    def count(self) -> int:
+        """How many there are now."""
+        statement = sql.SQL("select count(*) from ({rows}) tweet").format(rows=self.query)
+        row = self.connection.execute(statement, self.values).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def copied(self, statement: sql.SQL, **parts: sql.Composable) -> Iterator[bytes]:
+        """The lines of a COPY whose `{rows}` these are.
+
+        libpq hands them out one by one, with the line breaks inside a cell untouched.
+        """
+        copy_statement = statement.format(rows=self.query, **parts)
+        with self.connection.cursor() as cursor, cursor.copy(copy_statement, self.values) as copy:
+            for row in copy:
+                yield bytes(row)

@@ -1,0 +1,72 @@
+"""The OpenAPI document is valid, and enough to make a client from. That answers have its shapes every test here checks."""
+
+from typing import Any
+
+import pytest
+import requests
+from jsonschema import ValidationError
+from openapi_spec_validator import validate
+
+from twitter_pipeline.api.access import READ
+from twitter_pipeline.api.app import PREFIX
+
+from .conftest import Api
+from .shapes import openapi_document, shapes
+
+
+def operations() -> list[dict[str, Any]]:
+    return [path["get"] for path in openapi_document()["paths"].values()]
+
+
+def test_the_document_is_valid(api: Api) -> None:
+    """As served, by a validator that is not ours."""
+    served = api.data(f"{PREFIX}/openapi.json")
+    validate(served)
+    assert served["info"]["title"] == "Tweet pipeline"
+
+
+def test_a_client_can_be_made_from_it() -> None:
+    """Each operation has a name of its own, the scope that it needs, and schemas by name for every answer."""
+    names = [operation["operationId"] for operation in operations()]
+    assert sorted(names) == [
+        "count_tweets",
+        "list_tweets",
+        "list_users",
+        "read_pipeline",
+        "read_tweet",
+        "read_user",
+        "top_hashtags",
+    ]
+    assert {operation["x-scope"] for operation in operations()} == {READ}
+    for operation in operations():
+        for status, response in operation["responses"].items():
+            [content] = response["content"].values()
+            reference = content["schema"]["$ref"]
+            assert reference.startswith("#/components/schemas/"), (operation["operationId"], status)
+            assert reference.rpartition("/")[2] in openapi_document()["components"]["schemas"]
+
+
+def test_ids_are_strings_for_clients() -> None:
+    """Of answers and of paths: as numbers they would lose digits in half of the languages."""
+    schemas = openapi_document()["components"]["schemas"]
+    assert schemas["Tweet"]["properties"]["id"]["type"] == "string"
+    assert schemas["TweetAuthor"]["properties"]["id"]["anyOf"] == [{"type": "string"}, {"type": "null"}]
+    [parameter] = openapi_document()["paths"][f"{PREFIX}/tweets/{{id}}"]["get"]["parameters"]
+    assert parameter["schema"]["type"] == "string"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (f"{PREFIX}/hashtags", b'{"data": [], "meta": {"since": "2026-01-01T00:00:00Z"}}'),
+        (f"{PREFIX}/users", b'{"data": [], "meta": {"count": 0, "next_cursor": null}, "more": 1}'),
+        (f"{PREFIX}/tweets/1", b'{"id": 1}'),
+    ],
+)
+def test_an_answer_of_another_shape_is_noticed(path: str, body: bytes) -> None:
+    """A member too few, one too many, and a number where a string is promised: else the check checks nothing."""
+    answer = requests.Response()
+    answer.status_code, answer._content = 200, body
+    answer.headers["content-type"] = "application/json"
+    with pytest.raises(ValidationError):
+        shapes().check(path, answer)
