@@ -1,9 +1,5 @@
 """A column of a tweet is declared once: exports, the API's JSON, its models and Parquet's types follow."""
 
-from typing import Any
-
-import pytest
-
 from twitter_pipeline.api.models import model_of
 from twitter_pipeline.exports.formats import parquet
 from twitter_pipeline.exports.rows import COLUMNS
@@ -16,11 +12,11 @@ from twitter_pipeline.serving.columns import (
     cells,
     example,
     json_object,
-    kind_of,
     own,
 )
+from twitter_pipeline.warehouse import model
 
-NEW = own("tweet", "display_text_range", Kind.INTEGERS, "Where the text begins and ends.")
+NEW = own("tweet", model.Column("new_range", model.INTEGERS, "Where something begins and ends."))
 WRITTEN = (
     "id,created_at,author_id,author_username,author_name,text,note_text,lang,source,conversation_id,in_reply_to_user_id,"
     "replied_to_tweet_id,quoted_tweet_id,retweeted_tweet_id,hashtags,mentions,urls,media_keys,possibly_sensitive,"
@@ -39,14 +35,12 @@ def test_a_new_column_comes_last_in_the_export_and_in_the_object() -> None:
     """Without a change to what was there."""
     exported = columns.in_order(columns.FIRST_EXPORTED, (*EXPORTED, NEW))
     assert exported == (*EXPORTED, NEW)
-    assert cells(exported) == cells(EXPORTED) + ",\n    tweet.display_text_range as display_text_range"
+    assert cells(exported) == cells(EXPORTED) + ",\n    tweet.new_range as new_range"
     with_it = columns.in_order(columns.FIRST_IN_API, (NEW, *TWEET))
-    assert (
-        json_object(with_it) == json_object(TWEET)[:-1] + ", 'display_text_range', tweet.display_text_range)"
-    )
-    assert example(with_it) == example(TWEET) | {"display_text_range": [0, 29]}
+    assert json_object(with_it) == json_object(TWEET)[:-1] + ", 'new_range', tweet.new_range)"
+    assert example(with_it) == example(TWEET) | {"new_range": [0, 29]}
     properties = model_of("Tweet", "", with_it).model_json_schema()["properties"]
-    assert list(properties)[-1] == "display_text_range"
+    assert list(properties)[-1] == "new_range"
 
 
 def test_every_kind_can_be_written_in_every_format() -> None:
@@ -54,30 +48,19 @@ def test_every_kind_can_be_written_in_every_format() -> None:
     assert {column.kind for column in EXPORTED} <= parquet.TYPES.keys() == set(Kind) - {Kind.REFERENCES}
 
 
-@pytest.mark.parametrize(
-    ("name", "postgres_type", "kind"),
-    [
-        ("id", "bigint", Kind.ID),
-        ("place_id", "text", Kind.TEXT),
-        ("community_id", "bigint", Kind.ID),
-        ("view_count", "bigint", Kind.COUNT),
-        ("edit_history_ids", "bigint[]", Kind.IDS),
-        ("display_text_range", "integer[]", Kind.INTEGERS),
-        ("media_keys", "text[]", Kind.TEXTS),
-        ("is_sanitized", "boolean", Kind.FLAG),
-        ("loaded_at", "timestamp with time zone", Kind.MILLISECONDS),
-        ("text_version", "uuid", None),
-        ("entities", "jsonb", None),
-    ],
-)
-def test_the_kind_of_a_column_follows_from_its_name_and_type(
-    name: str, postgres_type: str, kind: Any
-) -> None:
-    """So that the model of the tables can declare what is served."""
-    assert kind_of(name, postgres_type) is kind
+def test_every_column_that_the_model_serves_is_shown() -> None:
+    """In the exports or in the API, most in both; versions and documents in neither."""
+    shown = {column.name for column in (*EXPORTED, *TWEET)}
+    served = {column.name for column in model.TWEETS.described if column.is_served}
+    assert served - shown == {
+        column.name for column in model.TWEETS.described if column.type.name in {"uuid", "json"}
+    }
+    assert {column.name for column in model.USERS.described if column.type.name == "flag"} <= {
+        column.name for column in columns.USER
+    }
 
 
 def test_counts_stand_in_the_metrics() -> None:
     """As X has them; everything else stands on its own."""
-    assert own("tweet", "view_count", Kind.COUNT, "").place == ("metrics", "view_count")
+    assert own("tweet", model.Column("view_count", model.COUNT, "")).place == ("metrics", "view_count")
     assert Column("a", Kind.TEXT, "tweet.a", "").place == ("a",)

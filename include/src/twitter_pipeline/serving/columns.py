@@ -1,14 +1,16 @@
 """What a tweet and an account consist of for whoever reads them: one list each.
 
 Everything that shows a tweet is made of it: the columns of the exports and their order, the types of Parquet, the JSON
-of the API, its response models and their examples. A column of `twitter.tweets` that is served as it is stands in
-TWEETS_OWN; one that is made of other tables, in TWEETS_MADE. New ones come at the end of the exports and of the JSON.
+of the API, its response models and their examples. Columns that are served as they are come from the model of the tables,
+which says so of each; what is made of other tables stands here. New ones come at the end of the exports and of the JSON.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+from twitter_pipeline.warehouse import model
 
 
 class Kind(Enum):
@@ -37,17 +39,19 @@ class Kind(Enum):
 
 
 _KINDS = {
-    "text": Kind.TEXT,
-    "text[]": Kind.TEXTS,
-    "boolean": Kind.FLAG,
-    "integer": Kind.COUNT,
-    "smallint": Kind.COUNT,
-    "bigint[]": Kind.IDS,
-    "integer[]": Kind.INTEGERS,
-    "smallint[]": Kind.INTEGERS,
-    "timestamp with time zone": Kind.MILLISECONDS,
-    "timestamptz": Kind.MILLISECONDS,
+    model.ID: Kind.ID,
+    model.IDS: Kind.IDS,
+    model.COUNT: Kind.COUNT,
+    model.FLAG: Kind.FLAG,
+    model.TEXT: Kind.TEXT,
+    model.KEY: Kind.TEXT,
+    model.CODE: Kind.TEXT,
+    model.CODES: Kind.TEXTS,
+    model.INSTANT: Kind.MILLISECONDS,
+    model.INTEGER: Kind.COUNT,
+    model.INTEGERS: Kind.INTEGERS,
 }
+"""How values of the model's types are shown; those of the others (versions, jsonb) are not."""
 _TIMES = {
     Kind.MILLISECONDS: """to_char({} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')""",
     Kind.MICROSECONDS: """to_char({} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""",
@@ -117,56 +121,42 @@ class Column:
         return self.cell
 
 
-def kind_of(name: str, postgres_type: str) -> Kind | None:
-    """The kind of a column of this name and type; None for what is not served as it is (versions, jsonb)."""
-    if postgres_type == "bigint":
-        return Kind.ID if name == "id" or name.endswith("_id") else Kind.COUNT
-    return _KINDS.get(postgres_type)
-
-
-def own(table: str, name: str, kind: Kind, meaning: str, example: Any = _OF_KIND, **more: Any) -> Column:
+def own(table: str, column: model.Column, **more: Any) -> Column:
     """A column of a table that is served as it is; counts stand in the API's `metrics`."""
-    place = ("metrics", name) if name.endswith("_count") else ()
-    return Column(name, kind, f"{table}.{name}", meaning, example, **({"place": place} | more))
+    name, kind = column.name, _KINDS[column.type]
+    place = ("metrics", name) if kind is Kind.COUNT else ()
+    return Column(name, kind, f"{table}.{name}", column.meaning, **({"place": place} | more))
 
 
-TWEETS_OWN = (
-    own("tweet", "id", Kind.ID, "X's id of the tweet.", "2124816748540101560", is_always_known=True),
-    own("tweet", "created_at", Kind.MILLISECONDS, "When it was posted (UTC)."),
-    own("tweet", "author_id", Kind.ID, "The account that wrote it.", place=("author", "id")),
-    own(
-        "tweet",
-        "text",
-        Kind.TEXT,
-        "As X sends it, with &amp;, &lt; and &gt;.",
-        "The crema on this one #coffee",
-    ),
-    own("tweet", "note_text", Kind.TEXT, "The whole text of a tweet of more than 280 characters.", None),
-    own("tweet", "lang", Kind.TEXT, "The language that X detected.", "en"),
-    own("tweet", "source", Kind.TEXT, "The app that it was posted with.", is_in_api=False),
-    own(
-        "tweet",
-        "conversation_id",
-        Kind.ID,
-        "The first tweet of the conversation.",
-        "2124816748540101560",
-    ),
-    own("tweet", "in_reply_to_user_id", Kind.ID, "The account that it replies to.", None),
-    own("tweet", "media_keys", Kind.TEXTS, "X's keys of its media.", ["3_2124816748540101000"]),
-    own("tweet", "possibly_sensitive", Kind.FLAG, "Whether X marks its links or media as sensitive."),
-    own(
-        "tweet",
-        "withheld_country_codes",
-        Kind.TEXTS,
-        "The countries in which X withholds it.",
-        is_exported=False,
-    ),
-    own("tweet", "retweet_count", Kind.COUNT, "Retweets; of a retweet, those of the original.", 2),
-    own("tweet", "reply_count", Kind.COUNT, "Replies.", 1),
-    own("tweet", "like_count", Kind.COUNT, "Likes; a retweet has none.", 14),
-    own("tweet", "quote_count", Kind.COUNT, "Quotes.", 0),
-    own("tweet", "bookmark_count", Kind.COUNT, "Bookmarks.", 3),
-    own("tweet", "impression_count", Kind.COUNT, "Views.", 902),
+def _served(table: model.Table, alias: str, shown: Mapping[str, Mapping[str, Any]]) -> tuple[Column, ...]:
+    """The columns of a table that are served as they are; `shown` says what is particular about some."""
+    return tuple(
+        own(alias, column, is_always_known=column.name == "id", **shown.get(column.name, {}))
+        for column in table.described
+        if column.is_served and column.type in _KINDS
+    )
+
+
+TWEETS_OWN = _served(
+    model.TWEETS,
+    "tweet",
+    {
+        "id": {"example": "2124816748540101560"},
+        "author_id": {"place": ("author", "id")},
+        "text": {"example": "The crema on this one #coffee"},
+        "note_text": {"example": None},
+        "lang": {"example": "en"},
+        "source": {"is_in_api": False},
+        "conversation_id": {"example": "2124816748540101560"},
+        "in_reply_to_user_id": {"example": None},
+        "media_keys": {"example": ["3_2124816748540101000"]},
+        "withheld_country_codes": {"is_exported": False},
+        "retweet_count": {"example": 2},
+        "reply_count": {"example": 1},
+        "like_count": {"example": 14},
+        "bookmark_count": {"example": 3},
+        "impression_count": {"example": 902},
+    },
 )
 """The columns of `twitter.tweets` that are served as they are."""
 
@@ -326,19 +316,46 @@ EXPORTED = in_order(FIRST_EXPORTED, (c for c in (*TWEETS_OWN, *TWEETS_MADE) if c
 TWEET = in_order(FIRST_IN_API, (c for c in (*TWEETS_OWN, *TWEETS_MADE) if c.is_in_api))
 """The members of the API's tweet, in their order."""
 
-USER = (
-    own("account", "id", Kind.ID, "X's id of the account.", is_always_known=True),
-    own("account", "username", Kind.TEXT, "Its name, without @.", "Mada"),
-    own("account", "name", Kind.TEXT, "Its display name.", "Mada"),
-    own("account", "created_at", Kind.MILLISECONDS, "When it was made (UTC).", "2022-01-09T00:00:00.000Z"),
-    own("account", "description", Kind.TEXT, "What it says about itself.", "Roasts at night."),
-    own("account", "location", Kind.TEXT, "Where it says to be.", "Nairobi"),
-    own("account", "url", Kind.TEXT, "Its link.", None),
-    own("account", "profile_image_url", Kind.TEXT, "Its picture.", None),
-    own("account", "is_protected", Kind.FLAG, "Whether only its followers may read it."),
-    own("account", "is_verified", Kind.FLAG, "Whether X verified it."),
-    own("account", "verified_type", Kind.TEXT, "How: blue, business, government or none.", "none"),
-    own("account", "pinned_tweet_id", Kind.ID, "The tweet on top of its profile.", None),
+FIRST_IN_USER = (
+    "id",
+    "username",
+    "name",
+    "created_at",
+    "description",
+    "location",
+    "url",
+    "profile_image_url",
+    "is_protected",
+    "is_verified",
+    "verified_type",
+    "pinned_tweet_id",
+    "collected_tweet_count",
+)
+
+USERS_OWN = _served(
+    model.USERS,
+    "account",
+    {
+        "username": {"example": "Mada"},
+        "name": {"example": "Mada"},
+        "created_at": {"example": "2022-01-09T00:00:00.000Z"},
+        "description": {"example": "Roasts at night."},
+        "location": {"example": "Nairobi"},
+        "url": {"example": None},
+        "profile_image_url": {"example": None},
+        "verified_type": {"example": "none"},
+        "pinned_tweet_id": {"example": None},
+        "followers_count": {"example": 310},
+        "following_count": {"example": 12},
+        "tweet_count": {"example": 4021},
+        "listed_count": {"example": 3},
+        "like_count": {"example": 900},
+        "media_count": {"example": 41},
+    },
+)
+"""The columns of `twitter.users` that are served as they are."""
+
+USERS_MADE = (
     Column(
         "collected_tweet_count",
         Kind.COUNT,
@@ -347,12 +364,6 @@ USER = (
         31,
         is_always_known=True,
     ),
-    own("account", "followers_count", Kind.COUNT, "Accounts that follow it.", 310),
-    own("account", "following_count", Kind.COUNT, "Accounts that it follows.", 12),
-    own("account", "tweet_count", Kind.COUNT, "Tweets that it wrote.", 4021),
-    own("account", "listed_count", Kind.COUNT, "Lists that it is on.", 3),
-    own("account", "like_count", Kind.COUNT, "Tweets that it likes.", 900),
-    own("account", "media_count", Kind.COUNT, "Media that it posted.", 41),
     Column(
         "metrics_observed_at",
         Kind.MICROSECONDS,
@@ -361,6 +372,9 @@ USER = (
         place=("metrics", "observed_at"),
     ),
 )
+"""What belongs to an account and is made of other tables, or of several columns."""
+
+USER = in_order(FIRST_IN_USER, (*USERS_OWN, *USERS_MADE))
 """The members of the API's user, in their order."""
 
 

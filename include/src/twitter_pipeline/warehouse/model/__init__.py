@@ -5,7 +5,23 @@ read, which fields are drift, the columns of the contracts, and the comments in 
 is made. Migrations are written by hand; a test holds database and model together.
 """
 
-from twitter_pipeline.warehouse.model.columns import Column, Group, Merge, Type
+from twitter_pipeline.warehouse.model.columns import (
+    CODE,
+    CODES,
+    COUNT,
+    FLAG,
+    ID,
+    IDS,
+    INSTANT,
+    INTEGER,
+    INTEGERS,
+    KEY,
+    TEXT,
+    Column,
+    Group,
+    Merge,
+    Type,
+)
 from twitter_pipeline.warehouse.model.entities import (
     HASHTAGS,
     TWEET_HASHTAGS,
@@ -24,12 +40,23 @@ from twitter_pipeline.warehouse.model.tweets import (
 from twitter_pipeline.warehouse.model.users import USERS
 
 __all__ = [
+    "CODE",
+    "CODES",
+    "COUNT",
     "DERIVED",
+    "FLAG",
     "HASHTAGS",
+    "ID",
+    "IDS",
+    "INSTANT",
+    "INTEGER",
+    "INTEGERS",
     "IN_LOADING_ORDER",
+    "KEY",
     "KNOWN_FIELDS",
     "PUBLIC_METRICS",
     "TABLES",
+    "TEXT",
     "TWEETS",
     "TWEET_HASHTAGS",
     "TWEET_MENTIONS",

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Type:
     """One type of column.
 
@@ -39,6 +39,7 @@ CODE = Type("code", "text", "text", "text", str | None)
 CODES = Type("codes", "text[]", "text[]", "ARRAY", list[str] | None)
 INSTANT = Type("instant", "timestamp with time zone", "timestamptz", "timestamp with time zone", str | None)
 INTEGER = Type("integer", "integer", "int4", "integer")
+INTEGERS = Type("integers", "integer[]", "int4[]", "ARRAY", list[int] | None)
 JSON = Type("json", "jsonb", "jsonb", "jsonb")
 UUID = Type("uuid", "uuid", "uuid", "uuid")
 
@@ -61,7 +62,8 @@ class Column:
 
     `source`: where X says it, as a path (`public_metrics.like_count`), several where the two vocabularies (tweet, post)
     differ. A column that has a source and is not `by_code` is read by its path and type alone; the others are filled by
-    code of transform. `is_null`: whether it may be null. `limits`: of the values, in Soda's words.
+    code of transform. `is_null`: whether it may be null. `limits`: of the values, in Soda's words. `is_served`: whether
+    exports and the API show it.
     """
 
     name: str
@@ -72,7 +74,7 @@ class Column:
     is_null: bool = True
     limits: Mapping[str, int] = field(default_factory=dict)
     merge: Merge = Merge.DATABASE
-    is_served: bool = False
+    is_served: bool = True
 
     @cached_property
     def paths(self) -> tuple[tuple[str, ...], ...]:

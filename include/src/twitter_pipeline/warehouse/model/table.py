@@ -19,7 +19,11 @@ from typing import Any
 from twitter_pipeline.warehouse.model.columns import INSTANT, UUID, Column, Group, Merge
 
 LOADED_AT = Column(
-    "loaded_at", INSTANT, "When the row was first written, by PostgreSQL's clock.", is_null=False
+    "loaded_at",
+    INSTANT,
+    "When the row was first written, by PostgreSQL's clock.",
+    is_null=False,
+    is_served=False,
 )
 
 

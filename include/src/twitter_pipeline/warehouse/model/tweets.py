@@ -48,7 +48,9 @@ TWEETS = Table(
         ),
         Column("conversation_id", ID, "The tweet that began the conversation.", source="conversation_id"),
         Column("in_reply_to_user_id", ID, "The account that it replies to.", source="in_reply_to_user_id"),
-        Column("community_id", ID, "The community that it was posted in.", source="community_id"),
+        Column(
+            "community_id", ID, "The community that it was posted in.", source="community_id", is_served=False
+        ),
     ),
     grown_columns=(
         Column(
@@ -56,6 +58,7 @@ TWEETS = Table(
             IDS,
             "Ids of the tweet's versions, oldest first; the last one is the current text.",
             source=("edit_history_tweet_ids", "edit_history_post_ids"),
+            is_served=False,
         ),
     ),
     grouped=(
@@ -95,11 +98,27 @@ TWEETS = Table(
         ),
         Group(
             "poll_ids_version",
-            (Column("poll_ids", CODES, "Ids of the attached polls.", source="attachments.poll_ids"),),
+            (
+                Column(
+                    "poll_ids",
+                    CODES,
+                    "Ids of the attached polls.",
+                    source="attachments.poll_ids",
+                    is_served=False,
+                ),
+            ),
         ),
         Group(
             "place_id_version",
-            (Column("place_id", CODE, "The place that its author tagged.", source="geo.place_id"),),
+            (
+                Column(
+                    "place_id",
+                    CODE,
+                    "The place that its author tagged.",
+                    source="geo.place_id",
+                    is_served=False,
+                ),
+            ),
         ),
         Group(
             "entities_version",
@@ -134,7 +153,7 @@ TWEETS = Table(
         ),
         Group(
             "reply_settings_version",
-            (Column("reply_settings", TEXT, "Who may reply.", source="reply_settings"),),
+            (Column("reply_settings", TEXT, "Who may reply.", source="reply_settings", is_served=False),),
         ),
         Group(
             "withheld_version",
@@ -144,6 +163,7 @@ TWEETS = Table(
                     FLAG,
                     "Whether it is withheld for a copyright claim.",
                     source="withheld.copyright",
+                    is_served=False,
                 ),
                 Column(
                     "withheld_country_codes",
@@ -156,17 +176,22 @@ TWEETS = Table(
         Group("metrics_version", PUBLIC_METRICS, is_silent=True),
     ),
     any_columns=(
-        Column("is_collected", FLAG, "It came as data of a rule.", by_code=True),
+        Column("is_collected", FLAG, "It came as data of a rule.", by_code=True, is_served=False),
         Column(
             "is_sanitized",
             FLAG,
             "Characters that PostgreSQL cannot hold were replaced; raw has it as it was.",
             by_code=True,
+            is_served=False,
         ),
     ),
     all_columns=(
         Column(
-            "is_created_at_derived", FLAG, "created_at is the time in the id, not X's word.", by_code=True
+            "is_created_at_derived",
+            FLAG,
+            "created_at is the time in the id, not X's word.",
+            by_code=True,
+            is_served=False,
         ),
     ),
     by_database=(LOADED_AT,),
