@@ -19,7 +19,7 @@ from twitter_pipeline import settings
 from twitter_pipeline.collection.doorbell import DUE_RULES as RULES_THAT_ARE_DUE
 from twitter_pipeline.quality import contracts
 from twitter_pipeline.settings import TOPIC
-from twitter_pipeline.streaming.log import LANDING_GROUP, PROCESSING_GROUP
+from twitter_pipeline.stages import LAND, TRANSFORM
 
 KAFKA = "pipeline_kafka"
 POSTGRES = "pipeline_postgres"
@@ -45,7 +45,7 @@ DUE_RULES = _watched(
 PRODUCED_TWEETS = _watched(
     "produced_tweets",
     "not_yet_landed",
-    KafkaLagTrigger(kafka_conn_id=KAFKA, topic=TOPIC, group_id=LANDING_GROUP),
+    KafkaLagTrigger(kafka_conn_id=KAFKA, topic=TOPIC, group_id=LAND.group),
 )
 LANDED_TWEETS = _watched(
     "landed_tweets",
@@ -53,8 +53,8 @@ LANDED_TWEETS = _watched(
     KafkaLagTrigger(
         kafka_conn_id=KAFKA,
         topic=TOPIC,
-        group_id=LANDING_GROUP,
-        behind_group_id=PROCESSING_GROUP,
+        group_id=LAND.group,
+        behind_group_id=TRANSFORM.group,
         ring_early=True,
     ),
 )

@@ -17,6 +17,7 @@ from pipeline_assets import LANDED_TWEETS, PRODUCED_TWEETS, left_to_the_doorbell
 from pipeline_policies import HOUSE_DEFAULTS, judged, woken_by
 from pipeline_stores import SETTINGS, kafka, metrics, raw_store, warehouse
 from twitter_pipeline.settings import TOPIC
+from twitter_pipeline.stages import LAND
 
 
 @dag(
@@ -44,7 +45,7 @@ def tweet_landing():
         from twitter_pipeline.streaming.flood import FloodGate
 
         with judged(), warehouse() as books, raw_store() as raw:
-            gate = FloodGate("landing", float(SETTINGS.flood_ratio))
+            gate = FloodGate(LAND.name, float(SETTINGS.flood_ratio))
             landed = land(kafka(), raw, books, topic=TOPIC, partitions=partitions, flood=gate)
         tell_landed(metrics(), landed)
         return asdict(landed)

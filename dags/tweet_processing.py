@@ -17,6 +17,7 @@ from pipeline_assets import LANDED_TWEETS, TWEETS
 from pipeline_policies import HOUSE_DEFAULTS, judged, woken_by
 from pipeline_stores import SETTINGS, kafka, metrics, raw_store, warehouse
 from twitter_pipeline.settings import TOPIC
+from twitter_pipeline.stages import TRANSFORM
 
 
 @dag(
@@ -46,7 +47,7 @@ def tweet_processing():
 
         wanted = None if partitions is None else [(topic_id, number) for topic_id, number in partitions]
         with judged(), warehouse() as books, raw_store() as raw:
-            gate = FloodGate("transform", float(SETTINGS.flood_ratio))
+            gate = FloodGate(TRANSFORM.name, float(SETTINGS.flood_ratio))
             transformed = transform(raw, books, kafka(), topic=TOPIC, partitions=wanted, flood=gate)
         tell_transformed(metrics(), transformed)
         return asdict(transformed)

@@ -68,8 +68,8 @@ def test_backlog(make_stack: Callable[..., Any], report: dict[str, list[str]], b
             producer.produce(TOPIC, value=value, key=str(sizes))
             producer.poll(0)
         assert producer.flush(60) == 0
-        progress: dict[str, list[tuple[float, int]]] = {"landing": [], "transform": []}
-        done = {"landing": 0, "transform": 0}
+        progress: dict[str, list[tuple[float, int]]] = {"land": [], "transform": []}
+        done = {"land": 0, "transform": 0}
         deadline = time.monotonic() + 600
         while min(done.values()) < BACKLOG and time.monotonic() < deadline:
             for stage, count in stack.rows(
@@ -89,7 +89,7 @@ def test_backlog(make_stack: Callable[..., Any], report: dict[str, list[str]], b
             ["| broker | kB each | landing | processing |", "|---|---|---|---|"],
         )
         rates = []
-        for stage in ("landing", "transform"):
+        for stage in ("land", "transform"):
             inside = [(t, n) for t, n in progress[stage] if 0.1 * BACKLOG <= n <= 0.9 * BACKLOG] or progress[
                 stage
             ]

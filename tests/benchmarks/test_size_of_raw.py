@@ -69,7 +69,7 @@ def land(raw: Any, warehouse: psycopg.Connection[Any], topic_id: str, first: int
     )
     RawStore(raw).raise_mark(topic_id, 0, STORE_ID, 0, to)
     warehouse.execute(
-        "update pipeline.cursors set next_offset = %s where stage = 'landing' and topic_id = %s",
+        "update pipeline.cursors set next_offset = %s where stage = 'land' and topic_id = %s",
         (to, topic_id),
     )
     return to
@@ -94,7 +94,7 @@ def test_a_tweet_costs_the_same_whatever_is_stored(
             fill(stores[topic_id], topic_id, count)
             RawStore(stores[topic_id]).name(STORE_ID)
             RawStore(stores[topic_id]).begin_mark(topic_id, 0, STORE_ID, count)
-            for stage in ("landing", "transform"):
+            for stage in ("land", "transform"):
                 warehouse.execute(
                     "insert into pipeline.cursors (stage, topic, topic_id, partition, next_offset)"
                     " values (%s, 'raw-tweets', %s, 0, %s)",

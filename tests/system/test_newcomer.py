@@ -23,7 +23,7 @@ def test_up_collects_every_tweet_once_through_airflow_and_survives_kills(shared_
     os.kill(stack.pid("scheduler"), signal.SIGKILL)
     wait_until(
         lambda: bool(
-            set(stack.rows("select distinct topic_id from pipeline.cursors where stage = 'landing'"))
+            set(stack.rows("select distinct topic_id from pipeline.cursors where stage = 'land'"))
             - set(wiped)
         ),
         420,

@@ -114,6 +114,6 @@ def test_the_pipelines_state_tells_what_does_not_answer(api: Api):
     assert state.keys() == EXAMPLES["pipeline"].keys()
     stages = {s["stage"]: s for s in state["stages"]}
     assert stages["warehouse"]["count"] == 61
-    assert stages["landing"]["answers"] is False
-    assert "does not answer" in stages["landing"]["last_error"]
+    assert stages["land"]["answers"] is False
+    assert "does not answer" in stages["land"]["last_error"]
     assert state["spend"] == {"month_usd": "0", "budget_usd": None}

@@ -162,7 +162,7 @@ def test_imports_stop_no_live_stage(pipeline: Pipeline) -> None:
         ends.update(pipeline.sink.acknowledged())
 
     def landed() -> None:
-        gate = FloodGate("landing", least=50)
+        gate = FloodGate("land", least=50)
         for _ in range(20):
             land(
                 pipeline.kafka,
@@ -172,7 +172,7 @@ def test_imports_stop_no_live_stage(pipeline: Pipeline) -> None:
                 warmth=BRIEF,
                 flood=gate,
             )
-            positions = cursors.positions(pipeline.warehouse, "landing")
+            positions = cursors.positions(pipeline.warehouse, "land")
             if all(positions[pipeline.sink.topic_id, partition] > end for partition, end in ends.items()):
                 return
         raise AssertionError("landing did not come to the end")
@@ -186,7 +186,7 @@ def test_imports_stop_no_live_stage(pipeline: Pipeline) -> None:
 
     produce(*[live_envelope("import")] * 80)
     landed()
-    assert pipeline.raw.dead_letters.count_documents({"stage": "landing"}) == 80
+    assert pipeline.raw.dead_letters.count_documents({"stage": "land"}) == 80
     pipeline.import_file("good.jsonl", b"\n".join(json.dumps(tweet(n)).encode() for n in range(1, 81)))
     pipeline.run()
     spoil("import")

@@ -153,7 +153,7 @@ def test_pages_are_settled_by_landing_lost_with_their_topic_and_fetched_again(bo
         poll = PollLedger(books, mongo.database, lease, SEARCH)
         poll.page_acknowledged(**page(1, [1, 2], last=4), poll_newest_id=2, resume_until_id=1)
         poll.page_acknowledged(**page(2, [3, 4], last=9), poll_newest_id=4, resume_until_id=1)
-    cursors.declare(books, "landing", "raw-tweets", "t", {0: 0})
+    cursors.declare(books, "land", "raw-tweets", "t", {0: 0})
     books.execute("update pipeline.cursors set next_offset = 5")
     assert pages.settle(books, "raw-tweets", "t") == {"settled": 1, "lost": 0}
     assert pages.settle(books, "raw-tweets", "another") == {"settled": 0, "lost": 1}
@@ -188,7 +188,7 @@ def test_a_page_in_a_gap_of_the_log_is_lost_and_not_settled(books: Any, mongo: A
     with lease_rule(books, "r", "me") as lease:
         poll = PollLedger(books, mongo.database, lease, SEARCH)
         poll.page_acknowledged(**page(1, [1, 2], last=4), poll_newest_id=2, resume_until_id=1)
-    cursors.declare(books, "landing", "raw-tweets", "t", {0: 0})
+    cursors.declare(books, "land", "raw-tweets", "t", {0: 0})
     books.execute("update pipeline.cursors set next_offset = 8")
     books.execute(
         "insert into pipeline.gaps (kind, topic_id, partition, from_offset, to_offset, reason)"

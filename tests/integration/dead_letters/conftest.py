@@ -16,7 +16,7 @@ from twitter_pipeline.settings import Stores
 from ..path.conftest import Way, make_way
 
 __all__ = ["make_way"]
-GREEN = dict.fromkeys(("extract", "landing", "transform", "warehouse"))
+GREEN = dict.fromkeys(("extract", "land", "transform", "warehouse"))
 
 
 @dataclass

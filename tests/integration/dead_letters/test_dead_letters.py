@@ -87,10 +87,10 @@ def test_a_letter_of_landing_goes_into_raw_and_the_tables_under_its_own_coordina
     """The cursors passed it long ago; what a newer version understands is loaded as if it had never failed."""
     desk.way.produce(envelope({"id": "1"}), envelope({"id": "2"}), TOO_NEW, envelope({"id": "4"}))
     desk.way.drain()
-    assert desk.open_letters() == [("landing", "version")]
+    assert desk.open_letters() == [("land", "version")]
     (letter,) = desk.ask("dead-letters", "list")["letters"]
     assert desk.run("dead-letters", "redrive", letter["id"]).exit_code == 1
-    assert desk.open_letters() == [("landing", "version")], "this version still does not understand it"
+    assert desk.open_letters() == [("land", "version")], "this version still does not understand it"
     desk.way.raw.dead_letters.update_one(
         {"_id": letter["id"]}, {"$set": {"payload": envelope({"id": "3", "text": "mended"})}}
     )
@@ -155,9 +155,7 @@ def test_a_letter_of_an_import_or_of_a_conflict_is_settled_by_hand(desk: Desk):
     written_letter(
         desk, "import", "import/a.jsonl/000000003/ff", b"{", reason="not_json", file="a.jsonl", line=3
     )
-    written_letter(
-        desk, "landing", "t/00000/0000000000000000001/conflict", b"{", reason="coordinate_conflict"
-    )
+    written_letter(desk, "land", "t/00000/0000000000000000001/conflict", b"{", reason="coordinate_conflict")
     outcome = desk.ask("dead-letters", "redrive", "--all")
     assert outcome["counts"] == {"not possible": 2}
     assert any("import the file again" in letter["detail"] for letter in outcome["letters"])
@@ -204,7 +202,7 @@ def test_lists_are_bounded_filtered_and_newest_first(desk: Desk):
     desk.way.drain()
     answer = desk.ask("dead-letters", "list", "--limit", "3")
     assert (len(answer["letters"]), answer["more"]) == (3, True)
-    assert desk.open_letters("--stage", "landing", "--reason", "empty") == [("landing", "empty")]
+    assert desk.open_letters("--stage", "land", "--reason", "empty") == [("land", "empty")]
     assert desk.open_letters("--stage", "transform") == [("transform", "shape")]
     failed_at = [letter["failed_at"] for letter in desk.ask("dead-letters", "list")["letters"]]
     assert failed_at == sorted(failed_at, reverse=True)

@@ -33,10 +33,10 @@ def retired_topic_that_lost(desk: Desk, held: int, landed: int) -> None:
     desk.way.produce(envelope({"id": "1"}))
     desk.way.drain()
     store_id = desk.way.rows("select store_id from pipeline.raw_stores")[0][0]
-    for stage in ("landing", "transform"):
+    for stage in ("land", "transform"):
         desk.way.warehouse.execute(
             "insert into pipeline.cursors (stage, topic, topic_id, partition, next_offset) values (%s, %s, 'old', 0, %s)",
-            (stage, desk.way.topic, landed if stage == "landing" else 0),
+            (stage, desk.way.topic, landed if stage == "land" else 0),
         )
     desk.way.raw.pipeline_marks.insert_one(
         {"_id": mark_key("old", 0), "store_id": store_id, "landed_to": held}

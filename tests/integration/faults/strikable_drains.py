@@ -80,7 +80,7 @@ def drain(job: dict[str, Any], steps: Steps) -> int:
         ) as client,
     ):
         raw, gate = client[job["mongo_name"]], FloodGate(job["stage"], ratio=1.0)
-        if job["stage"] == "landing":
+        if job["stage"] == "land":
             return land(
                 job["kafka"], raw, warehouse, topic=job["topic"], warmth=BRIEF, flood=gate,
                 batch_size=job["batch_size"],

@@ -27,18 +27,18 @@ def errors(way: Way, postgres: Any) -> dict[str, str | None]:
 @ON_TANSU
 def test_the_newest_dead_letter_of_each_stage_is_told_under_that_stage(way: Way, postgres: Any):
     """Newest by the time of failing, and an import's letters, whatever their ids, are not landing's."""
-    assert errors(way, postgres) == dict.fromkeys(("extract", "landing", "transform", "warehouse"))
+    assert errors(way, postgres) == dict.fromkeys(("extract", "land", "transform", "warehouse"))
     way.produce(BAD)
     drain_anew(way)
     letter = {"payload": b"", "failed_at": datetime.now(UTC) + timedelta(seconds=5)}
     way.raw.dead_letters.insert_many(
         [
-            {"_id": "!older", **letter, "stage": "landing", "reason": "newest", "detail": "by time"},
+            {"_id": "!older", **letter, "stage": "land", "reason": "newest", "detail": "by time"},
             {"_id": "import/a", **letter, "stage": "import", "reason": "not_json", "detail": "line 3"},
         ]
     )
     told = errors(way, postgres)
-    assert told["landing"] == "2 dead letters of stage landing, the newest: newest: by time"
+    assert told["land"] == "2 dead letters of stage landing, the newest: newest: by time"
     assert told["extract"] == "1 dead letters of stage import, the newest: not_json: line 3"
     assert told["transform"] is None
 
@@ -48,15 +48,15 @@ def test_a_conflict_under_one_coordinate_is_told_like_every_dead_letter(way: Way
     """The incident says when and what; a redelivered dead letter is the same one and no incident."""
     way.produce(envelope({"id": "1"}), BAD)
     drain_anew(way)
-    way.warehouse.execute("update pipeline.cursors set next_offset = start_offset where stage = 'landing'")
+    way.warehouse.execute("update pipeline.cursors set next_offset = start_offset where stage = 'land'")
     drain_anew(way)
     assert way.raw.dead_letters.count_documents({}) == 1
     (topic_id,) = way.rows("select distinct topic_id from pipeline.cursors")[0]
     way.raw.raw_tweets.update_one({"tweet_id": 1}, {"$set": {"sha256": "another"}})
-    way.warehouse.execute("update pipeline.cursors set next_offset = start_offset where stage = 'landing'")
+    way.warehouse.execute("update pipeline.cursors set next_offset = start_offset where stage = 'land'")
     drain_anew(way)
     key = Coordinate(topic_id, 0, 0).key
-    assert errors(way, postgres)["landing"] == (
+    assert errors(way, postgres)["land"] == (
         "2 dead letters of stage landing, the newest: coordinate_conflict:"
         f" another payload than the one in raw_tweets under {key}"
     )
@@ -110,13 +110,13 @@ def test_resolved_letters_and_settled_gaps_are_no_trouble_any_more(way: Way, pos
         "insert into pipeline.gaps (kind, rule, reason) values ('window', 'r', 'too long ago')"
     )
     told = errors(way, postgres)
-    assert told["landing"] is not None
+    assert told["land"] is not None
     assert told["transform"] is not None
     assert told["warehouse"] == "1 dead letters, 1 gaps: see schema pipeline"
     way.raw.dead_letters.update_many({}, {"$set": {"resolved_at": datetime.now(UTC)}})
     way.warehouse.execute("update pipeline.dead_letters set resolved_at = now()")
     way.warehouse.execute("update pipeline.gaps set settled_at = now()")
-    assert errors(way, postgres) == dict.fromkeys(("extract", "landing", "transform", "warehouse"))
+    assert errors(way, postgres) == dict.fromkeys(("extract", "land", "transform", "warehouse"))
     now = looked(way, postgres)
     assert (now.quarantined, now.unlandable, now.gaps, now.failing) == (0, 0, 0, [])
 
@@ -126,9 +126,9 @@ def test_what_stops_landing_is_told_under_it_and_goes_with_the_next_good_step(wa
     """A flood stands beside the cursors that it stopped, until they move."""
     way.produce(*(BAD for _ in range(60)))
     with anew(way) as run, pytest.raises(Flood):
-        run.land(flood=FloodGate("landing", ratio=0.5, least=50))
+        run.land(flood=FloodGate("land", ratio=0.5, least=50))
     now = looked(way, postgres)
-    assert {(each.stage, each.partition) for each in now.failing or ()} == {("landing", 0), ("landing", 1)}
+    assert {(each.stage, each.partition) for each in now.failing or ()} == {("land", 0), ("land", 1)}
     assert "Flood: landing: 60 of 60 records are bad" in (now.stages[1].last_error or "")
     with anew(way) as run:
         run.land()
@@ -156,7 +156,7 @@ def test_what_stopped_a_topic_that_is_gone_is_over_once_its_successor_is_landed(
     """Its cursors never move again: the note beside them goes with the next good step."""
     way.warehouse.execute(
         "insert into pipeline.cursors (stage, topic, topic_id, partition, failed_at, last_error)"
-        " values ('landing', %s, 'retired', 0, now(), 'TopicChanged: the batch was dropped')",
+        " values ('land', %s, 'retired', 0, now(), 'TopicChanged: the batch was dropped')",
         (way.topic,),
     )
     assert [each.topic_id for each in looked(way, postgres).failing or ()] == ["retired"]

@@ -78,7 +78,7 @@ def frozen_before(
     way: Way, stage: str, oracle: Oracle, strikable: StrikableDrains, kind: str, first: int = 1
 ) -> None:
     """Freeze a drain right before a step of a kind."""
-    oracle.reset(landing=stage == "landing")
+    oracle.reset(landing=stage == "land")
     told = strikable.run(way, stage, first, "SIGSTOP", kind)
     assert told["state"] == "stopped", f"void: no step {kind!r} from number {first} on"
 
@@ -92,7 +92,7 @@ def test_mongodb_killed_under_a_landing_batch(
 ):
     """Killed before and after it took the batch: the drain fails or goes on, the next run makes it whole."""
     way, oracle = on_own_mongo, Oracle(on_own_mongo, postgres.superuser_dsn)
-    frozen_before(way, "landing", oracle, strikable, wanted)
+    frozen_before(way, "land", oracle, strikable, wanted)
     restart(own_mongo)
     strikable.go_on()
     drain_anew(way)

@@ -130,7 +130,7 @@ def lose_and_fetch_again(way: Way, lose: Callable[[], None]) -> None:
     assert way.tweet_ids() == [1, 2, 3, 4, 5, 6, 8]
     assert sorted(d["tweet_id"] for d in way.raw.raw_tweets.find()) == [1, 2, 3, 4, 5, 6, 8]
     starts = way.rows(
-        "select distinct start_offset from pipeline.cursors where stage = 'landing' and topic_id = %s", new
+        "select distinct start_offset from pipeline.cursors where stage = 'land' and topic_id = %s", new
     )
     assert starts == [(0,)]
     assert all(a.balances for a in accounts(way.raw, way.warehouse))
@@ -293,7 +293,7 @@ def test_a_log_that_ends_before_the_cursor_stops_the_drain(way: Way):
     """A broker that lost its newest records gives their offsets away again: to go on would skip what comes."""
     way.produce(*(envelope({"id": str(i)}) for i in range(1, 5)))
     drain_anew(way)
-    way.warehouse.execute("update pipeline.cursors set next_offset = 100 where stage = 'landing'")
+    way.warehouse.execute("update pipeline.cursors set next_offset = 100 where stage = 'land'")
     with anew(way) as next_run, pytest.raises(RuntimeError, match="out of range"):
         replace(next_run, ends={}).land()
 
@@ -305,14 +305,14 @@ def test_a_partition_whose_log_ends_before_the_cursor_does_not_stop_the_others(w
     drain_anew(way)
     topic_id = identify(way.kafka, way.topic)
     way.warehouse.execute(
-        "update pipeline.cursors set next_offset = 100 where stage = 'landing' and partition = 0"
+        "update pipeline.cursors set next_offset = 100 where stage = 'land' and partition = 0"
     )
     way.raw.pipeline_marks.update_one({"_id": mark_key(topic_id, 0)}, {"$set": {"landed_to": 100}})
     way.produce(*(envelope({"id": str(i)}) for i in range(5, 9)))
     with anew(way) as next_run, pytest.raises(Truncated, match="partition 0"):
         land(way.kafka, way.raw, next_run.warehouse, topic=way.topic, warmth=Warmth(20, 3))
     positions = way.rows(
-        "select partition, next_offset from pipeline.cursors where stage = 'landing' order by 1"
+        "select partition, next_offset from pipeline.cursors where stage = 'land' order by 1"
     )
     assert positions == [(0, 100), (1, 4)]
     failing = way.rows("select partition from pipeline.cursors where last_error like %s", "Truncated: %")

@@ -54,7 +54,7 @@ def both_stop(way: Way) -> None:
     failing = way.rows(
         "select distinct stage from pipeline.cursors where starts_with(last_error, 'RawStoreLost') order by 1"
     )
-    assert failing == [("landing",), ("transform",)]
+    assert failing == [("land",), ("transform",)]
 
 
 def drop_everything(way: Way) -> None:
@@ -428,7 +428,7 @@ def test_open_dead_letters_are_counted_by_an_index(way: Way):
     """Status and metrics ask every few seconds, and resolved letters stay."""
     way.produce(BAD)
     drain_anew(way)
-    open_letters = {"stage": "landing", "resolved_at": None}
+    open_letters = {"stage": "land", "resolved_at": None}
     assert "COLLSCAN" not in str(way.raw.dead_letters.find(open_letters).sort("failed_at", -1).explain())
 
 
@@ -440,7 +440,7 @@ def test_landing_transform_and_accounting_read_raw_by_points_only(way: Way):
         run.land()
         run.transform()
         assert balances(run)
-    way.warehouse.execute("update pipeline.cursors set next_offset = start_offset where stage = 'landing'")
+    way.warehouse.execute("update pipeline.cursors set next_offset = start_offset where stage = 'land'")
     with listening(way) as (run, again):
         run.land()
     asked = [
@@ -467,7 +467,7 @@ def test_a_gap_of_ten_million_offsets_is_passed_over(way: Way, postgres: Any):
             "insert into pipeline.empty_ranges (topic_id, partition, from_offset, to_offset) values (%s, 1, 1, %s)",
             (topic_id, far),
         )
-        superuser.execute("update pipeline.cursors set next_offset = %s where stage = 'landing'", (far + 1,))
+        superuser.execute("update pipeline.cursors set next_offset = %s where stage = 'land'", (far + 1,))
     store = RawStore(way.raw)
     for partition in (0, 1):
         store.raise_mark(topic_id, partition, store.identity() or "", 0, far + 1)

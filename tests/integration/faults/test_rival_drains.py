@@ -43,7 +43,7 @@ def in_background(pool: ThreadPoolExecutor, way: Way, run: Run, warmth: Warmth =
 
 
 @ON_TANSU
-@pytest.mark.parametrize(("stage", "run"), [("landing", a_landing), ("transform", a_transform)])
+@pytest.mark.parametrize(("stage", "run"), [("land", a_landing), ("transform", a_transform)])
 def test_of_two_drains_of_the_same_partitions_the_first_ends_fenced(way: Way, stage: str, run: Run):
     """Not with an error that would be retried: a retry would end the second one in turn. Nothing is twice."""
     way.produce(*(observation(i) for i in range(1, 9)))
@@ -82,13 +82,13 @@ def test_a_drain_that_never_hears_why_its_connection_ended_asks_the_books(
         psycopg.connect(postgres.dsn, autocommit=True) as first,
         psycopg.connect(postgres.dsn, autocommit=True) as successor,
     ):
-        cursors.declare(first, "landing", "raw-tweets", "t", {0: 0, 1: 0})
-        with pytest.raises(Fenced), cursors.fenced_when_ended(first, "landing", partitions):
-            held = [cursors.take(first, "landing", "t", partition) for partition in (0, 1)]
-            cursors.take(successor, "landing", "t", 1)
+        cursors.declare(first, "land", "raw-tweets", "t", {0: 0, 1: 0})
+        with pytest.raises(Fenced), cursors.fenced_when_ended(first, "land", partitions):
+            held = [cursors.take(first, "land", "t", partition) for partition in (0, 1)]
+            cursors.take(successor, "land", "t", 1)
             hang_up(first)
             cursors.advance(first, [(cursor, 1) for cursor in held])
-        assert set(cursors.positions(successor, "landing").values()) == {0}
+        assert set(cursors.positions(successor, "land").values()) == {0}
 
 
 def test_a_connection_that_broke_without_a_successor_is_an_error_to_be_retried(postgres: Any):
@@ -98,16 +98,16 @@ def test_a_connection_that_broke_without_a_successor_is_an_error_to_be_retried(p
         psycopg.connect(postgres.dsn, autocommit=True) as sibling,
         psycopg.connect(postgres.dsn, autocommit=True) as drain,
     ):
-        cursors.declare(earlier, "landing", "raw-tweets", "t", {0: 0, 1: 0})
-        cursors.take(earlier, "landing", "t", 0)
+        cursors.declare(earlier, "land", "raw-tweets", "t", {0: 0, 1: 0})
+        cursors.take(earlier, "land", "t", 0)
         with (
             pytest.raises(psycopg.OperationalError) as lost,
-            cursors.fenced_when_ended(drain, "landing", [("t", 0)]),
+            cursors.fenced_when_ended(drain, "land", [("t", 0)]),
         ):
-            cursors.take(drain, "landing", "t", 0)
-            cursors.take(sibling, "landing", "t", 1)
+            cursors.take(drain, "land", "t", 0)
+            cursors.take(sibling, "land", "t", 1)
             hang_up(drain)
-            cursors.seconds_since_a_move(drain, "landing")
+            cursors.seconds_since_a_move(drain, "land")
         assert not isinstance(lost.value, psycopg.errors.AdminShutdown)
 
 

@@ -7,9 +7,9 @@ import pytest
 from ..path.conftest import Way
 from .conftest import ON_TANSU, Oracle, StrikableDrains, anew, drain_anew
 
-A_FEW = {"landing": 6, "transform": 29}  # every how many steps; `make soak` takes every one
+A_FEW = {"land": 6, "transform": 29}  # every how many steps; `make soak` takes every one
 EVERY = 1
-LEAST_STEPS = {"landing": 15, "transform": 40}
+LEAST_STEPS = {"land": 15, "transform": 40}
 
 
 def owns_a_partition(way: Way, stage: str) -> bool:
@@ -19,7 +19,7 @@ def owns_a_partition(way: Way, stage: str) -> bool:
 
 def next_run(way: Way, stage: str) -> None:
     """What comes after a drain of the stage: its successor, and the stages behind it."""
-    if stage == "landing":
+    if stage == "land":
         drain_anew(way)
     else:
         with anew(way) as successor:
@@ -28,7 +28,7 @@ def next_run(way: Way, stage: str) -> None:
 
 def frozen_at_steps(stage: str, stride: int, way: Way, oracle: Oracle, strikable: StrikableDrains) -> None:
     for number in count(1, stride):
-        oracle.reset(landing=stage == "landing")
+        oracle.reset(landing=stage == "land")
         told = strikable.run(way, stage, number, "SIGSTOP")
         if told["state"] == "ended":
             assert told["error"] is None, told
@@ -47,7 +47,7 @@ def frozen_at_steps(stage: str, stride: int, way: Way, oracle: Oracle, strikable
 
 def killed_at_steps(stage: str, stride: int, way: Way, oracle: Oracle, strikable: StrikableDrains) -> None:
     for number in count(1, stride):
-        oracle.reset(landing=stage == "landing")
+        oracle.reset(landing=stage == "land")
         told = strikable.run(way, stage, number, "SIGKILL")
         if told["state"] == "ended":
             assert told["error"] is None, told
@@ -58,7 +58,7 @@ def killed_at_steps(stage: str, stride: int, way: Way, oracle: Oracle, strikable
 
 
 @ON_TANSU
-@pytest.mark.parametrize("stage", ["landing", "transform"])
+@pytest.mark.parametrize("stage", ["land", "transform"])
 def test_a_drain_frozen_at_a_step_neither_blocks_its_successor_nor_writes_when_it_goes_on(
     stage: str, way: Way, oracle: Oracle, strikable: StrikableDrains
 ):
@@ -67,7 +67,7 @@ def test_a_drain_frozen_at_a_step_neither_blocks_its_successor_nor_writes_when_i
 
 
 @ON_TANSU
-@pytest.mark.parametrize("stage", ["landing", "transform"])
+@pytest.mark.parametrize("stage", ["land", "transform"])
 def test_a_drain_killed_at_a_step_is_made_good_by_the_next_one(
     stage: str, way: Way, oracle: Oracle, strikable: StrikableDrains
 ):
@@ -79,14 +79,14 @@ def test_a_drain_killed_at_a_step_is_made_good_by_the_next_one(
 @pytest.mark.timeout(900)
 def test_landing_frozen_at_every_step(way: Way, oracle: Oracle, strikable: StrikableDrains):
     """Every single step of landing, on each broker."""
-    frozen_at_steps("landing", EVERY, way, oracle, strikable)
+    frozen_at_steps("land", EVERY, way, oracle, strikable)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_landing_killed_at_every_step(way: Way, oracle: Oracle, strikable: StrikableDrains):
     """Every single step of landing, on each broker."""
-    killed_at_steps("landing", EVERY, way, oracle, strikable)
+    killed_at_steps("land", EVERY, way, oracle, strikable)
 
 
 @ON_TANSU

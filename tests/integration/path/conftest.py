@@ -74,13 +74,13 @@ class Way:
 
     def land(self, **options: Any) -> Landed:
         """Land until everything that was produced is landed; returns the sum of what the drains did."""
-        options.setdefault("flood", FloodGate("landing", ratio=OPEN_GATE))
+        options.setdefault("flood", FloodGate("land", ratio=OPEN_GATE))
         total = Landed()
         for _ in range(20):
             done = land(self.kafka, self.raw, self.warehouse, topic=self.topic, warmth=BRIEF, **options)
             total.read += done.read
             total.duplicates += done.duplicates
-            positions = cursors.positions(self.warehouse, "landing")
+            positions = cursors.positions(self.warehouse, "land")
             if all(positions[done.topic_id, p] >= end for p, end in self.ends.items()):
                 return total
         raise AssertionError(f"landing did not reach {self.ends}: {positions}")

@@ -114,7 +114,7 @@ def test_a_flood_of_bad_records_stops_the_stage_before_a_cursor_moves(way: Way):
     """A changed source must not drain the topic into the dead letters."""
     way.produce(*(b"<html>503</html>" for _ in range(80)))
     with pytest.raises(Flood, match=r"(\d+) of \1 "):
-        way.land(flood=FloodGate("landing", ratio=0.5, least=1))
+        way.land(flood=FloodGate("land", ratio=0.5, least=1))
     assert way.raw.dead_letters.count_documents({}) == 0
     assert {n for (n,) in way.rows("select next_offset from pipeline.cursors")} == {0}
 
@@ -141,7 +141,7 @@ def test_transform_reads_nothing_beyond_landings_cursor(way: Way):
     way.produce(*(envelope({"id": str(i)}) for i in range(1, 9)))
     way.land()
     way.warehouse.execute(
-        "update pipeline.cursors set next_offset = 2 where stage = 'landing' and next_offset > 2"
+        "update pipeline.cursors set next_offset = 2 where stage = 'land' and next_offset > 2"
     )
     way.transform()
     assert len(way.tweet_ids()) == 4
@@ -200,3 +200,13 @@ def test_a_fault_of_the_infrastructure_is_raised_and_never_dead_lettered(way: Wa
     way.raw = reachable
     way.drain()
     assert way.tweet_ids() == [1]
+
+
+def test_dead_letters_of_an_older_version_keep_their_stage_under_its_new_word(way: Way) -> None:
+    """`landing` is `land` now; a letter that was written before is found by the word of today."""
+    way.raw.dead_letters.insert_one(
+        {"_id": "t/00000/0000000000000000001", "stage": "landing", "reason": "shape"}
+    )
+    way.produce(envelope({"id": "1"}))
+    way.land()
+    assert [letter["stage"] for letter in way.raw.dead_letters.find()] == ["land"]

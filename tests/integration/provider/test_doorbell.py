@@ -32,7 +32,7 @@ def commit(broker: Any, topic: str, group_id: str, positions: dict[int, int]) ->
 
 
 @contextlib.contextmanager
-def unread(broker: Any, topic: str, group_id: str = "landing") -> Iterator[UnreadProbe]:
+def unread(broker: Any, topic: str, group_id: str = "land") -> Iterator[UnreadProbe]:
     probe = UnreadProbe({"bootstrap.servers": broker.bootstrap}, topic, group_id)
     yield probe
     probe.close()
@@ -54,9 +54,9 @@ def test_a_group_that_has_read_everything_has_no_lag(kafka: Any) -> None:
     topic = kafka.create_topic()
     end = {partition: offset + 1 for partition, offset in produce(kafka, topic, count=100, size=2000).items()}
     with unread(kafka, topic) as probe:
-        commit(kafka, topic, "landing", end)
+        commit(kafka, topic, "land", end)
         assert probe.look(1).unread == {}
-        commit(kafka, topic, "landing", {**end, 1: end[1] - 1})
+        commit(kafka, topic, "land", {**end, 1: end[1] - 1})
         assert probe.look(SOON).unread == {1: end[1] - 1}
 
 
@@ -66,7 +66,7 @@ def test_a_lag_is_seen_again_and_again_also_of_large_messages(kafka: Any) -> Non
     produce(kafka, topic, count=5, size=900_000)
     with unread(kafka, topic) as probe:
         assert [probe.look(SOON).unread for _ in range(4)] == [{0: 0}] * 4
-    positions = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "landing"})
+    positions = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "land"})
     assert [each.offset for each in positions.committed([TopicPartition(topic, 0)], timeout=10)] == [-1001]
     positions.close()
 
@@ -128,10 +128,10 @@ def test_the_bell_rings_through_an_airflow_connection(kafka: Any, connect: Any) 
     connect(kafka.bootstrap)
     topic = kafka.create_topic(partitions=1)
     produce(kafka, topic)
-    bell = KafkaLagTrigger(kafka_conn_id="pipeline_kafka", topic=topic, group_id="landing")
+    bell = KafkaLagTrigger(kafka_conn_id="pipeline_kafka", topic=topic, group_id="land")
     assert asyncio.run(first_ring(bell, 20)) == {
         "topic": topic,
-        "group_id": "landing",
+        "group_id": "land",
         "partitions": {"0": 0},
     }
 
@@ -144,10 +144,8 @@ def test_the_bell_survives_a_broker_that_dies_and_returns(
     connect(own_kafka.bootstrap)
     topic = own_kafka.create_topic(partitions=1)
     end = {partition: offset + 1 for partition, offset in produce(own_kafka, topic, count=7).items()}
-    commit(own_kafka, topic, "landing", end)
-    bell = KafkaLagTrigger(
-        kafka_conn_id="pipeline_kafka", topic=topic, group_id="landing", interval_seconds=0.5
-    )
+    commit(own_kafka, topic, "land", end)
+    bell = KafkaLagTrigger(kafka_conn_id="pipeline_kafka", topic=topic, group_id="land", interval_seconds=0.5)
 
     def die_and_return() -> None:
         from confluent_kafka.admin import AdminClient, NewTopic

@@ -46,7 +46,7 @@ def test_every_table_has_a_contract_and_every_contract_a_table(postgres: Any) ->
 def filled(module_postgres: Any) -> Any:
     """A warehouse with tweets in it, loaded as the processing drain does."""
     with psycopg.connect(module_postgres.dsn, autocommit=True) as connection:
-        cursors.declare(connection, "landing", "raw-tweets", "t", {0: 0})
+        cursors.declare(connection, "land", "raw-tweets", "t", {0: 0})
         connection.execute("update pipeline.cursors set next_offset = 40")
     load(
         module_postgres.dsn,

@@ -133,7 +133,7 @@ def test_a_folder_from_before_gets_the_user_and_keeps_its_messages(tmp_path: Pat
         for number in range(100):
             producer.produce("raw-tweets", str(number).encode())
         assert producer.flush(60) == 0
-        position = Consumer(clients_of(before) | {"group.id": "landing", "enable.auto.commit": False})
+        position = Consumer(clients_of(before) | {"group.id": "land", "enable.auto.commit": False})
         position.commit(offsets=[TopicPartition("raw-tweets", 0, 40)], asynchronous=False)
         position.close()
         topic_id = _topic_id(admin)
@@ -141,7 +141,7 @@ def test_a_folder_from_before_gets_the_user_and_keeps_its_messages(tmp_path: Pat
     after = ApacheKafka(tmp_path / "data", *ports, SECRET)
     with RunningServer(after, tmp_path / "log") as running:
         assert _topic_id(AdminClient(clients_of(after))) == topic_id
-        reader = Consumer(clients_of(after) | {"group.id": "landing", "auto.offset.reset": "error"})
+        reader = Consumer(clients_of(after) | {"group.id": "land", "auto.offset.reset": "error"})
         (committed,) = reader.committed([TopicPartition("raw-tweets", 0)], timeout=30)
         assert committed.offset == 40
         reader.assign([TopicPartition("raw-tweets", 0, 0)])

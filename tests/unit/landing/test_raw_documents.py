@@ -78,7 +78,7 @@ def test_what_is_no_envelope_is_refused_with_a_stable_reason(value: bytes | None
         raw_document(value, AT, NOW)
     assert refused.value.reason == reason
     letter = dead_letter(value, AT, refused.value.reason, str(refused.value))
-    assert (letter["_id"], letter["stage"]) == (AT.key, "landing")
+    assert (letter["_id"], letter["stage"]) == (AT.key, "land")
     assert letter["payload"] == (None if value is None else Binary(value))
     assert letter["failed_at"].tzinfo is not None
     assert letter["detail"]

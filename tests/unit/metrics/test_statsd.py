@@ -33,12 +33,12 @@ def heard(listener: socket.socket) -> str:
 def test_labels_travel_as_tags(listener: socket.socket) -> None:
     """In InfluxDB's way, in the order of the catalogue; durations in milliseconds, as StatsD has them."""
     metrics = Metrics(address(listener))
-    metrics.count("landing_messages_total", 3, outcome="landed")
-    assert heard(listener) == "twitter_pipeline.landing_messages_total,outcome=landed:3|c"
+    metrics.count("land_messages_total", 3, outcome="landed")
+    assert heard(listener) == "twitter_pipeline.land_messages_total,outcome=landed:3|c"
     metrics.gauge("stage_age_seconds", 1.5, stage="warehouse")
     assert heard(listener) == "twitter_pipeline.stage_age_seconds,stage=warehouse:1.5|g"
-    metrics.seconds("landing_drain_seconds", 2.5)
-    assert heard(listener) == "twitter_pipeline.landing_drain_seconds:2500.000000|ms"
+    metrics.seconds("land_drain_seconds", 2.5)
+    assert heard(listener) == "twitter_pipeline.land_drain_seconds:2500.000000|ms"
 
 
 def test_a_label_cannot_break_the_line(listener: socket.socket) -> None:
@@ -104,7 +104,7 @@ def test_what_is_unknown_is_not_published() -> None:
     """A store that does not answer is told as such, and its last figures are not repeated."""
     now = datetime(2026, 1, 1, tzinfo=UTC)
     health = Health(
-        stages=[Stage("landing", 5, 2, now - timedelta(seconds=30)), Stage("transform", answers=False)],
+        stages=[Stage("land", 5, 2, now - timedelta(seconds=30)), Stage("transform", answers=False)],
         gaps=0,
         spent_usd=Decimal("1.25"),
         contracts=[Contract("twitter.tweets", 2, now)],
@@ -112,10 +112,10 @@ def test_what_is_unknown_is_not_published() -> None:
     metrics = Recorded()
     publish(metrics, health, now)
     assert metrics.sent == {
-        ("stage_records", "landing"): 5,
-        ("stage_lag_records", "landing"): 2,
-        ("stage_age_seconds", "landing"): 30,
-        ("health_stage_answers", "landing"): 1,
+        ("stage_records", "land"): 5,
+        ("stage_lag_records", "land"): 2,
+        ("stage_age_seconds", "land"): 30,
+        ("health_stage_answers", "land"): 1,
         ("health_stage_answers", "transform"): 0,
         ("warehouse_gaps", ""): 0,
         ("extract_spend_usd", ""): 1.25,

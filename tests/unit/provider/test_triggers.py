@@ -70,7 +70,7 @@ def doorbell(probe: MovedProbe, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     monkeypatch.setattr(kafka_lag, "HELD_LOOK_SECONDS", 0.01)
 
     def make(**options: Any) -> KafkaLagTrigger:
-        ids = {"kafka_conn_id": "pipeline_kafka", "topic": "raw-tweets", "group_id": "landing"}
+        ids = {"kafka_conn_id": "pipeline_kafka", "topic": "raw-tweets", "group_id": "land"}
         return KafkaLagTrigger(**{**ids, "interval_seconds": 0.05, **options})
 
     return make
@@ -82,7 +82,7 @@ def test_the_doorbell_rings_again_for_a_lag_that_nobody_reads(doorbell: Any, pro
     started = time.monotonic()
     events = asyncio.run(rings(doorbell(), 3, 2))
     assert [event.payload for event in events] == [
-        {"topic": "raw-tweets", "group_id": "landing", "partitions": {"1": 42}}
+        {"topic": "raw-tweets", "group_id": "land", "partitions": {"1": 42}}
     ] * 3
     assert 0.09 <= time.monotonic() - started < 1
 
@@ -321,7 +321,7 @@ def test_what_is_coming_does_not_ring_while_the_reader_is_at_work() -> None:
 def test_only_a_stage_behind_another_can_be_rung_for_early() -> None:
     """Without a group upstream there is nothing that could be coming."""
     with pytest.raises(ValueError, match="ring_early needs behind_group_id"):
-        KafkaLagTrigger(kafka_conn_id="k", topic="t", group_id="landing", ring_early=True)
+        KafkaLagTrigger(kafka_conn_id="k", topic="t", group_id="land", ring_early=True)
 
 
 def test_the_doorbell_is_remade_from_ids() -> None:
@@ -329,7 +329,7 @@ def test_the_doorbell_is_remade_from_ids() -> None:
     trigger = KafkaLagTrigger(
         kafka_conn_id="pipeline_kafka",
         topic="raw-tweets",
-        group_id="landing",
+        group_id="land",
         behind_group_id="processing",
         ring_early=True,
     )

@@ -21,7 +21,7 @@ EXAMPLES: dict[str, Any] = {
     "pipeline": {
         "stages": [
             {
-                "stage": "landing",
+                "stage": "land",
                 "count": 4871,
                 "lag": 0,
                 "newest": "2026-11-23T11:06:48+00:00",
@@ -30,7 +30,7 @@ EXAMPLES: dict[str, Any] = {
                 "age_seconds": 3.2,
             }
         ],
-        "dead_letters": {"landing": 0, "transform": 0},
+        "dead_letters": {"land": 0, "transform": 0},
         "gaps": 0,
         "lost_pages": 0,
         "spend": {"month_usd": "0", "budget_usd": None},

@@ -26,7 +26,7 @@ with judged as (
             select from jsonb_each_text(page.offsets) message (partition, last)
             where not exists (
                 select from pipeline.cursors landing
-                where landing.stage = 'landing' and landing.topic_id = page.topic_id
+                where landing.stage = 'land' and landing.topic_id = page.topic_id
                     and landing.partition = message.partition::int and landing.next_offset > message.last::bigint)
         ) as passed,
         topic = %(topic)s and topic_id <> %(topic_id)s as topic_is_gone

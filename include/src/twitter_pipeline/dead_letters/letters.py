@@ -14,10 +14,11 @@ from pymongo import WriteConcern
 from pymongo.database import Database
 
 from tweet_envelope.coordinates import Coordinate
+from twitter_pipeline import stages
 
 DURABLE = WriteConcern(w="majority", j=True)
-TRANSFORM = "transform"
-STAGES = ("extract", "import", "landing", TRANSFORM)
+TRANSFORM = stages.TRANSFORM.name
+STAGES = (stages.EXTRACT.name, "import", stages.LAND.name, TRANSFORM)
 FIND = """
 select topic_id, partition, "offset", reason, detail, failed_at, resolved_at, resolution, resolved_by
 from pipeline.dead_letters

@@ -31,7 +31,7 @@ Result = Literal["loaded", "produced", "removed", "refused", "not possible", "re
 DEADLOCK_TRIES = 5
 CONFLICT = "coordinate_conflict"
 LANDED_TO = """
-select next_offset from pipeline.cursors where stage = 'landing' and topic_id = %s and partition = %s
+select next_offset from pipeline.cursors where stage = 'land' and topic_id = %s and partition = %s
 """
 
 
@@ -82,7 +82,7 @@ class Redriver:
         match letter.stage:
             case "transform":
                 return self._of_transform(letter, payload)
-            case "landing":
+            case "land":
                 return self._of_landing(letter, payload)
             case "extract":
                 return self._of_extract(letter, payload)

@@ -31,7 +31,7 @@ from pipeline.cursors landing
 left join pipeline.cursors transform
     on transform.stage = 'transform' and transform.topic_id = landing.topic_id
     and transform.partition = landing.partition
-where landing.stage = 'landing' order by 1, 2
+where landing.stage = 'land' order by 1, 2
 """
 QUARANTINED = """
 select "offset" from pipeline.dead_letters where topic_id = %(topic_id)s and partition = %(partition)s
@@ -47,7 +47,7 @@ select landing.topic_id, landing.partition, coalesce(accounted.accounted_to, lan
 from pipeline.cursors landing
 join pipeline.cursors transform using (topic_id, partition)
 left join pipeline.accounted using (topic_id, partition)
-where landing.stage = 'landing' and transform.stage = 'transform'
+where landing.stage = 'land' and transform.stage = 'transform'
     and (coalesce(accounted.accounted_to, landing.start_offset) < transform.next_offset
         or accounted.unaccounted_count > 0)
 order by 1, 2

@@ -12,8 +12,8 @@ def tell_landed(metrics: Metrics, done: Landed) -> None:
         ("duplicate", done.duplicates),
         ("dead_lettered", done.dead_lettered),
     ):
-        metrics.count("landing_messages_total", max(count, 0), outcome=outcome)
-    metrics.seconds("landing_drain_seconds", done.seconds)
+        metrics.count("land_messages_total", max(count, 0), outcome=outcome)
+    metrics.seconds("land_drain_seconds", done.seconds)
 
 
 def tell_transformed(metrics: Metrics, done: Transformed) -> None:

@@ -15,6 +15,7 @@ from twitter_pipeline.health.report import Health
 from twitter_pipeline.metrics import rules, service_starts
 from twitter_pipeline.metrics.statsd import Metrics
 from twitter_pipeline.settings import Settings
+from twitter_pipeline.stages import DRAINS
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +34,11 @@ def publish(metrics: Metrics, health: Health, now: datetime) -> None:
         metrics.gauge("health_stage_answers", int(stage.answers), stage=stage.stage)
     for name, value in (
         ("transform_dead_letters", health.quarantined),
-        ("landing_dead_letters", health.unlandable),
+        ("land_dead_letters", health.unlandable),
         ("warehouse_gaps", health.gaps),
         ("accounting_unaccounted", health.unaccounted),
         ("raw_missing", health.missing_in_raw),
-        ("landing_empty_ranges", health.empty_ranges),
+        ("land_empty_ranges", health.empty_ranges),
         ("extract_lost_pages", health.lost_pages),
         ("extract_spend_usd", health.spent_usd),
         ("extract_circuit_open", health.open_circuits),
@@ -45,7 +46,7 @@ def publish(metrics: Metrics, health: Health, now: datetime) -> None:
         if value is not None:
             metrics.gauge(name, float(value))
     if health.failing is not None:
-        for drained in ("landing", "transform"):
+        for drained in (stage.name for stage in DRAINS):
             count = sum(failing.stage == drained for failing in health.failing)
             metrics.gauge("stage_failing_partitions", count, stage=drained)
     for contract in health.contracts:

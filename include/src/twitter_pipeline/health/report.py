@@ -16,8 +16,10 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
+from twitter_pipeline import stages
 from twitter_pipeline.collection.budget import spent_this_month
 from twitter_pipeline.collection.circuits import open_circuits
+from twitter_pipeline.metrics.catalogue import STAGES
 from twitter_pipeline.settings import Stores
 
 EXTRACT = """
@@ -45,13 +47,13 @@ where state is not null or last_failure is not null
 group by username order by state_since desc nulls last, username limit 100
 """
 LANDING = """
-select coalesce(sum(next_offset - start_offset), 0), max(updated_at) from pipeline.cursors where stage = 'landing'
+select coalesce(sum(next_offset - start_offset), 0), max(updated_at) from pipeline.cursors where stage = 'land'
 """
 TRANSFORM = """
 select coalesce(sum(transform.next_offset - transform.start_offset), 0),
     coalesce(sum(landing.next_offset - transform.next_offset), 0)
 from pipeline.cursors transform join pipeline.cursors landing using (topic_id, partition)
-where transform.stage = 'transform' and landing.stage = 'landing'
+where transform.stage = 'transform' and landing.stage = 'land'
 """
 WAREHOUSE = """
 select count(*) filter (where is_collected
@@ -171,7 +173,7 @@ class Health:
 
 def look(stores: Stores, topic: str = "raw-tweets") -> Health:
     """Ask every store, each for a few seconds at most."""
-    extract, landing, transform, warehouse = map(Stage, ("extract", "landing", "transform", "warehouse"))
+    extract, landing, transform, warehouse = map(Stage, STAGES)
     health = Health([extract, landing, transform, warehouse])
     try:
         with psycopg.connect(stores.postgres_reader_dsn, connect_timeout=5, autocommit=True) as connection:
@@ -246,7 +248,7 @@ def _row(connection: psycopg.Connection, query: str) -> tuple[Any, ...]:
 def _unread(kafka: dict[str, Any], connection: psycopg.Connection, topic: str) -> int:
     rows = connection.execute(
         "select distinct on (partition) partition, next_offset from pipeline.cursors"
-        " where stage = 'landing' and topic = %s order by partition, updated_at desc",
+        " where stage = 'land' and topic = %s order by partition, updated_at desc",
         (topic,),
     ).fetchall()
     consumer = Consumer({**kafka, "group.id": "health", "log_level": 0})
@@ -264,9 +266,9 @@ def _ask_mongo(stores: Stores, extract: Stage, landing: Stage) -> int:
     """
     with MongoClient[dict[str, Any]](stores.mongo_uri, serverSelectionTimeoutMS=3000) as client:
         letters = client[stores.mongo_database].dead_letters
-        unlandable, newest = _letters(letters, "landing")
+        unlandable, newest = _letters(letters, stages.LAND.name)
         landing.last_error = landing.last_error or newest
-        for stage in ("extract", "import"):
+        for stage in (stages.EXTRACT.name, "import"):
             extract.last_error = extract.last_error or _letters(letters, stage)[1]
     return unlandable
 

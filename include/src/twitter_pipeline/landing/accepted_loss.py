@@ -16,7 +16,8 @@ from pymongo.database import Database
 from tweet_envelope.topic import TopicMissing
 from twitter_pipeline.landing.expected import expected_offsets, runs
 from twitter_pipeline.landing.raw_store import CURRENT_STORE, LOOKED_AT_WHEN_ADOPTING, RawStore, read_points
-from twitter_pipeline.streaming.log import LANDING_GROUP, Log
+from twitter_pipeline.stages import LAND
+from twitter_pipeline.streaming.log import Log
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ from pipeline.cursors landing
 left join pipeline.cursors transform
     on transform.stage = 'transform' and transform.topic_id = landing.topic_id
     and transform.partition = landing.partition
-where landing.stage = 'landing' order by 1, 2
+where landing.stage = 'land' order by 1, 2
 """
 SETTLED_GAP = """
 insert into pipeline.gaps
@@ -132,7 +133,7 @@ def accept_loss(
 def _log(kafka: Mapping[str, Any], topic: str) -> tuple[str | None, dict[int, int]]:
     """The topic's id and where its partitions start; (None, {}) when there is no such topic."""
     try:
-        with Log(kafka, topic, LANDING_GROUP) as log:
+        with Log(kafka, topic, LAND.group) as log:
             return log.topic_id, log.starts()
     except TopicMissing:
         return None, {}

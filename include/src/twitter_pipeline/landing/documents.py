@@ -15,6 +15,7 @@ from tweet_envelope.coordinates import Coordinate
 from tweet_envelope.ids import BadId, lenient_id, read_id
 from tweet_envelope.instants import read_observed_at
 from tweet_envelope.reading import NotAnEnvelope, read_head
+from twitter_pipeline.stages import LAND
 
 
 class Unlandable(ValueError):
@@ -70,7 +71,7 @@ def dead_letter(value: bytes | None, at: Coordinate, reason: str, detail: str) -
     """The dead_letters document of a message that could not be landed, with its bytes."""
     return {
         "_id": at.key,
-        "stage": "landing",
+        "stage": LAND.name,
         "reason": reason,
         "detail": detail[:500],
         "payload": None if value is None else Binary(value),

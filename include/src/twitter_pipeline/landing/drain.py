@@ -37,17 +37,19 @@ from twitter_pipeline.landing.raw_store import (
     chunks,
     points_filter,
 )
+from twitter_pipeline.stages import LAND
 from twitter_pipeline.streaming import cursors
 from twitter_pipeline.streaming.flood import FloodGate
 from twitter_pipeline.streaming.hints import Hints
-from twitter_pipeline.streaming.log import LANDING_GROUP, Log, Truncated, place
+from twitter_pipeline.streaming.log import Log, Truncated, place
 from twitter_pipeline.streaming.warmth import Warmth, stay_warm
 from twitter_pipeline.warehouse import observations
 from twitter_pipeline.warehouse.observations import Observations
 
 logger = logging.getLogger(__name__)
 
-STAGE = "landing"
+STAGE = LAND.name
+STAGE_OF_BEFORE = "landing"  # in dead letters of versions up to migration 0014
 DUPLICATE_KEY = 11000
 OPEN_LETTERS = [("stage", 1), ("resolved_at", 1), ("failed_at", -1)]
 GAP = """
@@ -60,7 +62,7 @@ on conflict do nothing
 """
 NOTED_RETIRED = """
 select topic_id, partition from pipeline.cursors
-where stage = 'landing' and topic = %s and topic_id <> %s and last_error is not null
+where stage = 'land' and topic = %s and topic_id <> %s and last_error is not null
 """
 REFILL_PATIENCE_SECONDS = 10.0
 
@@ -102,7 +104,7 @@ def land(
     """
     started, summary = time.monotonic(), Landed()
     announcer = Producer({**kafka, "message.timeout.ms": 10_000}, logger=logger)
-    with Log(kafka, topic, LANDING_GROUP) as log, Hints(kafka, topic, LANDING_GROUP) as hints:
+    with Log(kafka, topic, LAND.group) as log, Hints(kafka, topic, LAND.group) as hints:
         summary.topic_id = log.topic_id
         ours = log.partitions if partitions is None else partitions
         drain = _Drain(log, raw, warehouse, hints, summary, batch_size, flood or FloodGate(STAGE), announcer)
@@ -157,6 +159,7 @@ class _Drain:
         self._skip_what_is_gone(starts)
         # status, metrics and page count the open letters every few seconds
         self._dead.create_index(OPEN_LETTERS)
+        self._dead.update_many({"stage": STAGE_OF_BEFORE}, {"$set": {"stage": STAGE}})
         self._hints.publish(self._positions)
         self._log.read_from(self._positions)
         self._moved_at = time.monotonic()  # opening the store is no time in which nothing came

@@ -41,7 +41,7 @@ on conflict do nothing
 """
 LANDED = """
 select topic, topic_id, partition, start_offset, next_offset from pipeline.cursors
-where stage = 'landing' order by topic_id, partition
+where stage = 'land' order by topic_id, partition
 """
 KNOWN_EMPTY = """
 select from pipeline.gaps where kind = 'offsets' and topic_id = %(topic_id)s and partition = %(partition)s

@@ -7,6 +7,8 @@ of it, the mapping of statsd_exporter and the dashboard are held to it by tests.
 from dataclasses import dataclass
 from typing import Literal
 
+from twitter_pipeline import stages
+
 Kind = Literal["counter", "gauge", "timer"]
 PREFIX = "twitter_pipeline"
 
@@ -30,7 +32,7 @@ class Metric:
         return f"{PREFIX}_{self.name}"
 
 
-STAGES = ("extract", "landing", "transform", "warehouse")
+STAGES = (*(stage.name for stage in stages.IN_ORDER), "warehouse")
 
 CATALOGUE = (
     Metric(
@@ -76,7 +78,7 @@ CATALOGUE = (
         "Landed envelopes that could not be loaded and are not resolved yet (pipeline.dead_letters).",
     ),
     Metric(
-        "landing_dead_letters",
+        "land_dead_letters",
         "gauge",
         "records",
         (),
@@ -100,7 +102,7 @@ CATALOGUE = (
         "Documents that were missing in raw, that Kafka no longer had, and that nobody has settled.",
     ),
     Metric(
-        "landing_empty_ranges",
+        "land_empty_ranges",
         "gauge",
         "ranges",
         (),
@@ -164,14 +166,14 @@ CATALOGUE = (
         "Tweets that X gave as data, overlaps included.",
     ),
     Metric(
-        "landing_messages_total",
+        "land_messages_total",
         "counter",
         "messages",
         ("outcome",),
         "Messages by what became of them: landed, duplicate, dead_lettered.",
     ),
     Metric(
-        "landing_drain_seconds",
+        "land_drain_seconds",
         "timer",
         "seconds",
         (),

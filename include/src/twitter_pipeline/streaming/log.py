@@ -18,12 +18,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from confluent_kafka.admin import AdminClient
 
 from tweet_envelope.topic import GONE, KafkaUnavailable, TopicChanged, TopicMissing, topic_identity
+from twitter_pipeline.stages import LAND
 from twitter_pipeline.streaming.hints import offsets
 
 logger = logging.getLogger(__name__)
 
-LANDING_GROUP = "tweet-landing"
-PROCESSING_GROUP = "tweet-processing"
 _BEFORE_START = {KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET}
 TIMEOUT = 10.0
 FAR = 2_000  # offsets: what lies nearer is read over, what lies farther is sought
@@ -141,7 +140,7 @@ def read_again(
     """
     found: dict[int, bytes | None] = {}
     try:
-        with Log(kafka, topic, LANDING_GROUP) as log:
+        with Log(kafka, topic, LAND.group) as log:
             if log.topic_id != topic_id or partition not in log.partitions:
                 return {}
             start = log.starts()[partition]

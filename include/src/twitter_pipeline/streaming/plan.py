@@ -13,7 +13,7 @@ select distinct landing.topic_id, landing.partition from pipeline.cursors landin
 left join pipeline.cursors transform
     on transform.stage = 'transform' and transform.topic_id = landing.topic_id
     and transform.partition = landing.partition
-where landing.stage = 'landing'
+where landing.stage = 'land'
     and (transform.next_offset is distinct from landing.next_offset or landing.topic_id = %s)
 order by 1, 2
 """

@@ -37,10 +37,11 @@ from twitter_pipeline.landing.raw_store import (
     check_marks,
     read_points,
 )
+from twitter_pipeline.stages import TRANSFORM
 from twitter_pipeline.streaming import cursors
 from twitter_pipeline.streaming.flood import Flood, FloodGate
 from twitter_pipeline.streaming.hints import Hints
-from twitter_pipeline.streaming.log import PROCESSING_GROUP, read_again
+from twitter_pipeline.streaming.log import read_again
 from twitter_pipeline.streaming.warmth import Warmth, stay_warm
 from twitter_pipeline.transform.engine import DeadLetter, Engine, Prepared
 from twitter_pipeline.transform.engines import rows
@@ -53,7 +54,7 @@ DEADLOCK_TRIES = 5
 ADOPT_NEW_PARTITIONS = """
 insert into pipeline.cursors (stage, topic, topic_id, partition, start_offset, next_offset)
 select 'transform', topic, topic_id, partition, start_offset, start_offset from pipeline.cursors landing
-where stage = 'landing' and not exists (
+where stage = 'land' and not exists (
     select from pipeline.cursors known
     where known.stage = 'transform' and known.topic_id = landing.topic_id and known.partition = landing.partition
 )
@@ -64,7 +65,7 @@ WITH_WORK = """
 select transform.topic_id, transform.partition, landing.next_offset, landing.start_offset
 from pipeline.cursors transform
 join pipeline.cursors landing using (topic_id, partition)
-where transform.stage = 'transform' and landing.stage = 'landing' and transform.next_offset < landing.next_offset
+where transform.stage = 'transform' and landing.stage = 'land' and transform.next_offset < landing.next_offset
 order by transform.topic_id, transform.partition
 """
 MISSING_IN_RAW = "missing in raw"
@@ -122,7 +123,7 @@ def transform(
     started, summary = time.monotonic(), Transformed()
     with (
         cursors.fenced_when_ended(warehouse, STAGE, partitions),
-        Hints(kafka or {}, topic, PROCESSING_GROUP) as hints,
+        Hints(kafka or {}, topic, TRANSFORM.group) as hints,
     ):
         publisher = None if kafka is None else hints
         gate = flood or FloodGate(STAGE)
@@ -387,7 +388,7 @@ class _Drain:
 
     def _current_topic_id(self) -> str | None:
         row = self._warehouse.execute(
-            "select topic_id from pipeline.cursors where stage = 'landing' and topic = %s order by updated_at desc limit 1",
+            "select topic_id from pipeline.cursors where stage = 'land' and topic = %s order by updated_at desc limit 1",
             (self._topic,),
         ).fetchone()
         return None if row is None else row[0]

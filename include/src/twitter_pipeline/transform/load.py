@@ -13,11 +13,12 @@ import psycopg
 from psycopg import sql
 
 from tweet_envelope.coordinates import Coordinate
+from twitter_pipeline.stages import TRANSFORM
 from twitter_pipeline.streaming import cursors
 from twitter_pipeline.transform.engine import Prepared
 from twitter_pipeline.warehouse import model, observations
 
-STAGE = "transform"
+STAGE = TRANSFORM.name
 DROP_REMOVED = "delete from {staging} using pipeline.tombstones where tombstones.tweet_id = {staging}.{key}"
 WRITE_LETTER = """
 insert into pipeline.dead_letters (topic_id, partition, "offset", stage, reason, detail, payload)
