@@ -205,3 +205,34 @@ def x() -> Iterator[SmallX]:
 def turns(x: SmallX, postgres: Any, mongo: Any) -> Iterator[Turns]:
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         yield Turns(x, connection, mongo.database, RememberingSink())
+
+
+@pytest.fixture
+def airflow_connections(postgres: Any, mongo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow connections to the servers of this test, as tasks read them."""
+    where = psycopg.conninfo.conninfo_to_dict(postgres.dsn)
+    connection = {
+        "conn_type": "postgres",
+        "host": where["host"],
+        "port": int(where["port"]),
+        "schema": where["dbname"],
+        "login": where["user"],
+        "password": where["password"],
+        "extra": {"keepalives_idle": 33},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_PIPELINE_POSTGRES", json.dumps(connection))
+    uri = urlsplit(mongo.uri)
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_PIPELINE_MONGO",
+        json.dumps(
+            {
+                "conn_type": "mongo",
+                "host": uri.hostname,
+                "port": uri.port,
+                "login": uri.username,
+                "password": uri.password,
+                "schema": "admin",
+                "extra": {"authSource": "admin", "directConnection": True},
+            }
+        ),
+    )

@@ -1,42 +1,14 @@
 """Tasks open the stores by hooks and commands by the settings: both reach the same server, the same way."""
 
-import json
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
 
 @pytest.fixture
-def stores(postgres: Any, mongo: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def stores(airflow_connections: None) -> Any:
     """dags/pipeline_stores.py with Airflow connections to the servers of this test."""
-    where = psycopg.conninfo.conninfo_to_dict(postgres.dsn)
-    connection = {
-        "conn_type": "postgres",
-        "host": where["host"],
-        "port": int(where["port"]),
-        "schema": where["dbname"],
-        "login": where["user"],
-        "password": where["password"],
-        "extra": {"keepalives_idle": 33},
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_PIPELINE_POSTGRES", json.dumps(connection))
-    uri = urlsplit(mongo.uri)
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_PIPELINE_MONGO",
-        json.dumps(
-            {
-                "conn_type": "mongo",
-                "host": uri.hostname,
-                "port": uri.port,
-                "login": uri.username,
-                "password": uri.password,
-                "schema": "admin",
-                "extra": {"authSource": "admin", "directConnection": True},
-            }
-        ),
-    )
     import pipeline_stores
 
     return pipeline_stores
