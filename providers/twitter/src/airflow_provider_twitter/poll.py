@@ -71,9 +71,11 @@ class Target:
 
     @property
     def user_id(self) -> int | None:
-        """The account that the path names; None where it names none."""
-        named = self.params.get("id") if self.endpoint.names == "user" else None
-        return None if named is None else int(str(named))
+        """The id of the account that the path names; None where it names none."""
+        if self.endpoint.names != "user":
+            return None
+        named = str(self.params.get(self.endpoint.path_params[0]))
+        return int(named) if named.isascii() and named.isdigit() else None
 
 
 class Search(Target):

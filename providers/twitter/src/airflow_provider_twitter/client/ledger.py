@@ -119,18 +119,18 @@ class InMemoryLedger:
         """Allow it while the budget covers the worst case and the outcome of the last requests is known."""
         if self.overcharged_usd:
             raise BudgetSpent(
-                f"GET {endpoint} is not sent: an answer has cost {self.overcharged_usd} USD more than was asked "
+                f"{endpoint} is not sent: an answer has cost {self.overcharged_usd} USD more than was asked "
                 "for; find out why before going on"
             )
         if price_usd and self.probe_at is not None and self.now() < self.probe_at:
             raise CircuitOpen(
-                f"GET {endpoint} is not sent: of the last {self.unknown_in_a_row} requests nobody knows what they "
+                f"{endpoint} is not sent: of the last {self.unknown_in_a_row} requests nobody knows what they "
                 f"cost; the smallest request may try again at {self.probe_at:%Y-%m-%dT%H:%M:%SZ}",
                 self.probe_at,
             )
         if self.budget_usd is not None and self.spent_usd + price_usd > self.budget_usd:
             raise BudgetSpent(
-                f"GET {endpoint} may cost up to {price_usd} USD; {self.spent_usd} of the budget of "
+                f"{endpoint} may cost up to {price_usd} USD; {self.spent_usd} of the budget of "
                 f"{self.budget_usd} USD are spent: raise the budget"
             )
         self.reserved_usd = price_usd
