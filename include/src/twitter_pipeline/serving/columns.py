@@ -130,6 +130,17 @@ def own(table: str, name: str, kind: Kind, meaning: str, example: Any = _OF_KIND
     return Column(name, kind, f"{table}.{name}", meaning, example, **({"place": place} | more))
 
 
+def metrics_observed_at(table: str) -> Column:
+    """When the counts of a row were observed; unknown where an archive did not say."""
+    return Column(
+        "metrics_observed_at",
+        Kind.MICROSECONDS,
+        f"nullif(twitter.observed_at({table}.metrics_version), timestamptz 'epoch')",
+        "When the counts were true (UTC).",
+        place=("metrics", "observed_at"),
+    )
+
+
 TWEETS_OWN = (
     own("tweet", "id", Kind.ID, "X's id of the tweet.", "2124816748540101560", is_always_known=True),
     own("tweet", "created_at", Kind.MILLISECONDS, "When it was posted (UTC)."),
@@ -227,13 +238,7 @@ TWEETS_MADE = (
         ["https://example.org/beans"],
         is_query=True,
     ),
-    Column(
-        "metrics_observed_at",
-        Kind.MICROSECONDS,
-        "nullif(twitter.observed_at(tweet.metrics_version), timestamptz 'epoch')",
-        "When the counts were true (UTC).",
-        place=("metrics", "observed_at"),
-    ),
+    metrics_observed_at("tweet"),
     Column(
         "rules",
         Kind.TEXTS,
@@ -253,6 +258,15 @@ TWEETS_MADE = (
 )
 """What belongs to a tweet and is made of other tables, or of several columns."""
 
+_METRICS = (
+    "retweet_count",
+    "reply_count",
+    "like_count",
+    "quote_count",
+    "bookmark_count",
+    "impression_count",
+    "metrics_observed_at",
+)
 FIRST_EXPORTED = (
     "id",
     "created_at",
@@ -273,13 +287,7 @@ FIRST_EXPORTED = (
     "urls",
     "media_keys",
     "possibly_sensitive",
-    "retweet_count",
-    "reply_count",
-    "like_count",
-    "quote_count",
-    "bookmark_count",
-    "impression_count",
-    "metrics_observed_at",
+    *_METRICS,
     "rules",
     "text_unescaped",
 )
@@ -304,13 +312,7 @@ FIRST_IN_API = (
     "rules",
     "possibly_sensitive",
     "withheld_country_codes",
-    "retweet_count",
-    "reply_count",
-    "like_count",
-    "quote_count",
-    "bookmark_count",
-    "impression_count",
-    "metrics_observed_at",
+    *_METRICS,
 )
 
 
@@ -353,13 +355,7 @@ USER = (
     own("account", "listed_count", Kind.COUNT, "Lists that it is on.", 3),
     own("account", "like_count", Kind.COUNT, "Tweets that it likes.", 900),
     own("account", "media_count", Kind.COUNT, "Media that it posted.", 41),
-    Column(
-        "metrics_observed_at",
-        Kind.MICROSECONDS,
-        "nullif(twitter.observed_at(account.metrics_version), timestamptz 'epoch')",
-        "When the counts were true (UTC).",
-        place=("metrics", "observed_at"),
-    ),
+    metrics_observed_at("account"),
 )
 """The members of the API's user, in their order."""
 
