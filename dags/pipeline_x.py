@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_twitter import client, lookup, poll
+from airflow_provider_twitter.client.endpoints import endpoint_named
 from airflow_provider_twitter.client.proof import facts_in
 from twitter_pipeline.collection import asking
 from twitter_pipeline.collection.accounts import LookedUp
 
-TARGETS = {"search_recent": poll.Search, "user_tweets": poll.Timeline}
 ERRORS: dict[type[client.XError], Callable[[Any], asking.XError]] = {
     client.RateLimited: lambda failed: asking.RateLimited(str(failed), failed.reset_at),
     client.TryAgain: lambda failed: asking.TryAgain(str(failed), failed.retry_after),
@@ -47,7 +47,8 @@ class ClientX:
 
     def poll(self, target, ledger, sink, **how):
         with translated():
-            did = poll.poll(self.client, TARGETS[target.endpoint](**target.parameters), ledger, sink, **how)
+            asked = poll.Target(endpoint_named(target.endpoint), target.parameters)
+            did = poll.poll(self.client, asked, ledger, sink, **how)
         state = did.state and asking.AccountState(did.state.state, did.state.reason)
         counts = (did.pages, did.tweets, did.newest_id, did.ended, did.cost_usd, did.is_finished)
         return asking.Polled(*counts, state, did.username)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from twitter_pipeline import settings
+from twitter_pipeline.stack import settings
 from twitter_pipeline.stack.services import assemble
 
 CLONE = Path(__file__).resolve().parents[2]

@@ -239,6 +239,7 @@ def test_housekeeping_runs_once_a_night(dags: dict[str, Any]) -> None:
         "airflow_history",
         "log_files",
         "own_records",
+        "older_observations",
         "alert_path",
     ]
 

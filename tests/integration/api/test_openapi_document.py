@@ -1,16 +1,19 @@
 """The OpenAPI document is valid, and enough to make a client from. That answers have its shapes every test here checks."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from fastapi import FastAPI
 from jsonschema import ValidationError
 from openapi_spec_validator import validate
 
-from twitter_pipeline.api.access import READ
-from twitter_pipeline.api.app import PREFIX
+from twitter_pipeline.api.access import READ, Principal
+from twitter_pipeline.api.app import PREFIX, create_app
+from twitter_pipeline.stack.servers import free_port
 
-from .conftest import Api
+from .conftest import Api, given, serving
 from .shapes import openapi_document, shapes
 
 
@@ -23,6 +26,25 @@ def test_the_document_is_valid(api: Api) -> None:
     served = api.data(f"{PREFIX}/openapi.json")
     validate(served)
     assert served["info"]["title"] == "Tweet pipeline"
+
+
+def test_the_document_says_where_it_is_mounted(tmp_path: Path) -> None:
+    """Under a prefix, as Airflow mounts it, and at the root, as `serve` runs it: a client need not be told."""
+    reader = Principal("a reader", frozenset({READ}))
+    app = create_app(
+        given(tmp_path, "postgresql://127.0.0.1:1/none"), authenticate=lambda: reader, airflow_url=""
+    )
+    outer = FastAPI()
+    outer.mount("/tweet-pipeline", app)
+    for served, prefix, url in ((outer, "/tweet-pipeline", "/tweet-pipeline"), (app, "", "/")):
+        port = free_port()
+        server, thread = serving(served, port)
+        try:
+            answer = requests.get(f"http://127.0.0.1:{port}{prefix}{PREFIX}/openapi.json", timeout=10)
+        finally:
+            server.should_exit = True
+            thread.join(20)
+        assert answer.json()["servers"] == [{"url": url}]
 
 
 def test_a_client_can_be_made_from_it() -> None:

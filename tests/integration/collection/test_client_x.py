@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_twitter import client
-from pipeline_x import TARGETS, translated
+from airflow_provider_twitter import client, poll
+from airflow_provider_twitter.client import Requested
+from airflow_provider_twitter.client.endpoints import endpoint_named
+from airflow_provider_twitter.client.request import Request
+from pipeline_x import translated
 from twitter_pipeline.collection import asking
 from twitter_pipeline.collection.accounts import Account
 from twitter_pipeline.collection.kinds import KINDS
@@ -81,8 +84,11 @@ def test_errors_of_others_pass() -> None:
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_every_target_of_every_kind_can_be_polled(kind: Any) -> None:
-    """The endpoint is known under that name and takes these parameters."""
+    """The client's table knows the endpoint under that name, which gives pages of tweets and takes these parameters."""
     samples = {"query": "tea"}
     spec = kind.parse(samples.get(kind.field, ["alice"]))
     [target] = kind.targets(spec, [Account("alice", 7)] if kind.accounts(spec) else [])
-    assert TARGETS[target.endpoint](**target.parameters)
+    asked = poll.Target(endpoint_named(target.endpoint), target.parameters)
+    assert Request.of(asked.endpoint, asked.params, requested=Requested.everything_public())
+    assert (target.account is None) == (asked.user_id is None)
+    assert asked.endpoint.source == target.source, "pages and envelopes name the way alike"

@@ -131,7 +131,7 @@ def test_each_account_is_a_target_with_a_history_of_its_own() -> None:
     spec = timeline.parse(["@Bob", "alice", "BOB"])
     assert timeline.accounts(spec) == ["alice", "bob"]
     bob = Account("bob", 8)
-    assert timeline.targets(spec, [bob]) == [Target("user_tweets", {"user_id": 8}, "8", "timeline", bob)]
+    assert timeline.targets(spec, [bob]) == [Target("user_tweets", {"id": 8}, "8", "timeline", bob)]
 
 
 @pytest.mark.parametrize(("kind", "value"), [("search", "(tea"), ("timeline", []), ("timeline", ["a b"])])

@@ -86,7 +86,9 @@ def _about(app: FastAPI) -> APIRouter:
     routes = APIRouter()
 
     @routes.get("/openapi.json", include_in_schema=False, **needs(READ))
-    async def read_openapi() -> Response:
-        return json_answer(orjson.dumps(document(app)))
+    async def read_openapi(request: Request) -> Response:
+        # where another app mounted this one, such as Airflow under the plugin's prefix
+        server = {"url": request.scope.get("root_path") or "/"}
+        return json_answer(orjson.dumps(document(app) | {"servers": [server]}))
 
     return routes

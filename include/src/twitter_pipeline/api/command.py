@@ -2,7 +2,6 @@
 
 import base64
 import hmac
-from collections.abc import Callable
 from typing import Annotated
 
 import click
@@ -10,7 +9,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from twitter_pipeline import settings
-from twitter_pipeline.api.access import READ, Principal
+from twitter_pipeline.api.access import READ, Authenticate, Principal
 from twitter_pipeline.api.problems import Problem
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer, Basic realm="tweet pipeline", charset="UTF-8"'}
@@ -30,11 +29,11 @@ def _basic_password(authorization: str) -> str | None:
 BEARER = HTTPBearer(auto_error=False, description="PIPELINE_API_TOKEN")
 
 
-def requires_token(token: str) -> Callable[..., Principal]:
+def requires_token(token: str) -> Authenticate:
     """A dependency that knows whoever has the token: as a bearer, or as the password of a browser's dialog."""
     holder = Principal("holder of the token", frozenset({READ}))
 
-    def authenticate(
+    async def authenticate(
         request: Request,
         for_document: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
     ) -> Principal:

@@ -16,7 +16,8 @@ from psycopg.rows import class_row
 
 from twitter_pipeline.collection.budget import TURN
 
-POST_ENDPOINTS = ["/2/tweets/search/recent", "/2/users/:id/tweets", "/2/tweets"]
+BRINGS_NO_POSTS = r"^/2/(users(/by(/username/:username)?)?|users/:id/follow(ers|ing)|tweets/counts/.*|usage/.*)$"
+"""X's usage counts posts: requests for accounts, counts and usage itself are not settled by it."""
 MOST_PER_POST_USD = Decimal("0.015")  # a post and its author, by the price list of 2026-09
 LATE = timedelta(days=1)
 LONGEST_REQUEST = timedelta(minutes=15)
@@ -40,13 +41,13 @@ returning reservation
 # A settled row of before result_count was kept is taken for as few posts as its cost allows.
 SETTLED_POSTS = """
 select coalesce(sum(coalesce(result_count, floor(actual_usd / %(per_post)s))), 0) from pipeline.spend
-where endpoint = any(%(endpoints)s) and (reserved_at at time zone 'UTC')::date = %(day)s
+where endpoint !~ %(brings_no_posts)s and (reserved_at at time zone 'UTC')::date = %(day)s
     and actual_usd is not null and settled_by is distinct from 'usage'
 """
 # Requests around midnight may count on either day; they are left to the operator.
 TO_SETTLE = """
 select reservation, reserved_usd from pipeline.spend
-where endpoint = any(%(endpoints)s) and (reserved_at at time zone 'UTC')::date = %(day)s
+where endpoint !~ %(brings_no_posts)s and (reserved_at at time zone 'UTC')::date = %(day)s
     and ((reserved_at + %(longest)s) at time zone 'UTC')::date = %(day)s
     and (actual_usd is null or settled_by = 'usage')
 order by reserved_usd desc, reservation
@@ -142,7 +143,7 @@ def settle_by_usage(
 def _settle_day(connection: psycopg.Connection, day: date, posts: int) -> Day:
     given = {
         "day": day,
-        "endpoints": POST_ENDPOINTS,
+        "brings_no_posts": BRINGS_NO_POSTS,
         "per_post": MOST_PER_POST_USD,
         "longest": LONGEST_REQUEST,
     }

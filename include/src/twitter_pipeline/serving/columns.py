@@ -128,6 +128,17 @@ def own(table: str, column: model.Column, **more: Any) -> Column:
     return Column(name, kind, f"{table}.{name}", column.meaning, **({"place": place} | more))
 
 
+def metrics_observed_at(table: str) -> Column:
+    """When the counts of a row were observed; unknown where an archive did not say."""
+    return Column(
+        "metrics_observed_at",
+        Kind.MICROSECONDS,
+        f"nullif(twitter.observed_at({table}.metrics_version), timestamptz 'epoch')",
+        "When the counts were true (UTC).",
+        place=("metrics", "observed_at"),
+    )
+
+
 def _served(table: model.Table, alias: str, shown: Mapping[str, Mapping[str, Any]]) -> tuple[Column, ...]:
     """The columns of a table that are served as they are; `shown` says what is particular about some."""
     return tuple(
@@ -217,13 +228,7 @@ TWEETS_MADE = (
         ["https://example.org/beans"],
         is_query=True,
     ),
-    Column(
-        "metrics_observed_at",
-        Kind.MICROSECONDS,
-        "nullif(twitter.observed_at(tweet.metrics_version), timestamptz 'epoch')",
-        "When the counts were true (UTC).",
-        place=("metrics", "observed_at"),
-    ),
+    metrics_observed_at("tweet"),
     Column(
         "rules",
         Kind.TEXTS,
@@ -364,13 +369,7 @@ USERS_MADE = (
         31,
         is_always_known=True,
     ),
-    Column(
-        "metrics_observed_at",
-        Kind.MICROSECONDS,
-        "nullif(twitter.observed_at(account.metrics_version), timestamptz 'epoch')",
-        "When the counts were true (UTC).",
-        place=("metrics", "observed_at"),
-    ),
+    metrics_observed_at("account"),
 )
 """What belongs to an account and is made of other tables, or of several columns."""
 

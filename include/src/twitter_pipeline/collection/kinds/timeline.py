@@ -18,7 +18,7 @@ class Timeline(AccountKind):
 
     def target(self, account: Account) -> Target:
         """The account's timeline."""
-        user = {"user_id": account.user_id}
+        user = {"id": account.user_id}
         return Target("user_tweets", user, str(account.user_id), "timeline", account)
 
 
