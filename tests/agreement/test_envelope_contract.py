@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from airflow_provider_twitter.client.endpoints import TABLE, Endpoint
 from airflow_provider_twitter.client.fields import Requested
 from airflow_provider_twitter.client.pages import Page, parse_body
 from airflow_provider_twitter.envelopes import messages_of
@@ -99,7 +100,7 @@ ALLOWED: dict[str, Callable[[Envelope], None]] = {
     "bare tweet": _with({"id": "100"}, "tweet"),
     "matching rules": _with([{"id": "7", "tag": "coffee rule"}], "matching_rules"),
 }
-for _source in ("timeline", "lookup", "import", "stream"):
+for _source in ("timeline", "lookup", "import", "stream", "quote_tweets"):
     ALLOWED[f"source {_source}"] = _with(_source, "provenance", "source")
 
 FORBIDDEN: dict[str, Callable[[Envelope], None]] = {
@@ -156,6 +157,14 @@ def test_reader_accepts_what_the_schema_allows(name: str) -> None:
         expected.add(int(envelope["tweet"]["id"]))
         assert document["tweet_id"] == int(envelope["tweet"]["id"])
     assert {tweet_id for (tweet_id,) in batch.rows["tweets"]} == expected
+
+
+@pytest.mark.parametrize("endpoint", [row for row in TABLE if row.source], ids=lambda row: row.name)
+def test_the_schema_allows_the_source_of_every_endpoint(endpoint: Endpoint) -> None:
+    """A new endpoint needs no new version of the envelope."""
+    envelope = _changed(_with(endpoint.source, "provenance", "source"))
+    VALIDATOR.validate(envelope)
+    assert not VALIDATOR.is_valid(_changed(_with("Recent search", "provenance", "source")))
 
 
 @pytest.mark.parametrize("name", FORBIDDEN)

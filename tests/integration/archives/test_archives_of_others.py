@@ -87,6 +87,9 @@ def test_cases_that_are_refused(pipeline: Pipeline) -> None:
         assert (name, summary.tweets, summary.refused) == (name, 0, times)
         assert set(pipeline.reasons) == {reason}
     assert pipeline.raw.dead_letters.count_documents({"stage": "import"}) == 8
+    letters = {letter["_id"] for letter in pipeline.raw.dead_letters.find({"reason": "own_export"})}
+    observed = set(pipeline.column("select distinct topic_id from pipeline.observed where kind = 'unread'"))
+    assert letters <= observed, "the ids in what was refused lead to it"
 
 
 def test_what_came_before_a_damage_is_imported(pipeline: Pipeline) -> None:

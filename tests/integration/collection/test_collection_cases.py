@@ -326,6 +326,8 @@ def test_a_tweet_larger_than_a_message_is_put_aside(x: Any, turns: Any) -> None:
     assert letter["_id"].startswith("extract/")
     assert letter["_id"].endswith(f"/{ids[25]}")
     assert (letter["stage"], json.loads(letter["payload"])["tweet"]["id"]) == ("extract", str(ids[25]))
+    observed = "select topic_id from pipeline.observed where kind = 'unread' and object_id = %s"
+    assert turns.one(observed, ids[25]) == (letter["_id"],)
     assert turns.one("select since_id, poll_until_id from pipeline.checkpoints") == (max(ids), None)
     (counted,) = turns.one("select tweet_ids from pipeline.pages")
     assert ids[25] in counted

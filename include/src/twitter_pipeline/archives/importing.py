@@ -34,6 +34,7 @@ from twitter_pipeline.landing.documents import Unlandable, raw_document
 from twitter_pipeline.streaming.flood import Flood, FloodGate
 from twitter_pipeline.transform.engine import Unreadable
 from twitter_pipeline.transform.engines.rows import Batch
+from twitter_pipeline.warehouse.observations import observe_letters
 
 STAGE = "import"
 RANGE_BYTES = 8_000_000
@@ -266,6 +267,7 @@ class Importer:
         letters = {letter["_id"]: letter for letter in (_dead_letter(name, r) for r in refused)}
         if not letters:
             return
+        observe_letters(self._warehouse, ((_id, bytes(letter["payload"])) for _id, letter in letters.items()))
         try:
             self._dead.insert_many(list(letters.values()), ordered=False)
         except BulkWriteError as error:

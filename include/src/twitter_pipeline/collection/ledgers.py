@@ -22,6 +22,7 @@ from twitter_pipeline.collection.gaps import Unread, Window
 from twitter_pipeline.collection.kind import Target
 from twitter_pipeline.collection.lease import Lease
 from twitter_pipeline.metrics.statsd import Metrics
+from twitter_pipeline.warehouse.observations import observe_letters
 
 logger = logging.getLogger(__name__)
 
@@ -179,6 +180,7 @@ class RequestLedger:
     def set_aside(self, *, request_id: str, endpoint: str, key: str, payload: bytes, reason: str) -> None:
         """Keep a message that Kafka does not take in MongoDB dead_letters; returns when a majority has it."""
         letters = self.raw.dead_letters.with_options(write_concern=DURABLE)
+        observe_letters(self.connection, [(f"extract/{request_id}/{key}", payload)])
         parts = [payload[at : at + LONGEST_PAYLOAD] for at in range(0, len(payload), LONGEST_PAYLOAD)]
         for number, part in reversed(list(enumerate(parts))):  # the first one last: with it all are there
             _id = f"extract/{request_id}/{key}" + (f"/{number}" if number else "")

@@ -6,7 +6,7 @@ Whoever stores bytes writes down which objects are in them, under the coordinate
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import psycopg
@@ -122,6 +122,20 @@ class Observations:
 def prepare(connection: psycopg.Connection[Any]) -> None:
     """Make the staging table of this session, empty at each commit."""
     connection.execute(STAGED)
+
+
+def observe_letters(connection: psycopg.Connection[Any], letters: Iterable[tuple[str, bytes | None]]) -> None:
+    """Observe dead letters that have no place in Kafka, given as `_id` and bytes, before they are stored.
+
+    The `_id` stands for the topic, at offset 0 of partition 0. In a transaction of its own; writing twice changes nothing.
+    """
+    seen = Observations()
+    for letter_id, payload in letters:
+        seen.note_unread(payload, Coordinate(letter_id, 0, 0))
+    if seen:
+        prepare(connection)
+        with connection.transaction():
+            seen.merge_into(connection)
 
 
 def loaded_offsets(

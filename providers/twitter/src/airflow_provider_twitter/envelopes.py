@@ -5,13 +5,13 @@ from __future__ import annotations
 from airflow_provider_twitter import __version__
 from airflow_provider_twitter.client.pages import Page
 from tweet_envelope import writing
-from tweet_envelope.schema import Provenance, Source
+from tweet_envelope.schema import Provenance
 from tweet_envelope.writing import Message, instant
 
 COLLECTOR = f"airflow-provider-twitter/{__version__}"
 
 
-def messages_of(page: Page, *, rule: str | None, source: Source) -> list[Message]:
+def messages_of(page: Page, *, rule: str | None, source: str) -> list[Message]:
     """One message for each tweet of the page, in X's order, then what no tweet needed."""
     provenance = Provenance(
         rule=rule,

@@ -8,18 +8,21 @@ import msgspec
 ENVELOPE_VERSION = 1
 Kind = Literal["tweet", "includes"]
 KINDS: frozenset[str] = frozenset(["tweet", "includes"])
-Source = Literal["search", "timeline", "lookup", "import", "stream"]
-IMPORT: Source = "import"
+IMPORT = "import"
+"""The source of what comes from an archive; every other one is the way in which X was asked, such as `search`."""
 MEMBERS = frozenset(
     ["envelope_version", "kind", "tweet", "includes", "errors", "matching_rules", "requested", "provenance"]
 )
 
 
 class Provenance(msgspec.Struct, frozen=True):
-    """Where an observation comes from; `observed_at` is UTC as `instant` writes it, None when it is unknown."""
+    """Where an observation comes from; `observed_at` is UTC as `instant` writes it, None when it is unknown.
+
+    `source`: lower-case letters and underscores.
+    """
 
     rule: str | None
-    source: Source
+    source: str
     endpoint: str
     request_id: str
     observed_at: str | None

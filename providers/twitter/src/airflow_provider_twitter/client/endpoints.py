@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import Literal
 
 from airflow_provider_twitter.client.price_list import COUNTS_REQUEST, FREE, POST_READ, USER_READ, Price
-from tweet_envelope.schema import Source
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 Answer = Literal["tweets", "users", "counts", "usage"]
@@ -69,7 +68,7 @@ class Endpoint:
     others: tuple[str, ...] = ()
     names: Literal["user", "tweet", "list"] | None = None
     reach: timedelta | None = None
-    source: Source | None = None
+    source: str | None = None
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -80,7 +79,7 @@ class Endpoint:
         return 1 if self.page_size is None else self.page_size.least
 
     @property
-    def tweet_source(self) -> Source:
+    def tweet_source(self) -> str:
         """`source`, of an endpoint that gives tweets. Raises ValueError for another."""
         if self.source is None:
             raise ValueError(f"{self} gives no tweets")
