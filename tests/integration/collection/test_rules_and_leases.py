@@ -11,6 +11,7 @@ import pytest
 
 from twitter_pipeline.collection import rules
 from twitter_pipeline.collection.lease import LeaseHeld, RuleStopped, RuleWaits, TurnEnded, lease_rule
+from twitter_pipeline.collection.rule import NEEDS_ONE_KIND
 
 GOOD = """
 rules:
@@ -38,8 +39,8 @@ def seed(postgres: Any, tmp_path: Path, text: str) -> int:
         ("rules: {}", "expected a list"),
         ("rules: [3]", "rule 1: expected fields"),
         ("rules: [{name: A B, query: x}]", "name"),
-        ("rules: [{name: a}]", "either query or accounts"),
-        ("rules: [{name: a, query: x, accounts: [b]}]", "either query or accounts"),
+        ("rules: [{name: a}]", NEEDS_ONE_KIND),
+        ("rules: [{name: a, query: x, accounts: [b]}]", NEEDS_ONE_KIND),
         ("rules: [{name: a, query: x, colour: red}]", "unknown field 'colour'"),
         ("rules: [{name: a, query: ''}]", "query"),
         (f"rules: [{{name: a, query: {'x' * 513}}}]", "query"),

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from twitter_pipeline import cli
 from twitter_pipeline.collection import rules
 from twitter_pipeline.collection.lease import lease_rule
+from twitter_pipeline.collection.rule import NEEDS_ONE_KIND
 
 
 @pytest.fixture
@@ -131,10 +132,10 @@ def test_a_rule_may_be_made_handed_over_and_removed_by_command(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("tea",), "needs either query or accounts"),
+        (("tea",), NEEDS_ONE_KIND),
         (("Tea", "--query", "tea"), "name: 'Tea'"),
         (("tea", "--query", "(tea"), "query: column 1, at '(tea': this parenthesis is never closed"),
-        (("tea", "--query", "tea", "--account", "bob"), "needs either query or accounts"),
+        (("tea", "--query", "tea", "--account", "bob"), NEEDS_ONE_KIND),
         (("tea", "--account", "no one"), "accounts: 'no one'"),
         (("tea", "--query", "tea", "--first-poll-days", "8"), "first_poll_days: 8"),
         (("tea", "--query", "tea", "--budget-usd", "NaN"), "budget_usd: 'NaN'"),

@@ -38,7 +38,7 @@ def test_the_newest_dead_letter_of_each_stage_is_told_under_that_stage(way: Way,
         ]
     )
     told = errors(way, postgres)
-    assert told["land"] == "2 dead letters of stage landing, the newest: newest: by time"
+    assert told["land"] == "2 dead letters of stage land, the newest: newest: by time"
     assert told["extract"] == "1 dead letters of stage import, the newest: not_json: line 3"
     assert told["transform"] is None
 
@@ -57,7 +57,7 @@ def test_a_conflict_under_one_coordinate_is_told_like_every_dead_letter(way: Way
     drain_anew(way)
     key = Coordinate(topic_id, 0, 0).key
     assert errors(way, postgres)["land"] == (
-        "2 dead letters of stage landing, the newest: coordinate_conflict:"
+        "2 dead letters of stage land, the newest: coordinate_conflict:"
         f" another payload than the one in raw_tweets under {key}"
     )
 
@@ -129,7 +129,7 @@ def test_what_stops_landing_is_told_under_it_and_goes_with_the_next_good_step(wa
         run.land(flood=FloodGate("land", ratio=0.5, least=50))
     now = looked(way, postgres)
     assert {(each.stage, each.partition) for each in now.failing or ()} == {("land", 0), ("land", 1)}
-    assert "Flood: landing: 60 of 60 records are bad" in (now.stages[1].last_error or "")
+    assert "Flood: land: 60 of 60 records are bad" in (now.stages[1].last_error or "")
     with anew(way) as run:
         run.land()
     assert looked(way, postgres).failing == []

@@ -7,7 +7,7 @@ import pytest
 
 from twitter_pipeline.collection import rules
 from twitter_pipeline.collection.accounts import Account
-from twitter_pipeline.stack import postgresql
+from twitter_pipeline.deployment import roles
 from twitter_pipeline.stack.postgresql import PostgreSQL
 from twitter_pipeline.warehouse import migrations
 
@@ -73,7 +73,7 @@ def test_rules_of_before_there_were_kinds_are_the_same_rules_after(
 ) -> None:
     """What they ask, their checkpoints, leases, budgets and refusals; each goes on under the subject that it had."""
     with psycopg.connect(postgres_server.superuser_dsn(), autocommit=True) as superuser:
-        postgresql.create_tweets_database(superuser, "before_kinds")
+        roles.create_tweets_database(superuser, "before_kinds")
     migrator, loader = (
         postgres_server.dsn("before_kinds", role, role) for role in ("pipeline_migrator", "pipeline_loader")
     )

@@ -93,8 +93,10 @@ def test_a_new_kind_is_one_new_file(with_likes: Path) -> None:
     )
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout)
+    named = {kind.name: kind.field for kind in KINDS.values()} | {"likes": "likes"}
+    fields = [named[name] for name in sorted(named)]
     assert found.pop("refused") == [
-        "needs either likes, query or accounts (line 1)",
+        f"needs exactly one of {', '.join(fields)} (line 1)",
         "likes: 'bob' must be a list of account names, such as [alice, bob] (line 1)",
         "likes: 'b c' is no account name: 1 to 50 of A-Z a-z 0-9 _ (line 1)",
         "first_poll_days: 31 must be a whole number from 1 to 30 for likes (line 1)",
@@ -102,7 +104,7 @@ def test_a_new_kind_is_one_new_file(with_likes: Path) -> None:
     assert found == {
         "rule": ["likes", {"accounts": ["alice", "bob"]}, "likes"],
         "target": ["liked_tweets", {"user_id": 7}, "likes 7"],
-        "fields": {"likes": ["alice", "bob"], "query": None, "accounts": None},
+        "fields": dict.fromkeys(fields) | {"likes": ["alice", "bob"]},
         "shown": "likes of alice, bob",
         "option": True,
     }

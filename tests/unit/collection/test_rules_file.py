@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from twitter_pipeline.collection.rule import NEEDS_ONE_KIND
 from twitter_pipeline.collection.rules import BadRules, Rule, read_rules
 
 
@@ -59,9 +60,9 @@ def test_page_size_reach_overlap_and_budget_are_settings_of_a_rule(tmp_path: Pat
         ("{name: Upper, query: x}", "rule 1: name: 'Upper'"),
         ("{name: a, query: x, interval: 3}", "rule 1 (a): unknown field 'interval'"),
         ("{name: a, query: x, [b]: 3}", "rule 1: a list cannot be the name of a field"),
-        ("{name: a}", "rule 1 (a): needs either query or accounts"),
-        ("{name: a, query: }", "rule 1 (a): needs either query or accounts"),
-        ("{name: a, query: x, accounts: [b]}", "rule 1 (a): needs either query or accounts"),
+        ("{name: a}", f"rule 1 (a): {NEEDS_ONE_KIND}"),
+        ("{name: a, query: }", f"rule 1 (a): {NEEDS_ONE_KIND}"),
+        ("{name: a, query: x, accounts: [b]}", f"rule 1 (a): {NEEDS_ONE_KIND}"),
         ("{name: a, query: ' '}", "rule 1 (a): query:"),
         ("{name: a, query: 7}", "rule 1 (a): query:"),
         ("{name: a, query: {b: c}}", "rule 1 (a): query: expected one value, not a group of fields"),

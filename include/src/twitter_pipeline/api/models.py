@@ -138,7 +138,7 @@ class Stage(BaseModel):
 class DeadLetters(BaseModel):
     """Records that were set aside, by stage."""
 
-    landing: int | None
+    land: int | None
     transform: int | None
 
 

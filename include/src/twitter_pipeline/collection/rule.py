@@ -13,6 +13,7 @@ from twitter_pipeline.text import RULE_NAME
 
 NAME = RULE_NAME
 FIRST_POLL_DAYS = 7
+NEEDS_ONE_KIND = f"needs exactly one of {', '.join(kind.field for kind in KINDS.values())}"
 LARGEST_BUDGET_USD = Decimal(1_000_000)
 FIELDS = (
     "name",
@@ -67,8 +68,7 @@ def rule_of(given: Mapping[str, Any]) -> Rule:
         raise BadField(f"name: {shown(name)} must be 1 to 63 of a-z 0-9 _ - and start with a letter or digit")
     kinds = [kind for kind in KINDS.values() if given.get(kind.field) is not None]
     if len(kinds) != 1:
-        *others, last = [kind.field for kind in KINDS.values()]
-        raise BadField(f"needs either {', '.join(others)} or {last}")
+        raise BadField(NEEDS_ONE_KIND)
     [kind] = kinds
     return Rule(
         name,

@@ -83,7 +83,7 @@ async function showState() {
   byId("verdict").className = kind;
   const failed = state.contracts.filter((contract) => contract.failed).length;
   document.querySelector(".contracts").textContent = state.contracts.length ? `${failed} of ${state.contracts.length}` : "–";
-  const dead = (state.dead_letters.landing || 0) + (state.dead_letters.transform || 0);
+  const dead = (state.dead_letters.land || 0) + (state.dead_letters.transform || 0);
   figure("dead", shown(dead), dead);
   figure("gaps", shown(state.gaps), state.gaps);
   figure("lost", shown(state.lost_pages), state.lost_pages);
