@@ -79,7 +79,6 @@ Tweet: Any = _struct_of(
     TWEETS,
     id=Id | None,
     text=str | None,
-    lang=str | None,
     created_at=str | None,
     entities=Entities | None,
     note_tweet=Note | None,

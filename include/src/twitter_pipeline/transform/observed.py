@@ -15,6 +15,9 @@ from twitter_pipeline.transform.values import LONGEST_KEY
 from twitter_pipeline.warehouse.model import Column, Group, Table
 
 
+SMALL = 2**31
+
+
 @dataclass(slots=True)
 class Observed:
     """One object as X gave it, decoded, with the rank of this observation and what was asked for.
@@ -93,12 +96,26 @@ class Observed:
         """A list without the empty strings that some writers put for null; None for an empty one."""
         return [value for value in values if value] or None if values else None
 
+    def integers(self, values: list[int], field: str) -> list[int] | None:
+        """A list of integers of 32 bits; one with another number in it, or none at all, is null."""
+        if all(-SMALL <= value < SMALL for value in values):
+            return values or None
+        self.misfit(field)
+        return None
+
     def read_fixed(self, table: Table, row: dict[str, Any]) -> None:
         """Fill the columns that never change, or only grow, and are read by path and type alone."""
         found = self.object
         for name, field, value_of, reading in _fixed(table):
             if (value := value_of(found)) is not None:
                 row[name] = value if reading is None else reading(self, value, field)
+
+    def read_along(self, table: Table, version: str, row: dict[str, Any]) -> None:
+        """Fill the columns of one group that are read by path and type alone, whatever becomes of the others."""
+        found = self.object
+        for name, field, value_of, reading in _along(table, version):
+            value = value_of(found)
+            row[name] = value if reading is None or value is None else reading(self, value, field)
 
     def read_groups(self, table: Table, row: dict[str, Any]) -> None:
         """Fill the groups that this observation states and that are read by path and type alone, with its rank."""
@@ -124,6 +141,7 @@ _READINGS: dict[str, _Reading] = {
     "key": Observed.key,
     "code": Observed.code,
     "codes": Observed.codes,
+    "integers": Observed.integers,
     "instant": Observed.time,
 }
 
@@ -160,6 +178,12 @@ def _read(column: Column) -> _Read:
 @cache
 def _fixed(table: Table) -> tuple[_Read, ...]:
     return tuple(_read(c) for c in (*table.fixed_columns, *table.grown_columns) if c.is_read)
+
+
+@cache
+def _along(table: Table, version: str) -> tuple[_Read, ...]:
+    [group] = [group for group in table.grouped if group.version == version]
+    return tuple(_read(column) for column in group.columns if column.is_read)
 
 
 @cache

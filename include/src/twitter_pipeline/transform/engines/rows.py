@@ -149,13 +149,14 @@ class Batch(Prepared):
         return tweet_id
 
     def _add_text(self, seen: Observed, row: dict[str, Any]) -> None:
-        """The text with what belongs to it: of a long text and a language none said, there is none."""
+        """The text with what belongs to it: of a long text, a language and so on none said, there is none."""
         t = seen.object
         note = note_of(t)
         note_text = note.text if note else None
         if t.text is None and (note_text is None or "text" in seen.unread):
             return
-        row.update(text=t.text, note_text=note_text, lang=t.lang, text_version=seen.version)
+        row.update(text=t.text, note_text=note_text, text_version=seen.version)
+        seen.read_along(model.TWEETS, "text_version", row)
         self._add_searched(row["id"], note_text or t.text or "", seen.version)
 
     def _add_searched(self, tweet_id: int, shown: str, text_version: UUID) -> None:

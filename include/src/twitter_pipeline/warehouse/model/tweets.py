@@ -84,7 +84,6 @@ TWEETS = Table(
                     TEXT,
                     "Language by X's detection, BCP 47; und: not recognised.",
                     source="lang",
-                    by_code=True,
                 ),
             ),
             "Of text, note_text and lang together: a long text and a language belong to the text that they came with.",
