@@ -54,10 +54,10 @@ def test_the_view_has_every_column_of_the_table(postgres: Any) -> None:
 def test_a_new_column_is_there_after_the_views_are_defined_anew(filled: Any) -> None:
     """With the rights and comments that they had."""
     with psycopg.connect(filled.migrator_dsn, autocommit=True) as owner:
-        owner.execute("alter table twitter.tweets add column display_text_range integer[]")
+        owner.execute("alter table twitter.tweets add column added_later integer[]")
         owner.execute("call twitter.define_views()")
     with psycopg.connect(filled.reader_dsn) as reader:
-        assert column_names(reader, "twitter.collected_tweets")[-1] == "display_text_range"
+        assert column_names(reader, "twitter.collected_tweets")[-1] == "added_later"
         (comment,) = reader.execute(
             "select obj_description('twitter.collected_tweets'::regclass)"
         ).fetchone() or ("",)
