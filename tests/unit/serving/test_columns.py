@@ -36,7 +36,7 @@ def test_a_new_column_comes_last_in_the_export_and_in_the_object() -> None:
     exported = columns.in_order(columns.FIRST_EXPORTED, (*EXPORTED, NEW))
     assert exported == (*EXPORTED, NEW)
     assert cells(exported) == cells(EXPORTED) + ",\n    tweet.new_range as new_range"
-    with_it = columns.in_order(columns.FIRST_IN_API, (NEW, *TWEET))
+    with_it = columns.in_order(columns.FIRST_IN_API, (*TWEET, NEW))
     assert json_object(with_it) == json_object(TWEET)[:-1] + ", 'new_range', tweet.new_range)"
     assert example(with_it) == example(TWEET) | {"new_range": [0, 29]}
     properties = model_of("Tweet", "", with_it).model_json_schema()["properties"]
