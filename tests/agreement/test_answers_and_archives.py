@@ -1,22 +1,19 @@
 """An answer of X and the same answer out of an archive are the same messages, though each has a reader of its own."""
 
 import json
-from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
-from airflow_provider_twitter.client.pages import Page, parse_body
 from airflow_provider_twitter.envelopes import messages_of
+from support.pages import OBSERVED_AT, page_of
 from tweet_envelope.schema import schema
 from tweet_envelope.writing import Message
 from twitter_pipeline.archives.envelopes import envelopes_of
 from twitter_pipeline.archives.pages import pages_of
 
-OBSERVED_AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 USER = {"id": "7", "username": "Ann", "name": "Ann"}
 PAGE: dict[str, Any] = {
     "data": [
@@ -65,21 +62,7 @@ def imported(body: bytes) -> list[Message]:
 
 
 def by_provider(body: bytes) -> list[tuple[bytes, dict[str, Any]]]:
-    parsed = parse_body(body)
-    page = Page(
-        endpoint="import",
-        params={},
-        requested=None,
-        status=200,
-        request_id="r1",
-        observed_at=OBSERVED_AT,
-        rate_limit=None,
-        cost_usd=Decimal(0),
-        data=parsed.data,
-        includes=parsed.includes,
-        errors=parsed.errors,
-        meta=parsed.meta,
-    )
+    page = page_of(body, endpoint="import")
     return [(m.key, _neutral(m.value)) for m in messages_of(page, rule="a-rule", source="import")]
 
 

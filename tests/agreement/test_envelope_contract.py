@@ -3,8 +3,6 @@
 import copy
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +11,14 @@ from jsonschema import Draft202012Validator
 
 from airflow_provider_twitter.client.endpoints import TABLE, Endpoint
 from airflow_provider_twitter.client.fields import Requested
-from airflow_provider_twitter.client.pages import Page, parse_body
 from airflow_provider_twitter.envelopes import messages_of
+from support.pages import OBSERVED_AT, page_of
 from tweet_envelope.coordinates import Coordinate
 from tweet_envelope.schema import ENVELOPE_VERSION, MEMBERS, PROVENANCE_MEMBERS, schema
 from twitter_pipeline.landing.documents import Unlandable, raw_document
 from twitter_pipeline.transform.engine import Unreadable
 from twitter_pipeline.transform.engines.rows import Batch
 
-OBSERVED_AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 VALIDATOR = Draft202012Validator(schema())
 Envelope = dict[str, Any]
 
@@ -185,26 +182,8 @@ def test_reader_forgives_what_can_only_mean_one_thing(name: str) -> None:
     assert (100,) in batch.rows["tweets"]
 
 
-def _page(body: bytes, requested: Requested | None) -> Page:
-    parsed = parse_body(body)
-    return Page(
-        endpoint="/2/tweets/search/recent",
-        params={},
-        requested=requested,
-        status=200,
-        request_id="r1",
-        observed_at=OBSERVED_AT,
-        rate_limit=None,
-        cost_usd=Decimal(0),
-        data=parsed.data,
-        includes=parsed.includes,
-        errors=parsed.errors,
-        meta=parsed.meta,
-    )
-
-
 def _check_messages(body: bytes, requested: Requested | None) -> int:
-    messages = messages_of(_page(body, requested), rule="a-rule", source="search")
+    messages = messages_of(page_of(body, requested), rule="a-rule", source="search")
     for message in messages:
         envelope = json.loads(message.value)
         VALIDATOR.validate(envelope)

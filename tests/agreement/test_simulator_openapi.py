@@ -14,20 +14,17 @@ Where the documents contradict themselves or real recordings, the contradiction 
 """
 
 import json
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from jsonschema import Draft202012Validator
 
+from support.simulators import serve
 from x_api_simulator.clock import Clock, parse_moment
 from x_api_simulator.endpoints import ENDPOINTS
-from x_api_simulator.server import create_app
 from x_api_simulator.world import World
 
 FILES = {"tweet": "openapi_2.166_2026-08-06.json", "post": "openapi_2.167_2026-08-22.json"}
@@ -166,22 +163,10 @@ def world() -> World:
 
 @pytest.fixture(scope="module")
 def client(world: World) -> Iterator[httpx.Client]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()  # or a request that comes before the thread does is refused
-        config = uvicorn.Config(create_app(world), log_level="critical", access_log=False, lifespan="off")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        base = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        try:
-            with httpx.Client(base_url=base, headers={"authorization": "Bearer any"}, timeout=10) as http:
-                for endpoint in ENDPOINTS:
-                    http.post("/_control/limits", json={"endpoint": endpoint.name, "limit": 1_000_000})
-                yield http
-        finally:
-            server.should_exit = True
-            thread.join(10)
+    with serve(world) as served:
+        for endpoint in ENDPOINTS:
+            served.control("limits", {"endpoint": endpoint.name, "limit": 1_000_000})
+        yield served.http
 
 
 @pytest.fixture(scope="module")

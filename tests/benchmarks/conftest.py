@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ..system.conftest import running
+from support.stacks import running
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 PARTS = (

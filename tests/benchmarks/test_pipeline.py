@@ -4,45 +4,23 @@ import os
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from itertools import cycle, islice
+from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
-import msgspec
 import pytest
 from confluent_kafka import Producer
 
-from airflow_provider_twitter.client import XClient
-from airflow_provider_twitter.envelopes import messages_of
+from support.simulated_envelopes import FIRST_MADE_ID, envelopes
+from support.stacks import wait_until
 from tweet_envelope.sink import EnvelopeSink
 from tweet_envelope.writing import Message
 from twitter_pipeline.settings import TOPIC
 
-from ..system.conftest import wait_until
-
 BACKLOG = 50_000
 SAMPLES = int(os.environ.get("BENCH_SAMPLES", "50"))
-FIRST_MADE_ID = 1_700_000_000_000_000_000
 
 pytestmark = pytest.mark.timeout(3600)
-
-
-def envelopes(stack: Any) -> Iterator[bytes]:
-    """Envelopes of simulated tweets, over and over, each with an id of its own."""
-    given = stack.settings
-    pages: list[dict[str, Any]] = []
-    with XClient(given.x_bearer_token, base_url=given.x_api_url, allow_local=True) as client:
-        token = None
-        while len(pages) < 1000:
-            page = client.search_recent(
-                "coffee OR climate OR football OR the", max_results=100, next_token=token
-            )
-            pages += [msgspec.json.decode(m.value) for m in messages_of(page, rule=None, source="search")]
-            if (token := page.next_token) is None:
-                break
-    for number, envelope in enumerate(cycle([p for p in pages if p["kind"] == "tweet"])):
-        envelope["tweet"]["id"] = str(FIRST_MADE_ID + number)
-        yield msgspec.json.encode(envelope)
 
 
 def percentiles(seconds: list[float]) -> str:

@@ -15,12 +15,11 @@ import pytest
 import requests
 from confluent_kafka import Producer
 
+from support.airflow_api import AirflowApi
+from support.simulated_envelopes import FIRST_MADE_ID, envelopes
+from support.stacks import PIPELINE, wait_until
 from twitter_pipeline.settings import TOPIC
 from twitter_pipeline.stack.servers import free_port
-
-from ..system.airflow_api import AirflowApi
-from ..system.conftest import PIPELINE, wait_until
-from .test_pipeline import FIRST_MADE_ID, envelopes
 
 TWEETS = int(os.environ.get("BENCH_TWEETS", "100000"))
 SECONDS = 10

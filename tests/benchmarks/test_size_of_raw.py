@@ -10,13 +10,12 @@ import psycopg
 import pytest
 from bson import Binary
 
+from support.oracle import observation
 from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.landing.documents import raw_document
 from twitter_pipeline.landing.raw_store import RawStore
 from twitter_pipeline.streaming.warmth import Warmth
 from twitter_pipeline.transform.drain import transform
-
-from ..integration.faults.conftest import observation
 
 STORED = {"small": 10_000, "large": 500_000}
 ROUNDS, TWEETS_A_ROUND = 5, 1_000

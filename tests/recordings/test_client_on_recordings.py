@@ -15,9 +15,8 @@ import pytest
 
 from airflow_provider_twitter.client import Backoff, RateLimit, XClient
 from airflow_provider_twitter.envelopes import messages_of
+from support.recordings import RECORDINGS, WITHOUT_RECORDINGS
 from tweet_envelope.schema import schema
-
-from ..conftest import RECORDINGS, WITHOUT_RECORDINGS
 
 ENVELOPE = jsonschema.Draft202012Validator(schema())
 

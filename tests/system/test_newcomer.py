@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from .conftest import Stack, wait_until
+from support.stacks import Stack, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(3000)]
 

@@ -1,7 +1,6 @@
 """Nothing is allowed unless it is said: a route needs a scope, and who asks must have it."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,10 @@ import requests
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from support.api import given
+from support.apps import serving
 from twitter_pipeline.api.access import READ, Principal, scope_of
 from twitter_pipeline.api.app import create_app
-from twitter_pipeline.stack.servers import free_port
-
-from .conftest import given, serving
 
 
 def app_for(folder: Path, authenticate: Callable[..., Any]) -> FastAPI:
@@ -22,17 +20,6 @@ def app_for(folder: Path, authenticate: Callable[..., Any]) -> FastAPI:
     return create_app(
         given(folder, "postgresql://127.0.0.1:1/none"), authenticate=authenticate, airflow_url=""
     )
-
-
-@contextlib.contextmanager
-def served(app: FastAPI) -> Iterator[str]:
-    port = free_port()
-    server, thread = serving(app, port)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
 
 
 def test_every_route_declares_the_scope_that_it_needs(tmp_path: Path) -> None:
@@ -56,7 +43,7 @@ def test_every_route_declares_the_scope_that_it_needs(tmp_path: Path) -> None:
 def test_who_lacks_the_scope_is_refused_everywhere(tmp_path: Path, principal: object) -> None:
     """403 as problem+json, which names the scope; whatever is no principal may nothing."""
     app = app_for(tmp_path, lambda: principal)
-    with served(app) as url:
+    with serving(app) as url:
         for route in app.routes:
             answer = requests.get(url + route.path.replace("{id}", "1"), timeout=10)  # type: ignore[attr-defined]
             assert (answer.status_code, answer.headers["content-type"]) == (403, "application/problem+json")
@@ -71,7 +58,7 @@ def test_a_route_that_declares_no_scope_answers_nobody(tmp_path: Path) -> None:
     def forgotten() -> str:
         return "open"
 
-    with served(app) as url:
+    with serving(app) as url:
         assert requests.get(f"{url}/", timeout=10).status_code == 200
         answer = requests.get(f"{url}/forgotten", timeout=10)
     assert (answer.status_code, "open" in answer.text) == (403, False)

@@ -7,12 +7,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from support.api import Api, served
+from support.envelopes import envelope
+from support.loading import load, tweet_id
 from twitter_pipeline.serving import search
 from twitter_pipeline.warehouse import search_index
-
-from ..path.conftest import envelope
-from .conftest import Api, load, tweet_id
-from .test_searching_words import served
 
 OLD = 500
 
@@ -55,7 +54,7 @@ def test_pages_are_whole_while_texts_are_being_filled(
             search_index.fill_search_columns(loader, batch=30)
         assert (search_index.unfilled_below(loader) is None) is (filled == 100)
     expected = [OLD + 7, *range(OLD, 0, -10)]
-    with served(tmp_path, postgres) as api:
+    with served(tmp_path, postgres.reader_dsn) as api:
         assert every_page(api, words="OWL", limit=8) == expected
         assert every_page(api, words="absent", limit=8) == []
         assert every_page(api, words="& more", limit=100) == [n for n in expected[1:] if n != 250]

@@ -7,13 +7,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from support.api import served
+from support.archive_pipeline import CASES, Pipeline
+from support.brokers import ON_TANSU
 from twitter_pipeline.exports.command import export, search
 
-from ..archives.conftest import Pipeline, pipeline  # noqa: F401
-from ..faults.conftest import ON_TANSU
-from .test_searching_words import served
-
-CASES = Path(__file__).parents[2] / "cases" / "data"
 ENTITIES, LONG_NAME = 1531790755230646272, 1531790650373046272
 
 
@@ -34,7 +32,7 @@ def exported(database: Any, author: str) -> list[int]:
 
 
 @ON_TANSU
-def test_cases_f11_and_f13(pipeline: Pipeline, postgres: Any, tmp_path: Path) -> None:  # noqa: F811
+def test_cases_f11_and_f13(pipeline: Pipeline, postgres: Any, tmp_path: Path) -> None:
     """Texts with entities are found by what people read; names of more than fifteen characters are names."""
     longest = "a" * 50
     own = {
@@ -45,7 +43,7 @@ def test_cases_f11_and_f13(pipeline: Pipeline, postgres: Any, tmp_path: Path) ->
         pipeline.import_file(f"{case}.jsonl", (CASES / f"{case}.jsonl").read_bytes(), rule="r")
     pipeline.import_file("own.jsonl", json.dumps(own).encode())
     pipeline.run()
-    with served(tmp_path, postgres) as api:
+    with served(tmp_path, postgres.reader_dsn) as api:
 
         def listed(**params: Any) -> list[int]:
             return [int(tweet["id"]) for tweet in api.data("/api/v1/tweets", **params)["data"]]

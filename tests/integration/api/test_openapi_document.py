@@ -9,12 +9,11 @@ from fastapi import FastAPI
 from jsonschema import ValidationError
 from openapi_spec_validator import validate
 
+from support.api import Api, given
+from support.api_shapes import openapi_document, shapes
+from support.apps import serving
 from twitter_pipeline.api.access import READ, Principal
 from twitter_pipeline.api.app import PREFIX, create_app
-from twitter_pipeline.stack.servers import free_port
-
-from .conftest import Api, given, serving
-from .shapes import openapi_document, shapes
 
 
 def operations() -> list[dict[str, Any]]:
@@ -37,13 +36,8 @@ def test_the_document_says_where_it_is_mounted(tmp_path: Path) -> None:
     outer = FastAPI()
     outer.mount("/tweet-pipeline", app)
     for served, prefix, url in ((outer, "/tweet-pipeline", "/tweet-pipeline"), (app, "", "/")):
-        port = free_port()
-        server, thread = serving(served, port)
-        try:
-            answer = requests.get(f"http://127.0.0.1:{port}{prefix}{PREFIX}/openapi.json", timeout=10)
-        finally:
-            server.should_exit = True
-            thread.join(20)
+        with serving(served) as address:
+            answer = requests.get(f"{address}{prefix}{PREFIX}/openapi.json", timeout=10)
         assert answer.json()["servers"] == [{"url": url}]
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from support.api import Api
+from support.loading import tweet_id
 from twitter_pipeline.api.examples import EXAMPLES
-
-from .conftest import Api, tweet_id
 
 ALL = [*range(60, -1, -1)]
 

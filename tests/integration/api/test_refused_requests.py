@@ -9,11 +9,11 @@ import psycopg
 import pytest
 from fastapi.routing import APIRoute
 
+from support.api import TOKEN, Api, given, served
+from support.loading import tweet_id
 from twitter_pipeline.api.app import create_app
 from twitter_pipeline.api.command import requires_token
-from twitter_pipeline.stack.servers import free_port, wait_until
-
-from .conftest import TOKEN, Api, given, serving, tweet_id
+from twitter_pipeline.stack.servers import wait_until
 
 TWEETS = "/api/v1/tweets"
 
@@ -185,18 +185,8 @@ def test_the_role_of_the_api_cannot_write(module_postgres: Any):
 
 def test_a_database_that_is_away_is_503_with_a_time_to_try_again(tmp_path: Path):
     """And nothing of its address or password is in the answer."""
-    port = free_port()
-    app = create_app(
-        given(tmp_path, "postgresql://pipeline_reader:canary@127.0.0.1:1/none"),
-        authenticate=requires_token(TOKEN),
-        airflow_url="",
-    )
-    server, thread = serving(app, port)
-    try:
-        answer = Api(f"http://127.0.0.1:{port}", "").get(TWEETS)
-    finally:
-        server.should_exit = True
-        thread.join(20)
+    with served(tmp_path, "postgresql://pipeline_reader:canary@127.0.0.1:1/none") as api:
+        answer = api.get(TWEETS)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert "canary" not in answer.text
 
@@ -215,16 +205,7 @@ def test_a_backend_that_is_ended_in_mid_request_is_503_and_the_pool_heals(api: A
 
 def test_the_state_of_an_empty_database_says_so(postgres_server: Any, tmp_path: Path):
     """Before the tables are made, the pipeline's state is an answer and lists are 503."""
-    port = free_port()
-    app = create_app(
-        given(tmp_path, postgres_server.superuser_dsn()), authenticate=requires_token(TOKEN), airflow_url=""
-    )
-    server, thread = serving(app, port)
-    empty = Api(f"http://127.0.0.1:{port}", "")
-    try:
+    with served(tmp_path, postgres_server.superuser_dsn()) as empty:
         assert empty.get(TWEETS).status_code == 503
         stages = empty.data("/api/v1/pipeline")["stages"]
-    finally:
-        server.should_exit = True
-        thread.join(20)
     assert {stage["answers"] for stage in stages} == {False}

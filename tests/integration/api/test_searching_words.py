@@ -1,6 +1,5 @@
 """What people type finds what they read, over HTTP and by command, at a cost that does not grow with what is stored."""
 
-import contextlib
 import json
 import random
 from collections.abc import Iterator, Sequence
@@ -11,20 +10,17 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
-from twitter_pipeline.api.app import create_app
-from twitter_pipeline.api.command import requires_token
+from support.api import served
+from support.envelopes import envelope
+from support.loading import load, tweet_id
 from twitter_pipeline.api.tweets import LIST
 from twitter_pipeline.exports.command import search as search_command
 from twitter_pipeline.exports.command import search_index
 from twitter_pipeline.serving import search
 from twitter_pipeline.serving.conditions import Conditions
 from twitter_pipeline.serving.statements import statement
-from twitter_pipeline.stack.servers import free_port
 from twitter_pipeline.text import searchable, trigrams
 from twitter_pipeline.warehouse.search_index import UNKNOWN_VERSION
-
-from ..path.conftest import envelope
-from .conftest import TOKEN, Api, given, load, serving, tweet_id
 
 READ = {
     1: "R&amp;D at AT&amp;T is 3 &lt; 4 &amp;amp; so",
@@ -62,16 +58,6 @@ TYPED = [
 ]
 
 
-@contextlib.contextmanager
-def served(folder: Path, database: Any) -> Iterator[Api]:
-    port = free_port()
-    app = create_app(given(folder, database.reader_dsn), authenticate=requires_token(TOKEN), airflow_url="")
-    server, thread = serving(app, port)
-    yield Api(f"http://127.0.0.1:{port}", database.dsn)
-    server.should_exit = True
-    thread.join(20)
-
-
 def command(database: Any, *arguments: str) -> list[int]:
     """The numbers of the tweets that the command `search` shows."""
     with pytest.MonkeyPatch.context() as patch:
@@ -92,7 +78,7 @@ def read(request: pytest.FixtureRequest, module_postgres: Any, tmp_path_factory:
         with psycopg.connect(module_postgres.superuser_dsn, autocommit=True) as owner:
             owner.execute("truncate twitter.tweet_texts")
             owner.execute("update pipeline.backfills set below_id = 9223372036854775807")
-    with served(tmp_path_factory.mktemp("api"), module_postgres) as api:
+    with served(tmp_path_factory.mktemp("api"), module_postgres.reader_dsn, module_postgres.dsn) as api:
         yield api, module_postgres
 
 
@@ -136,7 +122,7 @@ def test_hashtags_are_found_as_they_are_typed(
             patch.setenv("PIPELINE_POSTGRES_DSN", postgres.dsn)
             done = CliRunner().invoke(search_index, ["fill"], catch_exceptions=False)
         assert f" {2 if is_old else 0} hashtags" in done.stdout
-    with served(tmp_path, postgres) as api:
+    with served(tmp_path, postgres.reader_dsn) as api:
         for typed, expected in (
             ("R&D", [1]),
             ("#r&amp;d", [1]),
@@ -160,7 +146,7 @@ def test_the_newest_observation_of_a_text_is_what_is_found(postgres: Any, tmp_pa
         {"id": str(tweet_id(1)), "text": "temporarily unavailable"}, observed_at="2026-01-01T00:00:00Z"
     )
     newer = envelope({"id": str(tweet_id(1)), "text": "the true words"}, observed_at="2026-01-02T00:00:00Z")
-    with served(tmp_path, postgres) as api:
+    with served(tmp_path, postgres.reader_dsn) as api:
         for order in ([newer, older], [older], [newer]):
             load(postgres.dsn, *order)
             assert api.ids(words="true") == [1]
@@ -176,7 +162,7 @@ def test_long_text_is_searched_instead_of_its_beginning(postgres: Any, tmp_path:
         envelope({"id": str(tweet_id(2)), "text": "".join(chr(0x4E00 + n) for n in range(20_000))}),
         envelope({"id": str(tweet_id(3)), "text": long}),
     )
-    with served(tmp_path, postgres) as api:
+    with served(tmp_path, postgres.reader_dsn) as api:
         assert api.ids(words="crema") == [1]
         assert api.ids(words="\u9f00\u9f01\u9f02") == []
         assert api.ids(words="\u6000\u6001\u6002") == [2]
@@ -190,7 +176,7 @@ def test_zero_is_an_id(postgres: Any, tmp_path: Path) -> None:
         connection.execute(
             "insert into twitter.tweets (id, author_id, text, is_collected) values (0, 0, 'a', true), (1, 1, 'b', true)"
         )
-    with served(tmp_path, postgres) as api:
+    with served(tmp_path, postgres.reader_dsn) as api:
         assert api.data("/api/v1/tweets/0")["author"] == {"id": "0", "username": "Zero", "name": None}
         assert api.data("/api/v1/users/0")["collected_tweet_count"] == 1
         for path in ("tweets", "users"):

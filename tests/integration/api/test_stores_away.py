@@ -1,6 +1,5 @@
 """Stores that are away, locked, full or frozen, and clients that leave: the API answers within five seconds."""
 
-import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -13,16 +12,15 @@ import psutil
 import psycopg
 import pytest
 
+from support.api import TOKEN, Api, given, served
+from support.apps import serving
+from support.databases import create_migrated
 from twitter_pipeline.api import state as state_of
 from twitter_pipeline.api.app import create_app
-from twitter_pipeline.api.command import requires_token
 from twitter_pipeline.api.database import MOST_CONNECTIONS
 from twitter_pipeline.deployment import roles
 from twitter_pipeline.stack.postgresql import PostgreSQL
 from twitter_pipeline.stack.servers import RunningServer, free_port, wait_until
-from twitter_pipeline.warehouse import migrations
-
-from .conftest import TOKEN, Api, given, serving
 
 TWEETS, PIPELINE = "/api/v1/tweets", "/api/v1/pipeline"
 PROMISED_SECONDS = 5.0
@@ -31,22 +29,10 @@ WAITING = (
 )
 
 
-@contextlib.contextmanager
-def served(folder: Path, dsn: str, reader_dsn: str) -> Iterator[Api]:
-    port = free_port()
-    app = create_app(given(folder, reader_dsn), authenticate=requires_token(TOKEN), airflow_url="")
-    server, thread = serving(app, port)
-    try:
-        yield Api(f"http://127.0.0.1:{port}", dsn)
-    finally:
-        server.should_exit = True
-        thread.join(20)
-
-
 @pytest.fixture
 def own_api(postgres: Any, tmp_path: Path) -> Iterator[Api]:
     """An API over a database of this test's own, so that what it does there meets nobody else."""
-    with served(tmp_path, postgres.dsn, postgres.reader_dsn) as api:
+    with served(tmp_path, postgres.reader_dsn, postgres.dsn) as api:
         yield api
 
 
@@ -54,16 +40,12 @@ def own_api(postgres: Any, tmp_path: Path) -> Iterator[Api]:
 def own_server(tmp_path: Path) -> Iterator[tuple[RunningServer, Api]]:
     """A PostgreSQL that this test may stop, and an API over it that has answered once."""
     server = PostgreSQL(tmp_path / "data", free_port(), "superuser", durable=False)
-    with RunningServer(server, tmp_path / "log") as running:
-        with psycopg.connect(server.superuser_dsn(), autocommit=True) as superuser:
-            for role in roles.PIPELINE_ROLES:
-                roles.create_role(superuser, role, role)
-            roles.create_tweets_database(superuser, "tweets")
-        migrations.migrate(server.dsn("tweets", "pipeline_migrator", "pipeline_migrator"))
-        reader = server.dsn("tweets", "pipeline_reader", "pipeline_reader")
-        with served(tmp_path, "", reader) as api:
-            assert api.get(TWEETS).status_code == 200
-            yield running, api
+    with (
+        RunningServer(server, tmp_path / "log") as running,
+        served(tmp_path, create_migrated(server, "tweets").reader_dsn) as api,
+    ):
+        assert api.get(TWEETS).status_code == 200
+        yield running, api
 
 
 def refused(api: Api, *paths: str) -> list[int]:
@@ -118,7 +100,7 @@ def test_an_address_that_swallows_packets_is_503(tmp_path: Path) -> None:
         address = mute.getsockname()
         waiting.connect(address)
         dsn = f"postgresql://pipeline_reader:canary@127.0.0.1:{address[1]}/tweets"
-        with served(tmp_path, "", dsn) as api:
+        with served(tmp_path, dsn) as api:
             assert set(refused(api, *[TWEETS, PIPELINE] * 3)) == {503}
 
 
@@ -267,14 +249,9 @@ def test_what_hangs_before_any_query_is_503_too(postgres: Any, tmp_path: Path) -
     def hanging() -> None:
         time.sleep(PROMISED_SECONDS + 2)
 
-    port = free_port()
     app = create_app(given(tmp_path, postgres.reader_dsn), authenticate=hanging, airflow_url="")
-    server, thread = serving(app, port)
-    try:
-        assert refused(Api(f"http://127.0.0.1:{port}", ""), TWEETS, "/") == [503, 503]
-    finally:
-        server.should_exit = True
-        thread.join(20)
+    with serving(app) as url:
+        assert refused(Api(url, ""), TWEETS, "/") == [503, 503]
 
 
 @pytest.mark.parametrize(

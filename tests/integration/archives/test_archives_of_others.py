@@ -12,14 +12,13 @@ import pyarrow as pa
 import pytest
 from bson import Binary
 
+from support.archive_pipeline import BRIEF, CASES, Pipeline, tweet
 from tweet_envelope.writing import Message
 from twitter_pipeline.archives import importing
 from twitter_pipeline.landing.drain import land
 from twitter_pipeline.streaming import cursors
 from twitter_pipeline.streaming.flood import Flood, FloodGate
 from twitter_pipeline.transform.drain import transform
-
-from .conftest import BRIEF, CASES, Pipeline, tweet
 
 
 def test_cases_that_are_read(pipeline: Pipeline) -> None:

@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from support.archive_pipeline import Pipeline, number_of, tweet
 from tweet_envelope.topic import TopicError, topic_identity
 from tweet_envelope.writing import Message
 from twitter_pipeline.archives import importing
@@ -18,8 +19,6 @@ from twitter_pipeline.archives.importing import Importer, ImportStopped
 from twitter_pipeline.collection import pages
 from twitter_pipeline.health.accounting import accounts
 from twitter_pipeline.stack.servers import wait_until
-
-from .conftest import Pipeline, number_of, tweet
 
 RETRIEVED = "2023-05-01T10:00:00+00:00"
 

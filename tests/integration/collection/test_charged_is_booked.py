@@ -6,13 +6,13 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from .ledger_server import (
+from support import TESTS
+from support.ledger_server import (
     AFTER_THE_REQUEST,
     BEFORE_THE_REQUEST,
     OVER_DELIVERED,
@@ -21,7 +21,6 @@ from .ledger_server import (
     ledger_server,
 )
 
-WORKER = Path(__file__).with_name("money_worker.py")
 DEADLINE_SECONDS = 0.25
 BOOKED = "select rule, sum(coalesce(actual_usd, reserved_usd)) from pipeline.spend group by rule"
 
@@ -52,8 +51,8 @@ def collect(
             "total_seconds": DEADLINE_SECONDS,
             "passes_circuits": passes_circuits,
         }
-        command = [sys.executable, str(WORKER), json.dumps(work)]
-        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        command = [sys.executable, "-m", "support.money_worker", json.dumps(work)]
+        running.append(subprocess.Popen(command, cwd=TESTS, stdout=subprocess.PIPE, text=True))
     ended: Counter[str] = Counter()
     for process in running:
         output, _ = process.communicate(timeout=3500)

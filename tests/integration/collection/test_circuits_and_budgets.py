@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -24,12 +24,6 @@ SEARCH = "/2/tweets/search/recent"
 API = "https://api.x.com 0123456789ab"
 PRICE, BUDGET = Decimal("1.5"), Decimal("100")
 TODAY = datetime.now(UTC).replace(hour=12)
-
-
-@pytest.fixture
-def books(postgres: Any) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
-        yield connection
 
 
 def reserve(connection: Any, rule: str = "r", price: Decimal = PRICE, **more: Any) -> str:

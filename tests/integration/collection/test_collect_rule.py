@@ -10,14 +10,13 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from support.sinks import RememberingSink
 from twitter_pipeline.collection import asking, kinds, pages, rules
 from twitter_pipeline.collection.accounts import LookedUp
 from twitter_pipeline.collection.asking import AccountState, Polled, Refetched
 from twitter_pipeline.collection.collect import CollectionFailed, RuleParked, collect_rule
 from twitter_pipeline.collection.kind import Target
 from twitter_pipeline.collection.lease import RuleWaits, lease_rule
-
-from .conftest import RememberingSink
 
 NOW = datetime.now(UTC)
 AHEAD = timedelta(seconds=90)

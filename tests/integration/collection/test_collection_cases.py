@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from support.turns import TOKEN
+from support.x_server import Answer, Asked, id_at, page
 from twitter_pipeline.collection import rules
 from twitter_pipeline.collection.lease import RuleWaits
-
-from .conftest import TOKEN, Answer, Asked, id_at, page
 
 CASES = Path(__file__).parents[2] / "cases" / "collection"
 SEARCH = "/2/tweets/search/recent"

@@ -5,20 +5,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from support.rules import rule
 from twitter_pipeline.collection import rules
 from twitter_pipeline.collection.doorbell import DUE_RULES, hand_out
 from twitter_pipeline.collection.lease import LeaseHeld, lease_rule
-
-
-@pytest.fixture
-def books(postgres: Any) -> psycopg.Connection:
-    return psycopg.connect(postgres.dsn, autocommit=True)
-
-
-def rule(books: psycopg.Connection, name: str, **columns: Any) -> None:
-    given = {"name": name, "kind": "search", "spec": '{"query": "coffee"}', **columns}
-    names, places = ", ".join(given), ", ".join(f"%({column})s" for column in given)
-    books.execute(f"insert into pipeline.rules ({names}) values ({places})".encode(), given)
 
 
 def ringing(books: psycopg.Connection) -> list[str]:

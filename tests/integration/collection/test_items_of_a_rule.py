@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
+from support.x_server import Answer, Asked, id_at, page
 from twitter_pipeline.collection import pages
 from twitter_pipeline.collection.collect import RuleParked
 from twitter_pipeline.collection.lease import RuleStopped, RuleWaits
-
-from .conftest import Answer, Asked, id_at, page
 
 SEARCH = "/2/tweets/search/recent"
 TYPES = "https://api.x.com/2/problems/"

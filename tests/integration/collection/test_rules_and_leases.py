@@ -1,6 +1,5 @@
 """Rules come from a file into a table, are due by their interval, and are polled by one run at a time."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -19,12 +18,6 @@ rules:
   - {name: newsroom, accounts: ["@Alice", bob], enabled: false}
 """
 REMOVED = "is_enabled = false, removed_at = now()"
-
-
-@pytest.fixture
-def books(postgres: Any) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
-        yield connection
 
 
 def seed(postgres: Any, tmp_path: Path, text: str) -> int:

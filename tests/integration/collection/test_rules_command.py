@@ -1,7 +1,6 @@
 """`twitter-pipeline rules`: what an operator sees of the rules and may do with them."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,6 @@ from twitter_pipeline import cli
 from twitter_pipeline.collection import rules
 from twitter_pipeline.collection.lease import lease_rule
 from twitter_pipeline.collection.rule import NEEDS_ONE_KIND
-
-
-@pytest.fixture
-def books(postgres: Any) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
-        yield connection
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """A rules file governs its own rules, a command its own, and a file that cannot be used stops nothing."""
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from twitter_pipeline.collection import notices, rules, seeding
@@ -18,12 +16,6 @@ rules:
   - {name: mugs, accounts: [alice], interval_seconds: 30}
 """
 ONE = "rules: [{name: tea, query: tea}]"
-
-
-@pytest.fixture
-def books(postgres: Any) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
-        yield connection
 
 
 @pytest.fixture

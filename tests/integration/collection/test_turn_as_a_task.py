@@ -8,8 +8,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_provider_twitter.client import Backoff, Pace, XClient
-
-from .conftest import TOKEN, Answer, id_at, page
+from support.turns import TOKEN
+from support.x_server import Answer, id_at, page
 
 SEARCH = "/2/tweets/search/recent"
 

@@ -7,13 +7,12 @@ import psycopg
 import pytest
 from bson import Binary
 
+from support.desk import GREEN, Desk
+from support.envelopes import envelope
 from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.health.accounting import accounts, verify
 from twitter_pipeline.transform.engine import Unreadable
 from twitter_pipeline.transform.engines.rows import Batch
-
-from ..path.conftest import envelope
-from .conftest import GREEN, Desk
 
 pytestmark = pytest.mark.parametrize("kafka", ["tansu"], indirect=True)
 TOO_NEW = envelope({"id": "3", "text": "of version 9"}).replace(

@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 
+from support.desk import GREEN, Desk
+from support.envelopes import envelope
 from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.landing.lost import RawStoreLost
 from twitter_pipeline.landing.raw_store import mark_key
-
-from ..path.conftest import envelope
-from .conftest import GREEN, Desk
 
 pytestmark = pytest.mark.parametrize("kafka", ["tansu"], indirect=True)
 

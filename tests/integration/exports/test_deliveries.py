@@ -15,15 +15,14 @@ import pytest
 from click.testing import CliRunner
 from pyarrow import parquet
 
+from support.envelopes import envelope
+from support.loading import load, observation, tweet_id
 from twitter_pipeline.exports.command import export
 from twitter_pipeline.exports.delivery import deliver
 from twitter_pipeline.exports.destination import Refused
 from twitter_pipeline.exports.rows import COLUMNS
 from twitter_pipeline.exports.tweets import count_tweets
 from twitter_pipeline.serving.selection import Selection
-
-from ..api.conftest import load, observation, tweet_id
-from ..path.conftest import envelope
 
 CASES = Path(__file__).parents[2] / "cases" / "data"
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)

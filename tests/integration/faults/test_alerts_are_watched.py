@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from support.rules import rule
 from twitter_pipeline.collection import notices
 from twitter_pipeline.health.delivery import DeliveryWatch
 from twitter_pipeline.metrics import rules, service_starts
@@ -40,17 +41,6 @@ def gauges() -> Iterator[Gauges]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
         yield Gauges(server)
-
-
-@pytest.fixture
-def books(postgres: Any) -> psycopg.Connection:
-    return psycopg.connect(postgres.dsn, autocommit=True)
-
-
-def rule(books: psycopg.Connection, name: str, **columns: Any) -> None:
-    given = {"name": name, "kind": "search", "spec": '{"query": "coffee"}', **columns}
-    names, places = ", ".join(given), ", ".join(f"%({column})s" for column in given)
-    books.execute(f"insert into pipeline.rules ({names}) values ({places})".encode(), given)
 
 
 def test_each_parked_rule_is_a_series_of_its_own(

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
+from support.brokers import ON_TANSU
+from support.envelopes import envelope
+from support.oracle import BAD
+from support.way import Way, anew, drain_anew
 from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.health import report
 from twitter_pipeline.settings import Stores
 from twitter_pipeline.streaming.flood import Flood, FloodGate
-
-from ..path.conftest import Way, envelope
-from .conftest import BAD, ON_TANSU, anew, drain_anew
 
 
 def errors(way: Way, postgres: Any) -> dict[str, str | None]:

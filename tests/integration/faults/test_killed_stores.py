@@ -8,14 +8,16 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from support.brokers import ON_TANSU
+from support.databases import create_migrated
+from support.envelopes import envelope
+from support.oracle import Oracle, a_load
+from support.striking import StrikableDrains
+from support.way import Way, anew, drain_anew
 from twitter_pipeline.deployment import roles
 from twitter_pipeline.stack.postgresql import PostgreSQL
 from twitter_pipeline.stack.secantusdb import SecantusDB
 from twitter_pipeline.stack.servers import RunningServer, StackError, free_port, wait_until
-from twitter_pipeline.warehouse import migrations
-
-from ..path.conftest import Way, envelope
-from .conftest import ON_TANSU, Oracle, StrikableDrains, a_load, anew, drain_anew
 
 
 class WithFailPoints(SecantusDB):
@@ -39,11 +41,7 @@ def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSe
     folder = tmp_path_factory.mktemp("own-postgres")
     server = PostgreSQL(folder / "data", free_port(), "superuser")
     with RunningServer(server, folder / "log") as running:
-        with psycopg.connect(server.superuser_dsn(), autocommit=True) as superuser:
-            for role in roles.PIPELINE_ROLES:
-                roles.create_role(superuser, role, role)
-            roles.create_tweets_database(superuser, "tweets")
-        migrations.migrate(server.dsn("tweets", "pipeline_migrator", "pipeline_migrator"))
+        create_migrated(server, "tweets")
         yield running
 
 

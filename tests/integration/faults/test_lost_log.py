@@ -1,7 +1,7 @@
 """The log is wiped, made anew or cut ahead of the cursor: noticed, said, and fetched again; never mistaken."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,47 +9,26 @@ from typing import Any
 
 import psycopg
 import pytest
-from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
+from support.brokers import ON_APACHE_KAFKA
+from support.envelopes import envelope
+from support.lost_logs import cut, make_topic, wipe
+from support.way import BRIEF, Way, anew, drain_anew
 from tweet_envelope.topic import TopicChanged, TopicMissing
 from twitter_pipeline.collection import pages
 from twitter_pipeline.collection.ledgers import RefetchLedger
 from twitter_pipeline.health.accounting import accounts
 from twitter_pipeline.landing.drain import land
 from twitter_pipeline.landing.raw_store import mark_key
-from twitter_pipeline.stack.servers import RunningServer, free_port, wait_until
-from twitter_pipeline.stack.tansu import Tansu
+from twitter_pipeline.stack.servers import RunningServer, wait_until
 from twitter_pipeline.streaming.log import Log, Truncated, identify
 from twitter_pipeline.streaming.warmth import Warmth
-
-from ..path.conftest import BRIEF, Way, envelope
-from .conftest import ON_APACHE_KAFKA, anew, drain_anew
 
 # Deletion and retention: Tansu has no delete_records, and its answer to a fetch from a deleted topic ends librdkafka
 # 2.16 by SIGSEGV (rd_kafka_metadata_update_op meets a leader hint without a topic's name). A wiped Tansu does not.
 LONG = Warmth(stay_seconds=60, quiet_seconds=60)
-
-
-@pytest.fixture
-def tansu(tmp_path: Any) -> Iterator[RunningServer]:
-    """A Tansu broker of this test's own; a restart wipes it."""
-    with RunningServer(Tansu(free_port()), tmp_path / "log") as running:
-        yield running
-
-
-def make_topic(way: Way) -> None:
-    """Make the topic of the way, as the launcher does."""
-    admin = AdminClient(way.kafka)
-    admin.create_topics([NewTopic(way.topic, 2, 1)])[way.topic].result(20)
-
-
-def wipe(way: Way, running: RunningServer) -> None:
-    """Restart the broker that keeps all in memory, and make the topic again."""
-    running.kill()
-    running.start()
-    make_topic(way)
-    way.ends.clear()
 
 
 def make_anew(way: Way) -> None:
@@ -219,14 +198,6 @@ def test_a_batch_read_right_before_the_change_is_dropped(way: Way, monkeypatch: 
             land(way.kafka, way.raw, first_run.warehouse, topic=way.topic, warmth=BRIEF)
     assert way.raw.raw_tweets.count_documents({}) == 0
     assert way.rows("select sum(next_offset) from pipeline.cursors") == [(0,)]
-
-
-def cut(way: Way, before: dict[int, int]) -> None:
-    """Take the records before these offsets out of the log, as retention does."""
-    wanted = [TopicPartition(way.topic, partition, offset) for partition, offset in before.items()]
-    admin = AdminClient(way.kafka)
-    for future in admin.delete_records(wanted).values():
-        assert future.result(20).low_watermark is not None
 
 
 @ON_APACHE_KAFKA

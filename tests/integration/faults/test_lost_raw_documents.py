@@ -12,6 +12,11 @@ from confluent_kafka import Producer
 from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
 
+from support.brokers import ON_APACHE_KAFKA, ON_TANSU
+from support.envelopes import envelope
+from support.lost_logs import cut, make_topic, wipe
+from support.oracle import BAD
+from support.way import BRIEF, Way, anew, drain_anew
 from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.health.accounting import accounts
 from twitter_pipeline.landing.accepted_loss import accept_loss, losses
@@ -19,13 +24,8 @@ from twitter_pipeline.landing.documents import raw_document
 from twitter_pipeline.landing.drain import land
 from twitter_pipeline.landing.lost import RawStoreLost
 from twitter_pipeline.landing.raw_store import RawStore, points_filter, read_points
-from twitter_pipeline.stack.servers import RunningServer, free_port
-from twitter_pipeline.stack.tansu import Tansu
+from twitter_pipeline.stack.servers import RunningServer
 from twitter_pipeline.streaming.log import Log, identify
-
-from ..path.conftest import BRIEF, Way, envelope
-from .conftest import BAD, ON_APACHE_KAFKA, ON_TANSU, anew, drain_anew
-from .test_lost_log import cut, make_topic, wipe
 
 
 def tweets(first: int, last: int) -> list[bytes]:
@@ -162,13 +162,6 @@ def test_what_neither_store_has_waits_for_an_operator_and_becomes_settled_gaps(w
     ]
     assert balances(way)
     assert nothing_fails(way)
-
-
-@pytest.fixture
-def tansu(tmp_path: Any) -> Iterator[RunningServer]:
-    """A Tansu broker of this test's own; a restart wipes it."""
-    with RunningServer(Tansu(free_port()), tmp_path / "log") as running:
-        yield running
 
 
 def test_a_store_lost_together_with_the_broker_stops_both_until_the_loss_is_accepted(

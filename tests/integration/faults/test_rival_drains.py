@@ -10,6 +10,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from support.brokers import ON_TANSU
+from support.envelopes import envelope
+from support.oracle import observation
+from support.way import BRIEF, Way, anew, drain_anew
 from twitter_pipeline.health.accounting import accounts
 from twitter_pipeline.landing.drain import land
 from twitter_pipeline.stack.servers import wait_until
@@ -18,9 +22,6 @@ from twitter_pipeline.streaming.cursors import Fenced
 from twitter_pipeline.streaming.warmth import Warmth
 from twitter_pipeline.transform.drain import transform
 from twitter_pipeline.warehouse import model
-
-from ..path.conftest import BRIEF, Way, envelope
-from .conftest import ON_TANSU, anew, drain_anew, observation
 
 LONG = Warmth(stay_seconds=60, quiet_seconds=60)
 Run = Callable[[Way, Warmth], Any]

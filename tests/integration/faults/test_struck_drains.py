@@ -4,8 +4,10 @@ from itertools import count
 
 import pytest
 
-from ..path.conftest import Way
-from .conftest import ON_TANSU, Oracle, StrikableDrains, anew, drain_anew
+from support.brokers import ON_TANSU
+from support.oracle import Oracle
+from support.striking import StrikableDrains
+from support.way import Way, anew, drain_anew
 
 A_FEW = {"land": 6, "transform": 29}  # every how many steps; `make soak` takes every one
 EVERY = 1

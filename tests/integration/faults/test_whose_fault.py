@@ -7,13 +7,13 @@ from typing import Any
 import psycopg
 import pytest
 
+from support.brokers import ON_TANSU
+from support.envelopes import envelope
+from support.way import Way, anew
 from twitter_pipeline.health import report
 from twitter_pipeline.health.accounting import accounts
 from twitter_pipeline.settings import Stores
 from twitter_pipeline.transform.drain import PartitionsFailed
-
-from ..path.conftest import Way, envelope
-from .conftest import ON_TANSU, anew
 
 pytestmark = ON_TANSU
 OF_A_RECORD = ["21000", "22001", "22003", "22P05", "23502", "23514", "54000"]

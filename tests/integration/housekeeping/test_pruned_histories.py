@@ -18,11 +18,6 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 OLD, YOUNG = NOW - timedelta(days=91), NOW - timedelta(days=89)
 
 
-@pytest.fixture
-def books(postgres: Any) -> psycopg.Connection:
-    return psycopg.connect(postgres.dsn, autocommit=True)
-
-
 def page(
     books: psycopg.Connection, name: str, state: str, state_at: datetime, source: str = "search"
 ) -> None:

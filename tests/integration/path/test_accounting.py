@@ -5,12 +5,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from support.envelopes import MALFORMED, envelope
+from support.way import Way
 from twitter_pipeline.health import accounting
 from twitter_pipeline.health.accounting import AccountingFailed, accounts, verify, verify_and_record
 from twitter_pipeline.metrics.statsd import Metrics
-
-from .conftest import Way, envelope
-from .test_landing_and_transform import MALFORMED
 
 pytestmark = pytest.mark.parametrize("kafka", ["tansu"], indirect=True)
 SILENT = Metrics(None)

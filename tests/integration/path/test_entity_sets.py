@@ -8,15 +8,15 @@ from typing import Any
 import psycopg
 import pytest
 
+from support.envelopes import envelope
+from support.older_database import older_database, upgrade
 from tweet_envelope.coordinates import Coordinate
+from twitter_pipeline.stack.postgresql import PostgreSQL
 from twitter_pipeline.stack.servers import wait_until
 from twitter_pipeline.streaming import cursors
 from twitter_pipeline.transform.engines.rows import Batch
 from twitter_pipeline.transform.load import Loader
 from twitter_pipeline.warehouse import model
-from twitter_pipeline.warehouse.migrations import available
-
-from .conftest import envelope
 
 VERSIONS = "0006_content_versions"
 SET_AND_TABLES = """
@@ -173,20 +173,11 @@ insert into twitter.tweet_urls (tweet_id, url, start_index, end_index) values (7
 
 
 @pytest.fixture
-def of_before(postgres: Any) -> str:
+def of_before(postgres_server: PostgreSQL) -> Iterator[str]:
     """A database with rows that were loaded before content had versions."""
-    files = dict(available())
-    with psycopg.connect(postgres.superuser_dsn, autocommit=True) as superuser:
-        superuser.execute("drop schema twitter cascade; drop schema pipeline cascade")
-        superuser.execute("create schema twitter authorization pipeline_migrator")
-        superuser.execute("create schema pipeline authorization pipeline_migrator")
-    with psycopg.connect(postgres.migrator_dsn, autocommit=True) as owner:
-        for name in sorted(name for name in files if name < VERSIONS):
-            owner.execute(files[name].encode())
-        owner.execute(OF_BEFORE.encode())
-        for name in sorted(name for name in files if name >= VERSIONS):
-            owner.execute(files[name].encode())
-    return postgres.dsn
+    with older_database(postgres_server, VERSIONS) as database:
+        upgrade(database, OF_BEFORE)
+        yield database.dsn
 
 
 def unversioned(drain: Drain) -> int:

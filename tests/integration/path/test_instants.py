@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from .conftest import Way, envelope
+from support.envelopes import envelope
+from support.way import Way
 
 LOOK = "select text, like_count from twitter.tweets"
 IMPOSSIBLE = ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "10000-01-01T00:00:00Z", "infinity")

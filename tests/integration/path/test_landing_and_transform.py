@@ -6,26 +6,12 @@ import psycopg
 import pytest
 from pymongo.errors import PyMongoError
 
+from support.envelopes import MALFORMED, envelope
+from support.way import Way
 from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.health.accounting import accounts
 from twitter_pipeline.streaming.flood import Flood, FloodGate
 from twitter_pipeline.streaming.warmth import Warmth
-
-from .conftest import Way, envelope
-
-MALFORMED = {
-    "empty": b"",
-    "null_message": None,
-    "not_utf8": b'{"envelope_version": 1, "text": "\xff\xfe"}',
-    "not_json": envelope({"id": "77", "text": "cut"})[:-20],
-    "shape": b'{"data": null}',
-    "id_range": envelope({"id": "9223372036854775808", "text": "too far"}),
-    "version": envelope({"id": "78"}).replace(b'"envelope_version": 1', b'"envelope_version": 9'),
-    "nesting": b'{"envelope_version": 1, "kind": "tweet", "provenance": {}, "x": '
-    + b"[" * 100_000  # every Python gives up somewhere before; 3.11 at a thousand, 3.13 at ten
-    + b"]" * 100_000
-    + b"}",
-}
 
 
 def test_every_malformed_message_is_one_dead_letter_and_its_neighbours_load(way: Way):

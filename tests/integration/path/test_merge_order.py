@@ -6,13 +6,12 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
+from support.envelopes import envelope
 from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.streaming import cursors
 from twitter_pipeline.transform.engines.rows import Batch
 from twitter_pipeline.transform.load import Loader
 from twitter_pipeline.warehouse import model
-
-from .conftest import envelope
 
 TWEET_FIELDS = ("possibly_sensitive", "reply_settings", "withheld", "public_metrics", "lang", "created_at")
 USER_FIELDS = ("description", "location", "url", "verified", "protected", "pinned_tweet_id", "public_metrics")

@@ -1,6 +1,6 @@
 """From any id of X to every place that holds it: in raw, in the dead letters, and in what an older version loaded."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,12 +8,14 @@ import psycopg
 import pytest
 from bson import Binary
 
+from support.databases import TweetsDatabase
+from support.envelopes import envelope
+from support.older_database import older_database, upgrade
+from support.way import Way
 from tweet_envelope.coordinates import Coordinate
+from twitter_pipeline.stack.postgresql import PostgreSQL
 from twitter_pipeline.transform.observing import observe_older
-from twitter_pipeline.warehouse.migrations import available
 from twitter_pipeline.warehouse.observations import Observations, loaded_offsets, object_id, prepare
-
-from .conftest import Way, envelope
 
 OBSERVED = 'select kind::text, topic_id, partition, "offset" from pipeline.observed where object_id = %s order by 1, 3, 4'
 BY_OBJECT = "0013_observations_by_object"
@@ -95,37 +97,23 @@ def test_every_offset_of_a_row_can_be_proved(postgres: Any, offset: int) -> None
 
 
 @pytest.fixture
-def older(postgres: Any) -> Callable[[str], None]:
-    """A database of the version before observations were by object; call it with statements to fill and upgrade it."""
-    files = dict(available())
-    with psycopg.connect(postgres.superuser_dsn, autocommit=True) as superuser:
-        superuser.execute("drop schema twitter cascade; drop schema pipeline cascade")
-        superuser.execute("create schema twitter authorization pipeline_migrator")
-        superuser.execute("create schema pipeline authorization pipeline_migrator")
-
-    def upgrade(filled: str) -> None:
-        with psycopg.connect(postgres.migrator_dsn, autocommit=True) as owner:
-            for name in sorted(name for name in files if name < BY_OBJECT):
-                owner.execute(files[name].encode())
-            owner.execute(filled.encode())
-            for name in sorted(name for name in files if name >= BY_OBJECT):
-                owner.execute(files[name].encode())
-
-    return upgrade
+def older(postgres_server: PostgreSQL) -> Iterator[TweetsDatabase]:
+    """A database of the version before observations were by object."""
+    with older_database(postgres_server, BY_OBJECT) as database:
+        yield database
 
 
-def test_what_an_older_version_loaded_is_kept_and_observed_again(
-    mongo: Any, postgres: Any, older: Callable[[str], None]
-) -> None:
+def test_what_an_older_version_loaded_is_kept_and_observed_again(mongo: Any, older: TweetsDatabase) -> None:
     """Its tweets lead on as before, each loaded offset is still proved, and its accounts and media come after."""
-    older(
+    upgrade(
+        older,
         """
         insert into pipeline.cursors (stage, topic, topic_id, partition, next_offset)
         select stage, 'raw-tweets', 't', 0, 70 from (values ('landing'), ('transform')) stages (stage);
         insert into pipeline.observations
         select 't', 0, n, 1000 + n, true from generate_series(0, 69) n where n <> 5;
         insert into pipeline.observations values ('t', 0, 0, 2, false), ('gone', 1, 3, null, false);
-        """
+        """,
     )
     raw = mongo.database
     raw.raw_tweets.insert_many(
@@ -138,7 +126,7 @@ def test_what_an_older_version_loaded_is_kept_and_observed_again(
         if n != 6
     )
     raw.dead_letters.insert_one({"_id": Coordinate("t", 0, 6).key, "payload": Binary(b'{"id": "4242", ')})
-    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+    with psycopg.connect(older.dsn, autocommit=True) as connection:
         assert connection.execute(OBSERVED, (1000,)).fetchall() == [("tweet", "t", 0, 0)]
         assert connection.execute(OBSERVED, (2,)).fetchall() == [("included_tweet", "t", 0, 0)]
         assert loaded_offsets(connection, "gone", 1, [2, 3]) == {3}

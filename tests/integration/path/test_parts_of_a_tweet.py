@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 import psycopg
 import pytest
 
+from support.envelopes import envelope
 from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.streaming import cursors
 from twitter_pipeline.transform.engines.rows import Batch
 from twitter_pipeline.transform.load import Loader
 from twitter_pipeline.warehouse import model
-
-from .conftest import envelope
 
 TWEETS = (1800000000000000000, 1800000000000000001)
 TAGS = ("oak", "elm", "ash")

@@ -9,10 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 from airflow.triggers.base import BaseEventTrigger
-from psycopg.conninfo import conninfo_to_dict
 
 from airflow_provider_twitter.triggers import sql_condition
 from airflow_provider_twitter.triggers.sql_condition import News, SqlConditionTrigger
+from support.airflow_connections import postgres_connection
 
 DUE = "select name, due_at from public.jobs where due_at <= now() and owner = %(owner)s order by name"
 
@@ -20,17 +20,7 @@ DUE = "select name, due_at from public.jobs where due_at <= now() and owner = %(
 @pytest.fixture
 def jobs(postgres: Any, monkeypatch: pytest.MonkeyPatch) -> psycopg.Connection:
     """A table of things that are due, behind the connection `jobs`."""
-    address = conninfo_to_dict(postgres.dsn)
-    connection = {
-        "conn_type": "postgres",
-        "host": address["host"],
-        "port": int(address["port"]),
-        "login": address["user"],
-        "password": address["password"],
-        "schema": address["dbname"],
-        "extra": {"keepalives_idle": 30},
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_JOBS", json.dumps(connection))
+    monkeypatch.setenv("AIRFLOW_CONN_JOBS", postgres_connection(postgres.dsn, keepalives_idle=30))
     superuser = psycopg.connect(postgres.superuser_dsn, autocommit=True)
     superuser.execute(
         "create table public.jobs (name text, due_at timestamptz default now(), owner text default 'me')"

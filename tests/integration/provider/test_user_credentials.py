@@ -2,8 +2,6 @@
 
 import json
 import logging
-import socket
-import threading
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +12,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-import uvicorn
 
 from airflow_provider_twitter.client import (
     Backoff,
@@ -35,7 +32,8 @@ from airflow_provider_twitter.client.auth import (
 )
 from airflow_provider_twitter.client.transport import Transport
 from airflow_provider_twitter.poll import InMemoryBooks, Timeline, poll
-from tweet_envelope.writing import Message
+from support.apps import serving
+from support.sinks import RememberingSink
 from x_api_simulator.clock import Clock, parse_moment
 from x_api_simulator.server import create_app
 from x_api_simulator.user_auth import CONFIDENTIAL_CLIENT, CONSUMER, USER_OF_OAUTH1
@@ -56,19 +54,6 @@ class Noting(InMemoryBooks):
     def record_request(self, reservation: str, **facts: Any) -> None:
         self.records.append(facts)
         super().record_request(reservation, **facts)
-
-
-class ListSink:
-    """A sink that counts."""
-
-    topic = topic_id = "raw-tweets"
-
-    def __init__(self) -> None:
-        self.messages: list[Message] = []
-
-    def produce(self, messages: list[Message]) -> dict[int, int]:
-        self.messages += messages
-        return {0: len(self.messages)}
 
 
 @dataclass
@@ -95,16 +80,8 @@ class X:
 def x() -> Iterator[X]:
     now_ms = parse_moment("2026-03-01T12:00:00Z")
     world = World(7, now_ms - 3_600_000, 0.05, Clock(frozen_at_ms=now_ms))
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        config = uvicorn.Config(create_app(world), log_level="critical", access_log=False, lifespan="off")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield X(f"http://127.0.0.1:{listener.getsockname()[1]}", world)
-        server.should_exit = True
-        thread.join(10)
+    with serving(create_app(world), log_level="critical", access_log=False, lifespan="off") as url:
+        yield X(url, world)
 
 
 @pytest.fixture
@@ -310,7 +287,7 @@ def test_every_request_of_oauth1_is_signed_anew(x: X, client_of: Callable[..., X
     client = client_of(
         OAuth1UserToken(*CONSUMER, *USER_OF_OAUTH1), backoff=Backoff(tries=3, first_seconds=0.01)
     )
-    books, sink, author = Noting(), ListSink(), x.world.most_active[0]
+    books, sink, author = Noting(), RememberingSink(), x.world.most_active[0]
     x.control("POST", "faults", json=[{"path": "/2/users", "skip": 1, "status": 503, "body": "{}"}])
     result = poll(client, Timeline(author.id, ("retweets",)), books, sink, page_size=5)
     assert (result.ended, result.tweets > 5) == ("last_page", True)

@@ -8,6 +8,8 @@ import psycopg
 import pytest
 import yaml
 
+from support.envelopes import envelope
+from support.loading import load, observation, tweet_id
 from twitter_pipeline.health.report import NEWEST_OF_EACH_CONTRACT
 from twitter_pipeline.metrics.statsd import Metrics
 from twitter_pipeline.quality.contracts import (
@@ -22,9 +24,6 @@ from twitter_pipeline.quality.contracts import (
 )
 from twitter_pipeline.quality.verification import ContractFailed, verify_and_record
 from twitter_pipeline.streaming import cursors
-
-from ..api.conftest import load, observation, tweet_id
-from ..path.conftest import envelope
 
 SODA = Path(__file__).parents[3] / "soda"
 

@@ -13,6 +13,7 @@ import psutil
 import psycopg
 import pytest
 
+from support.brokers import BROKERS
 from twitter_pipeline.settings import PORTED
 from twitter_pipeline.stack import launcher, postgresql, services, settings, status
 from twitter_pipeline.stack.credentials import Credentials
@@ -23,8 +24,6 @@ from twitter_pipeline.stack.servers import RunningServer, StackError, free_port,
 from twitter_pipeline.stack.services import Stack, assemble
 from twitter_pipeline.stack.settings import LauncherSettings
 from twitter_pipeline.stack.supervision import Supervisor
-
-from ...conftest import BROKERS
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from support.older_database import older_database
 from twitter_pipeline.collection import rules
 from twitter_pipeline.collection.accounts import Account
-from twitter_pipeline.deployment import roles
 from twitter_pipeline.stack.postgresql import PostgreSQL
 from twitter_pipeline.warehouse import migrations
 
@@ -68,23 +68,15 @@ from pipeline.rules left join pipeline.checkpoints on rule = name order by name
 """
 
 
-def test_rules_of_before_there_were_kinds_are_the_same_rules_after(
-    postgres_server: PostgreSQL, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rules_of_before_there_were_kinds_are_the_same_rules_after(postgres_server: PostgreSQL) -> None:
     """What they ask, their checkpoints, leases, budgets and refusals; each goes on under the subject that it had."""
-    with psycopg.connect(postgres_server.superuser_dsn(), autocommit=True) as superuser:
-        roles.create_tweets_database(superuser, "before_kinds")
-    migrator, loader = (
-        postgres_server.dsn("before_kinds", role, role) for role in ("pipeline_migrator", "pipeline_loader")
-    )
-    known = migrations.available()
-    with monkeypatch.context() as before:
-        before.setattr(migrations, "available", lambda: [each for each in known if each[0] < "0012"])
-        migrations.migrate(migrator)
-    with psycopg.connect(loader, autocommit=True) as connection:
+    with (
+        older_database(postgres_server, "0012") as database,
+        psycopg.connect(database.dsn, autocommit=True) as connection,
+    ):
         connection.execute(RULES.encode())
         kept = connection.execute(KEPT.encode()).fetchall()
-        assert "0012_rule_kinds" in migrations.migrate(migrator)
+        assert "0012_rule_kinds" in migrations.migrate(database.migrator_dsn)
         assert connection.execute(KEPT.encode()).fetchall() == kept
         found = {name: rules.find(connection, name) for name in ("tea", "news", "bad")}
         subjects = {

@@ -39,8 +39,7 @@ from airflow_provider_twitter.client import (
 from airflow_provider_twitter.client.errors import refusal_of
 from airflow_provider_twitter.client.masking import TokenMask
 from airflow_provider_twitter.client.rate_limit import RateLimit, reset_of, retry_after_of
-
-from .raw_server import Exchange, raw_server, sending
+from support.raw_server import Exchange, raw_server, sending
 
 CANARY = "canary-7f3a9c51-token"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

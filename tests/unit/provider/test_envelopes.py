@@ -1,36 +1,15 @@
 """An envelope is readable alone: the tweet verbatim, and what it needs of its page."""
 
 import json
-from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 import jsonschema
-import msgspec
 import pytest
 
-from airflow_provider_twitter.client import Page, Requested
-from airflow_provider_twitter.client.pages import parse_body
+from airflow_provider_twitter.client import Requested
 from airflow_provider_twitter.envelopes import messages_of
+from support.pages import page_of
 from tweet_envelope.schema import schema
-
-
-def page_of(body: bytes | dict[str, Any], requested: Requested | None = None) -> Page:
-    parts = parse_body(body if isinstance(body, bytes) else msgspec.json.encode(body))
-    return Page(
-        endpoint="/2/tweets/search/recent",
-        params={},
-        requested=requested,
-        status=200,
-        request_id="r1",
-        observed_at=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
-        rate_limit=None,
-        cost_usd=Decimal(0),
-        data=parts.data,
-        includes=parts.includes,
-        errors=parts.errors,
-        meta=parts.meta,
-    )
 
 
 def envelopes_of(body: bytes | dict[str, Any]) -> list[dict[str, Any]]:

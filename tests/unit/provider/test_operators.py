@@ -16,7 +16,7 @@ from airflow_provider_twitter.operators import collect
 from airflow_provider_twitter.operators.search_tweets import SearchTweetsOperator
 from airflow_provider_twitter.poll import Books
 from airflow_provider_twitter.triggers.rate_limit_reset import RateLimitResetTrigger
-from tweet_envelope.ids import EPOCH_MS
+from support.x_server import id_at
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_a_rate_limit_is_waited_for_in_the_triggerer_and_the_poll_goes_on_below(
 ) -> None:
     """The task defers to the reset; afterwards the same poll continues where it was, with its own books."""
     reset_at = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=5)
-    newest = (int((reset_at.timestamp() - 3600) * 1000) - EPOCH_MS) << 22
+    newest = id_at(reset_at - timedelta(hours=1))
     x.answers({"data": [{"id": str(newest)}], "meta": {"next_token": "n"}})
     x.answers(b"", 429, x_rate_limit_reset=str(int(reset_at.timestamp())))
     operator = search()

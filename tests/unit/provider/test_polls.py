@@ -10,17 +10,14 @@ import pytest
 
 from airflow_provider_twitter.client import InvalidRequest, RateLimited, UnprovenAnswer, XClient
 from airflow_provider_twitter.poll import BudgetSpent, Checkpoint, PollResult, Timeline, poll
-from tweet_envelope.ids import EPOCH_MS, earlier, made_at
+from support.x_server import id_at
+from tweet_envelope.ids import earlier, made_at
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 AS_X = ("since_id", "until_id", "sorting")
 
 
-def snowflake(moment: datetime, sequence: int = 0) -> int:
-    return ((int(moment.timestamp() * 1000) - EPOCH_MS) << 22) + sequence
-
-
-TOP = snowflake(NOW - timedelta(hours=1))
+TOP = id_at(NOW - timedelta(hours=1))
 
 
 def clock() -> datetime:
@@ -123,10 +120,10 @@ def test_max_pages_leaves_the_poll_to_be_gone_on_with(
 
 def test_polls_overlap_by_the_configured_span(x: Any, client: XClient, books: Any, sink: Any) -> None:
     """since_id is asked for a minute earlier, in the arithmetic of snowflakes, for tweets indexed late."""
-    books.checkpoint = Checkpoint(since_id=snowflake(NOW - timedelta(minutes=5), sequence=7))
+    books.checkpoint = Checkpoint(since_id=id_at(NOW - timedelta(minutes=5), sequence=7))
     x.answers({"meta": {"result_count": 0}})
     poll(client, "coffee", books, sink, clock=clock, overlap=timedelta(seconds=60))
-    assert int(x.asked[0].params["since_id"]) == snowflake(NOW - timedelta(minutes=6), sequence=7)
+    assert int(x.asked[0].params["since_id"]) == id_at(NOW - timedelta(minutes=6), sequence=7)
 
 
 def test_ids_that_hold_no_time_are_not_moved(x: Any, client: XClient, books: Any, sink: Any) -> None:
@@ -148,7 +145,7 @@ def test_a_since_id_out_of_reach_falls_back_to_a_start_time(
     x: Any, client: XClient, books: Any, sink: Any
 ) -> None:
     """When X no longer reaches back to since_id the poll takes all that is left, and writes down what is not."""
-    old = snowflake(NOW - timedelta(days=9))
+    old = id_at(NOW - timedelta(days=9))
     books.checkpoint = Checkpoint(since_id=old)
     x.answers(TOO_OLD, 400)
     x.answers({"data": [{"id": str(TOP)}], "meta": {"result_count": 1}})
@@ -169,7 +166,7 @@ def test_what_is_too_old_is_computed_by_the_clock_of_x(
     x: Any, client: XClient, books: Any, sink: Any
 ) -> None:
     """The same checkpoint is too old where X's own Date says so, whatever our clock says."""
-    books.checkpoint = Checkpoint(since_id=snowflake(NOW - timedelta(days=6)))
+    books.checkpoint = Checkpoint(since_id=id_at(NOW - timedelta(days=6)))
     x.answers(TOO_OLD, 400, **dated(NOW + timedelta(days=2)))
     x.answers({"meta": {"result_count": 0}}, **dated(NOW + timedelta(days=2)))
     poll(client, "coffee", books, sink, clock=clock)
@@ -192,7 +189,7 @@ def test_a_refusal_that_names_since_id_is_not_believed_where_it_cannot_be(
     x: Any, client: XClient, books: Any, sink: Any, age: timedelta
 ) -> None:
     """A recent checkpoint is not too old because a refusal names its parameter; the refusal is passed on."""
-    books.checkpoint = before = Checkpoint(since_id=snowflake(NOW - age))
+    books.checkpoint = before = Checkpoint(since_id=id_at(NOW - age))
     x.answers(TOO_OLD, 400)
     with pytest.raises(InvalidRequest):
         poll(client, "coffee", books, sink, clock=clock)
@@ -201,7 +198,7 @@ def test_a_refusal_that_names_since_id_is_not_believed_where_it_cannot_be(
 
 def test_the_fallback_does_not_repeat(x: Any, client: XClient, books: Any, sink: Any) -> None:
     """A poll that breaks after the fallback goes on from its start_time, and writes no second gap."""
-    books.checkpoint = Checkpoint(since_id=snowflake(NOW - timedelta(days=9)))
+    books.checkpoint = Checkpoint(since_id=id_at(NOW - timedelta(days=9)))
     x.answers(TOO_OLD, 400)
     x.answers({"data": [{"id": str(TOP)}], "meta": {"result_count": 1, "next_token": "n"}})
     x.answers(b"", 429)
@@ -219,7 +216,7 @@ def test_the_fallback_does_not_repeat(x: Any, client: XClient, books: Any, sink:
 
 def test_only_the_overlap_is_out_of_reach(x: Any, client: XClient, books: Any, sink: Any) -> None:
     """A checkpoint within reach whose overlap is not is asked for as it is; nothing is missing."""
-    since_id = snowflake(NOW - timedelta(days=7) + timedelta(minutes=1, seconds=30))
+    since_id = id_at(NOW - timedelta(days=7) + timedelta(minutes=1, seconds=30))
     books.checkpoint = Checkpoint(since_id=since_id)
     x.answers(TOO_OLD, 400)
     x.answers()
@@ -229,8 +226,8 @@ def test_only_the_overlap_is_out_of_reach(x: Any, client: XClient, books: Any, s
 
 def test_an_unfinished_poll_out_of_reach_is_closed(x: Any, client: XClient, books: Any, sink: Any) -> None:
     """When X no longer reaches back to where a poll was interrupted, it ends with what it had, and a gap."""
-    until_id, newest_id = snowflake(NOW - timedelta(days=8)), snowflake(NOW - timedelta(days=7, hours=12))
-    books.checkpoint = Checkpoint(snowflake(NOW - timedelta(days=10)), until_id, newest_id)
+    until_id, newest_id = id_at(NOW - timedelta(days=8)), id_at(NOW - timedelta(days=7, hours=12))
+    books.checkpoint = Checkpoint(id_at(NOW - timedelta(days=10)), until_id, newest_id)
     x.answers({"errors": [{"message": "'until_id' must be newer"}]}, 400)
     result = poll(client, "coffee", books, sink, clock=clock)
     assert (result.ended, books.checkpoint.since_id) == ("out_of_reach", newest_id)
@@ -242,7 +239,7 @@ def test_a_fast_clock_of_ours_does_not_shorten_a_first_poll(
 ) -> None:
     """Where our clock is ahead, the first answer's Date shows it, and the poll goes on below with a true start."""
     books.checkpoint = Checkpoint(start_time=NOW - timedelta(days=30))
-    there, made = NOW - timedelta(hours=2), snowflake(NOW - timedelta(hours=3))
+    there, made = NOW - timedelta(hours=2), id_at(NOW - timedelta(hours=3))
     x.answers({"data": [{"id": str(made)}], "meta": {"result_count": 1}}, **dated(there))
     x.answers({"meta": {"result_count": 0}}, **dated(there))
     poll(client, "coffee", books, sink, clock=clock)
@@ -368,7 +365,7 @@ def test_page_and_bound_are_checked_first(client: XClient, books: Any, sink: Any
 
 def test_the_time_in_an_id_is_believed_only_where_it_can_be() -> None:
     """A recent snowflake tells its time; a small id and one from the future do not."""
-    assert made_at(snowflake(NOW), NOW) == NOW
+    assert made_at(id_at(NOW), NOW) == NOW
     assert made_at(1042, NOW) is None
     assert made_at(2**63 - 1, NOW) is None
     assert earlier(1042, timedelta(days=1), NOW) == 1042

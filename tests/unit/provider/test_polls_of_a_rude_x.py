@@ -20,15 +20,12 @@ from airflow_provider_twitter.client import (
 )
 from airflow_provider_twitter.client.ledger import CircuitOpen
 from airflow_provider_twitter.poll import Gap, InMemoryBooks, poll
+from support.x_server import id_at
 from tweet_envelope.ids import EPOCH_MS
 
 BEGAN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 REACH = timedelta(days=7)
 PAGE = 10
-
-
-def id_at(moment: datetime, sequence: int = 0) -> int:
-    return ((int(moment.timestamp() * 1000) - EPOCH_MS) << 22) + sequence
 
 
 def made(tweet_id: int) -> datetime:

@@ -12,8 +12,7 @@ import pytest
 
 from airflow_provider_twitter.client import BodyTooLarge, Limits, Unreachable
 from airflow_provider_twitter.client.transport import CLOCK_SECONDS, Transport
-
-from .raw_server import Exchange, raw_server
+from support.raw_server import Exchange, raw_server
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
 ROUTE = "/2/tweets/search/stream"

@@ -1,10 +1,10 @@
 """Envelopes become rows; a bad one is refused whole, a bad side object costs only itself."""
 
-import json
 from datetime import UTC, datetime
 
 import pytest
 
+from support.envelopes import envelope
 from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.transform.engine import Unreadable
 from twitter_pipeline.transform.engines.rows import Batch
@@ -12,25 +12,6 @@ from twitter_pipeline.transform.values import text_hash
 from twitter_pipeline.warehouse.observations import Observations, object_id
 
 AT = Coordinate("topic", 0, 7)
-
-
-def envelope(tweet=None, *, kind="tweet", requested=None, observed_at="2026-01-02T03:04:05Z", **parts):
-    document = {
-        "envelope_version": 1,
-        "kind": kind,
-        "provenance": {
-            "rule": "rule",
-            "source": "search",
-            "endpoint": "/",
-            "request_id": "r",
-            "observed_at": observed_at,
-        },
-        "requested": requested,
-        **parts,
-    }
-    if tweet is not None:
-        document["tweet"] = tweet
-    return json.dumps(document).encode()
 
 
 def flatten(*payloads):
@@ -130,7 +111,7 @@ def test_the_post_vocabulary_fills_the_same_columns():
         (envelope({"id": None, "text": 5}), "shape"),
         (envelope(["1"]), "shape"),
         (envelope({"id": "1"}, requested="everything"), "shape"),
-        (envelope(None), "shape"),
+        (envelope(None, kind="tweet"), "shape"),
         (envelope({"id": "1"}, kind="else"), "shape"),
         (envelope({"id": "1"}).replace(b'"envelope_version": 1', b'"envelope_version": 2'), "version"),
         (b'{"envelope_version": 1, "kind": "tweet", "tweet": ' + b"[" * 5000 + b"]" * 5000 + b"}", "nesting"),

@@ -11,11 +11,10 @@ from typing import Any
 import psutil
 import pytest
 
+from support.brokers import BROKERS
+from support.emulator import Emulator, requests_in
+from support.stacks import wait_until
 from twitter_pipeline.stack.leftover_processes import marked_processes
-
-from ..conftest import BROKERS
-from .conftest import wait_until
-from .emulator import Emulator, requests_in
 
 pytestmark = [pytest.mark.system, pytest.mark.soak, pytest.mark.timeout(1800)]
 

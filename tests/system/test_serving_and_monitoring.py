@@ -12,13 +12,12 @@ import pytest
 import requests
 from fastapi.routing import APIRoute
 
+from support.airflow_api import AirflowApi
+from support.stacks import Stack, wait_until
 from twitter_pipeline.api.app import create_app
 from twitter_pipeline.deployment import alert_topics
 from twitter_pipeline.metrics.catalogue import CATALOGUE
 from twitter_pipeline.stack import monitoring
-
-from .airflow_api import AirflowApi
-from .conftest import Stack, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(3000)]
 

@@ -1,13 +1,12 @@
-"""Envelopes, a topic to put them in, and a brief way through the drains."""
+"""The way of a tweet from one topic on, over real servers, walked by drains that do not stay."""
 
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import psycopg
-import pytest
 from confluent_kafka import Producer
 
 from twitter_pipeline.landing.drain import Landed, land
@@ -18,28 +17,6 @@ from twitter_pipeline.transform.drain import Transformed, transform
 
 BRIEF = Warmth(stay_seconds=20, quiet_seconds=0.2)
 OPEN_GATE = 1.0
-
-
-def envelope(
-    tweet: dict[str, Any] | None, *, observed_at: str | None = "2026-01-02T03:04:05Z", **parts: Any
-) -> bytes:
-    """An envelope around a tweet (None: of kind includes)."""
-    document: dict[str, Any] = {
-        "envelope_version": 1,
-        "kind": "includes" if tweet is None else "tweet",
-        "requested": None,
-        "provenance": {
-            "rule": "rule",
-            "source": "search",
-            "endpoint": "/",
-            "request_id": "r",
-            "observed_at": observed_at,
-        },
-        **parts,
-    }
-    if tweet is not None:
-        document["tweet"] = tweet
-    return json.dumps(document).encode()
 
 
 @dataclass
@@ -100,19 +77,14 @@ class Way:
         return [i for (i,) in self.rows("select id from twitter.tweets order by id")]
 
 
-@pytest.fixture
-def make_way(mongo: Any, postgres: Any) -> Iterator[Callable[..., Way]]:
-    with psycopg.connect(postgres.dsn, autocommit=True) as warehouse:
-
-        def make(broker: Any) -> Way:
-            topic = broker.create_topic(partitions=2)
-            broker_config = {"bootstrap.servers": broker.bootstrap}
-            return Way(broker_config, topic, mongo.database, warehouse, postgres.dsn, mongo.uri)
-
-        yield make
+@contextmanager
+def anew(way: Way) -> Iterator[Way]:
+    """The same way over a connection of its own, as each run of a drain has: whoever takes over ends it."""
+    with psycopg.connect(way.dsn, autocommit=True) as warehouse:
+        yield replace(way, warehouse=warehouse)
 
 
-@pytest.fixture
-def way(kafka: Any, make_way: Callable[..., Way]) -> Way:
-    """The way over a topic of this test's own, on each broker."""
-    return make_way(kafka)
+def drain_anew(way: Way) -> None:
+    """Land and load all there is, as a next run does."""
+    with anew(way) as next_run:
+        next_run.drain()

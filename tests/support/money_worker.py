@@ -1,4 +1,4 @@
-"""A collector that asks a ledger server: run as `python money_worker.py JSON`, see `Work`.
+"""A collector that asks a ledger server: run as `python -m support.money_worker JSON`, see `Work`.
 
 Each exchange has a rule of its own (`x<number>`), so that what was booked for it can be held against what was charged.
 Exchanges in which the server kills the client run in a child.
@@ -16,9 +16,9 @@ from decimal import Decimal
 from typing import Any, cast
 
 import psycopg
-from ledger_server import AFTER_THE_REQUEST, BEFORE_THE_REQUEST
 
 from airflow_provider_twitter.client import Backoff, Limits, XClient, XError
+from support.ledger_server import AFTER_THE_REQUEST, BEFORE_THE_REQUEST
 from twitter_pipeline.collection import budget, circuits
 from twitter_pipeline.collection.ledgers import RequestLedger
 

@@ -1,0 +1,112 @@
+"""A load with everything in it, and what it leaves in the stores when nothing disturbs it."""
+
+from typing import Any
+
+import psycopg
+
+from support.envelopes import envelope
+from support.way import Way, drain_anew
+from twitter_pipeline.health.accounting import accounts
+from twitter_pipeline.warehouse import model
+
+TWEETS = range(101, 117)
+BAD = b"<html>503</html>"
+UNREADABLE = envelope({"id": "999", "text": "fine"}, requested="everything")
+
+
+def observation(number: int) -> bytes:
+    """An envelope with something for every table; its neighbours touch the same users and hashtags."""
+    tweet = {
+        "id": str(number),
+        "text": f"tweet {number} #a",
+        "author_id": str(number % 3 + 1),
+        "created_at": "2026-01-01T00:00:00Z",
+        "public_metrics": {"like_count": number},
+        "entities": {
+            "hashtags": [
+                {"tag": "a", "start": 10, "end": 12},
+                {"tag": f"b{number % 4}", "start": 0, "end": 1},
+            ],
+            "mentions": [{"username": "someone", "start": 0, "end": 1}],
+            "urls": [{"url": "https://t.co/x", "expanded_url": "https://example.org", "start": 0, "end": 1}],
+        },
+        "referenced_tweets": [{"type": "quoted", "id": "50"}],
+        "surprise": True,
+    }
+    users = [{"id": str(i), "username": f"u{i}", "description": f"of {number}"} for i in (1, 2, 3)]
+    return envelope(tweet, includes={"users": users}, observed_at=f"2026-01-02T03:04:{number % 60:02d}Z")
+
+
+def a_load() -> list[bytes]:
+    """Good tweets, one message that cannot land and one that lands and cannot be loaded."""
+    values = [observation(number) for number in TWEETS]
+    return [*values[:5], BAD, *values[5:9], UNREADABLE, *values[9:]]
+
+
+class Oracle:
+    """What an undisturbed run leaves in the stores, and the stores now."""
+
+    def __init__(self, way: Way, superuser_dsn: str) -> None:
+        self._way, self._superuser_dsn = way, superuser_dsn
+        way.produce(*a_load())
+        drain_anew(way)
+        self.expected = self.contents()
+        assert self.expected["twitter.tweets"], "a load that leaves nothing proves nothing"
+
+    def reset(self, *, landing: bool) -> None:
+        """Empty the tables and transform's books, with `landing` also what was landed; the topic stays."""
+        gone = [f"twitter.{table.name}" for table in model.IN_LOADING_ORDER]
+        gone += [f"twitter.{name}" for name in (table.name for table in model.DERIVED)]
+        gone += [f"pipeline.{name}" for name in ("observations", "dead_letters", "schema_drift", "gaps")]
+        with psycopg.connect(self._superuser_dsn, autocommit=True) as superuser:
+            superuser.execute(f"truncate {', '.join(gone)}".encode())
+            superuser.execute("delete from pipeline.cursors where stage = 'transform' or %s", (landing,))
+        if landing:
+            self._way.raw.raw_tweets.delete_many({})
+            self._way.raw.dead_letters.delete_many({})
+
+    def contents(self) -> dict[str, Any]:
+        """Everything in both stores but the times at which it was stored and who holds the cursors."""
+        found: dict[str, Any] = {}
+        for table in model.IN_LOADING_ORDER:
+            columns = ", ".join(table.columns)
+            found[f"twitter.{table.name}"] = self._rows(
+                f"select {columns} from twitter.{table.name} order by {columns}"
+            )
+        for name in (table.name for table in model.DERIVED):
+            found[f"twitter.{name}"] = self._rows(f"select * from twitter.{name} order by 1, 2")
+        found["observations"] = self._rows("select * from pipeline.observed order by 1, 2, 3, 4, 5")
+        found["quarantined"] = self._rows(
+            'select topic_id, partition, "offset", reason, payload from pipeline.dead_letters order by 1, 2, 3'
+        )
+        found["drift"] = self._rows(
+            "select object, field, seen_count from pipeline.schema_drift order by 1, 2"
+        )
+        found["gaps"] = self._rows("select topic_id, partition, from_offset, to_offset from pipeline.gaps")
+        found["cursors"] = self._rows(
+            "select stage, topic_id, partition, next_offset from pipeline.cursors order by 1, 2, 3"
+        )
+        raw = self._way.raw
+        found["raw"] = [(d["_id"], d["sha256"]) for d in raw.raw_tweets.find().sort("_id", 1)]
+        found["dead"] = [
+            (d["_id"], d["reason"], d["payload"]) for d in raw.dead_letters.find().sort("_id", 1)
+        ]
+        return found
+
+    def has_moved_all(self, stage: str) -> bool:
+        """Whether the cursors of a stage are where an undisturbed run leaves them."""
+        now = {tuple(row) for row in self.contents()["cursors"]}
+        return {row for row in self.expected["cursors"] if row[0] == stage} <= now
+
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self._superuser_dsn, autocommit=True) as superuser:
+            return superuser.execute(query.encode()).fetchall()
+
+    def holds(self, when: str) -> None:
+        """Assert that both stores hold what an undisturbed run leaves, and that every offset is accounted for."""
+        now = self.contents()
+        for name, expected in self.expected.items():
+            assert now[name] == expected, f"{name}, {when}"
+        assert [i for (i, *_) in now["twitter.tweets"]] == [*TWEETS], when
+        with psycopg.connect(self._superuser_dsn, autocommit=True) as superuser:
+            assert all(account.balances for account in accounts(self._way.raw, superuser)), when

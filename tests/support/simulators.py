@@ -1,0 +1,71 @@
+"""Simulators served in a thread of the test."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from support.apps import serving
+from x_api_simulator.clock import Clock, parse_moment
+from x_api_simulator.server import create_app
+from x_api_simulator.world import World
+
+EPOCH_MS = parse_moment("2026-03-01T00:00:00Z")
+NOW_MS = EPOCH_MS + 2 * 3_600_000
+
+
+@dataclass
+class Simulator:
+    """A served world and a client with a good token."""
+
+    world: World
+    http: httpx.Client
+
+    def get(self, path: str, **params: Any) -> httpx.Response:
+        """Ask; dots in parameter names are written as double underscores."""
+        return self.http.get(path, params={name.replace("__", "."): value for name, value in params.items()})
+
+    def ok(self, path: str, **params: Any) -> dict[str, Any]:
+        answer = self.get(path, **params)
+        assert answer.status_code == 200, answer.text
+        body: dict[str, Any] = answer.json()
+        return body
+
+    def search(self, query: str, **params: Any) -> dict[str, Any]:
+        return self.ok("/2/tweets/search/recent", query=query, **params)
+
+    def control(self, path: str, body: Any) -> Any:
+        answer = self.http.post(f"/_control/{path}", json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def truth(self, **params: Any) -> dict[str, Any]:
+        return self.ok("/_control/truth", **params)
+
+    def walk(self, path: str, **params: Any) -> list[str]:
+        """Every id of every page, in the order given."""
+        ids: list[str] = []
+        while True:
+            page = self.ok(path, **params)
+            ids += [tweet["id"] for tweet in page.get("data", [])]
+            token = page["meta"].get("next_token")
+            if token is None:
+                return ids
+            params["pagination_token"] = token
+
+
+@contextlib.contextmanager
+def serve(world: World, **options: Any) -> Iterator[Simulator]:
+    """Serve a world by an app with these options."""
+    app = create_app(world, **options)
+    with (
+        serving(app, log_level="critical", access_log=False, lifespan="off") as url,
+        httpx.Client(base_url=url, headers={"authorization": "Bearer any"}, timeout=10) as http,
+    ):
+        yield Simulator(world, http)
+
+
+def frozen_world(seed: int = 7, rate: float = 0.5) -> World:
+    return World(seed, EPOCH_MS, rate, Clock(frozen_at_ms=NOW_MS))
