@@ -1,6 +1,6 @@
-"""Write the secrets that docker-compose.yaml needs into .env, once: run it as `python3 deploy/compose_secrets.py`.
+"""Write the secrets that docker-compose.yaml needs into .env: run `python3 deploy/compose_secrets.py` once.
 
-What .env has already is left alone, so running it again changes nothing. Needs Python alone.
+Existing values in .env are kept, so running it again changes nothing. Needs only Python.
 """
 
 import base64
@@ -30,7 +30,7 @@ PASSWORDS = (
 def made() -> dict[str, str]:
     """A fresh value for every name."""
     return {
-        "COMPOSE_FILE": "docker-compose.yaml",  # else docker-compose.override.yml, which is Astro's, would come along
+        "COMPOSE_FILE": "docker-compose.yaml",  # else docker-compose.override.yml, which is for Astro, would be read too
         "SIMULATOR_EPOCH": (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds"),
         "AIRFLOW_FERNET_KEY": base64.urlsafe_b64encode(os.urandom(32)).decode(),
         **{name: secrets.token_urlsafe(48) for name in PASSWORDS},
@@ -38,7 +38,7 @@ def made() -> dict[str, str]:
 
 
 def main() -> None:
-    """Add what is missing; the file is readable by its owner alone."""
+    """Add the missing values; only the owner can read the file."""
     text = ENV.read_text("utf-8") if ENV.exists() else ""
     there = {line.partition("=")[0].strip() for line in text.splitlines() if "=" in line}
     missing = {name: value for name, value in made().items() if name not in there}

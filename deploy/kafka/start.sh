@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Start the broker of docker-compose.yaml with the user by whom clients enter. The image formats a new folder by itself,
-# but without users, and the node could not even enter its own listener. The password (BROKER_PASSWORD) goes through
-# files of this user's own: command lines can be read by anybody on the machine.
+# Start the broker of docker-compose.yaml with the user that clients log in as. The image formats a new folder by itself,
+# but without users, so even the node could not log in to its own listener. The password (BROKER_PASSWORD) is passed in
+# files that only this user can read: command lines are visible to everybody on the machine.
 set -euo pipefail
 umask 077
 
 home=${KAFKA_HOME:-/opt/kafka}
 own=${BROKER_FILES:-/tmp/broker}
-user_created=$KAFKA_LOG_DIRS/scram-user-created # in the data that it speaks of
+user_created=$KAFKA_LOG_DIRS/scram-user-created # next to the data that it describes
 mkdir -p "$own"
 
 # what clients of this container need, the health check among them
@@ -17,7 +17,7 @@ sasl.mechanism=SCRAM-SHA-512
 sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="pipeline" password="$BROKER_PASSWORD";
 END
 
-# the node as it was before it asked for a password, and on this container's loopback only
+# the node as it was before it required a password, on this container's loopback only
 cat >"$own/open.properties" <<END
 process.roles=$KAFKA_PROCESS_ROLES
 node.id=$KAFKA_NODE_ID
@@ -37,7 +37,7 @@ if [ ! -e "$KAFKA_LOG_DIRS/meta.properties" ]; then
     --config "$own/open.properties" "@$own/arguments"
   rm "$own/arguments"
 elif [ ! -e "$user_created" ]; then
-  echo "a folder from before the broker asked for a password: its user is created first"
+  echo "this folder predates the broker's password: creating its user first"
   printf 'SCRAM-SHA-512=iterations=8192,password=%s\n' "$BROKER_PASSWORD" >"$own/user.properties"
   "$home/bin/kafka-server-start.sh" "$own/open.properties" &
   opened=$!

@@ -64,7 +64,7 @@ def test_the_walks_pass_through_every_room() -> None:
 
 def test_the_map_in_the_readme_names_every_package() -> None:
     """The rooms that are folders; single modules stand beside them."""
-    found = re.search(r"## The rooms\n\n```\n(.*?)```", (CLONE / "README.md").read_text("utf-8"), re.DOTALL)
+    found = re.search(r"## Code layout\n\n```\n(.*?)```", (CLONE / "README.md").read_text("utf-8"), re.DOTALL)
     assert found
     below = found[1].partition("src/twitter_pipeline/\n")[2].partition("\nplugins/")[0]
     named = {name for line in below.splitlines() for name in re.findall(r"(\w+)/", line[:24])}

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from twitter_pipeline.metrics import catalogue
 from twitter_pipeline.settings import PORTED
 from twitter_pipeline.stack import apache_kafka, monitoring, postgresql, services, settings
 from twitter_pipeline.stack.apache_kafka import ApacheKafka
@@ -307,6 +308,16 @@ def test_every_alert_has_its_page_and_its_test() -> None:
         assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
         assert name in tested
     assert set(re.findall(r"^### ([A-Z][A-Za-z]+)$", page, re.MULTILINE)) >= alerts.keys()
+
+
+def test_stages_in_alerts_and_dashboard_are_those_that_are_published() -> None:
+    """A selector of a stage that nothing publishes would match nothing, and its alert would never fire."""
+    folder = CLONE / "deploy" / "monitoring"
+    for name in ("alerts.yml", "grafana/dashboards/overview.json"):
+        text = (folder / name).read_text().replace('\\"', '"')
+        selected = {stage for found in re.findall(r'stage=~?"([^"]*)"', text) for stage in found.split("|")}
+        assert selected, name
+        assert selected <= set(catalogue.STAGES), name
 
 
 def test_links_in_alerts_are_absolute_and_lead_to_the_plugin() -> None:

@@ -14,7 +14,6 @@ from twitter_pipeline.transform.engine import Drift
 from twitter_pipeline.transform.values import LONGEST_KEY
 from twitter_pipeline.warehouse.model import Column, Group, Table
 
-
 SMALL = 2**31
 
 
