@@ -124,9 +124,9 @@ class Stack:
             MongoClient[dict[str, Any]](given.need("mongo_uri")) as client,
             psycopg.connect(given.need("postgres_reader_dsn"), autocommit=True) as warehouse,
         ):
-            books = accounts(client[given.mongo_database], warehouse)
-            assert books
-            assert [a for a in books if not a.balances] == []
+            accounted = accounts(client[given.mongo_database], warehouse)
+            assert accounted
+            assert [a for a in accounted if not a.balances] == []
         twice = self.rows("select id from twitter.tweets group by id having count(*) > 1")
         assert twice == []
 

@@ -93,7 +93,7 @@ class Oracle:
         assert self.expected["twitter.tweets"], "a load that leaves nothing proves nothing"
 
     def reset(self, *, landing: bool) -> None:
-        """Empty the tables and transform's books, with `landing` also what was landed; the topic stays."""
+        """Empty the tables and the records of transform, with `landing` also what was landed; the topic stays."""
         gone = [f"twitter.{table.name}" for table in model.IN_LOADING_ORDER]
         gone += [f"twitter.{name}" for name in (table.name for table in model.DERIVED)]
         gone += [f"pipeline.{name}" for name in ("observations", "dead_letters", "schema_drift", "gaps")]
@@ -115,7 +115,7 @@ class Oracle:
         for name in (table.name for table in model.DERIVED):
             found[f"twitter.{name}"] = self._rows(f"select * from twitter.{name} order by 1, 2")
         found["observations"] = self._rows("select * from pipeline.observed order by 1, 2, 3, 4, 5")
-        found["quarantined"] = self._rows(
+        found["dead letters"] = self._rows(
             'select topic_id, partition, "offset", reason, payload from pipeline.dead_letters order by 1, 2, 3'
         )
         found["drift"] = self._rows(

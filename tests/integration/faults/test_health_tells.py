@@ -8,7 +8,7 @@ import pytest
 from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.health import report
 from twitter_pipeline.settings import Stores
-from twitter_pipeline.streaming.flood import Flood, FloodGate
+from twitter_pipeline.streaming.bad_record_breaker import BadRecordBreaker, TooManyBadRecords
 
 from ..path.conftest import Way, envelope
 from .conftest import BAD, ON_TANSU, anew, drain_anew
@@ -38,7 +38,7 @@ def test_the_newest_dead_letter_of_each_stage_is_told_under_that_stage(way: Way,
         ]
     )
     told = errors(way, postgres)
-    assert told["land"] == "2 dead letters of stage landing, the newest: newest: by time"
+    assert told["land"] == "2 dead letters of stage land, the newest: newest: by time"
     assert told["extract"] == "1 dead letters of stage import, the newest: not_json: line 3"
     assert told["transform"] is None
 
@@ -57,7 +57,7 @@ def test_a_conflict_under_one_coordinate_is_told_like_every_dead_letter(way: Way
     drain_anew(way)
     key = Coordinate(topic_id, 0, 0).key
     assert errors(way, postgres)["land"] == (
-        "2 dead letters of stage landing, the newest: coordinate_conflict:"
+        "2 dead letters of stage land, the newest: coordinate_conflict:"
         f" another payload than the one in raw_tweets under {key}"
     )
 
@@ -118,18 +118,18 @@ def test_resolved_letters_and_settled_gaps_are_no_trouble_any_more(way: Way, pos
     way.warehouse.execute("update pipeline.gaps set settled_at = now()")
     assert errors(way, postgres) == dict.fromkeys(("extract", "land", "transform", "warehouse"))
     now = looked(way, postgres)
-    assert (now.quarantined, now.unlandable, now.gaps, now.failing) == (0, 0, 0, [])
+    assert (now.transform_dead_letters, now.land_dead_letters, now.gaps, now.failing) == (0, 0, 0, [])
 
 
 @ON_TANSU
 def test_what_stops_landing_is_told_under_it_and_goes_with_the_next_good_step(way: Way, postgres: Any):
     """A flood stands beside the cursors that it stopped, until they move."""
     way.produce(*(BAD for _ in range(60)))
-    with anew(way) as run, pytest.raises(Flood):
-        run.land(flood=FloodGate("land", ratio=0.5, least=50))
+    with anew(way) as run, pytest.raises(TooManyBadRecords):
+        run.land(breaker=BadRecordBreaker("land", ratio=0.5, least=50))
     now = looked(way, postgres)
     assert {(each.stage, each.partition) for each in now.failing or ()} == {("land", 0), ("land", 1)}
-    assert "Flood: landing: 60 of 60 records are bad" in (now.stages[1].last_error or "")
+    assert "TooManyBadRecords: land: 60 of 60 records are bad" in (now.stages[1].last_error or "")
     with anew(way) as run:
         run.land()
     assert looked(way, postgres).failing == []
