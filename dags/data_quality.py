@@ -38,8 +38,8 @@ def data_quality():
 
         folder = SETTINGS.contracts_folder
         minutes = SETTINGS.quality_minutes // 2 if dag_run.run_type == "asset_triggered" else 0
-        with warehouse() as books:
-            chosen = params["contracts"] or contracts.due(books, folder, minutes)
+        with warehouse() as connection:
+            chosen = params["contracts"] or contracts.due(connection, folder, minutes)
         return contracts.by_schema(folder, chosen)
 
     @task(map_index_template="{{ contracts }}")
@@ -51,16 +51,16 @@ def data_quality():
 
         get_current_context()["contracts"] = ", ".join(contracts)
         dsn = SETTINGS.need("postgres_reader_dsn")
-        with judged(), warehouse() as books:
-            return verify_and_record(books, SETTINGS.contracts_folder, contracts, dsn, run_id, metrics())
+        with judged(), warehouse() as connection:
+            return verify_and_record(connection, SETTINGS.contracts_folder, contracts, dsn, run_id, metrics())
 
     @task
     def account(run_id=None) -> int:
         """Account for every offset that the stages have passed since the last time; fails on one that nothing explains."""
         from twitter_pipeline.health.accounting import verify_and_record
 
-        with judged(), warehouse() as books, raw_store() as raw:
-            return verify_and_record(raw, books, run_id, metrics())
+        with judged(), warehouse() as connection, raw_store() as raw:
+            return verify_and_record(raw, connection, run_id, metrics())
 
     verify.expand(contracts=due_contracts())
     account()

@@ -53,8 +53,8 @@ def housekeeping():
         """Observe a part of what an older version loaded; return how many offsets are left."""
         from twitter_pipeline.transform.observing import observe_older
 
-        with warehouse() as books, raw_store() as raw:
-            return observe_older(raw, books, most=500_000)
+        with warehouse() as connection, raw_store() as raw:
+            return observe_older(raw, connection, most=500_000)
 
     @task
     def alert_path() -> None:

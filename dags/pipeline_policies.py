@@ -27,7 +27,7 @@ VERDICTS: dict[str, type[AirflowException]] = {
     "twitter_pipeline.health.accounting.AccountingFailed": AirflowFailException,
     "twitter_pipeline.landing.lost.RawStoreLost": AirflowFailException,
     "twitter_pipeline.quality.verification.ContractFailed": AirflowFailException,
-    "twitter_pipeline.streaming.flood.Flood": AirflowFailException,
+    "twitter_pipeline.streaming.bad_record_breaker.TooManyBadRecords": AirflowFailException,
 }
 """How a task ends by the error that ends it: skipped, or failed without retries. By name, so that no task imports the
 rooms of the others; subclasses are judged like their base. What is not here is retried."""

@@ -38,9 +38,9 @@ def tweet_extraction():
         from twitter_pipeline.collection import doorbell, pages
         from twitter_pipeline.streaming.log import identify
 
-        with warehouse() as books:
-            pages.settle(books, TOPIC, identify(kafka(), TOPIC))
-            return doorbell.hand_out(books, run_id)
+        with warehouse() as connection:
+            pages.settle(connection, TOPIC, identify(kafka(), TOPIC))
+            return doorbell.hand_out(connection, run_id)
 
     CollectRule.partial(
         task_id="collect",

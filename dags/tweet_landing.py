@@ -1,10 +1,10 @@
 """Drain Kafka into MongoDB, woken by the doorbell as soon as something lies in `raw-tweets`.
 
-A drain stays warm for about a minute; a sweep stands behind the doorbell. Fenced by its cursors: a second drain
+A drain lingers for about a minute; a sweep stands behind the doorbell. Fenced by its cursors: a second drain
 of the same partitions ends the first, which then is skipped.
 
-Red? `Flood`: most messages are bad, look at MongoDB dead_letters, mend the producer. `TopicMissing`: the broker
-lost its topic, the keeper makes it again. Anything else is retried by itself; nothing is lost meanwhile.
+Red? `TooManyBadRecords`: most messages are bad, look at MongoDB dead_letters, mend the producer. `TopicMissing`: the
+broker lost its topic, the keeper makes it again. Anything else is retried by itself; nothing is lost meanwhile.
 """
 
 from dataclasses import asdict
@@ -42,11 +42,11 @@ def tweet_landing():
         """Land until all is quiet or the minute is over."""
         from twitter_pipeline.health.drains import tell_landed
         from twitter_pipeline.landing.drain import land
-        from twitter_pipeline.streaming.flood import FloodGate
+        from twitter_pipeline.streaming.bad_record_breaker import BadRecordBreaker
 
-        with judged(), warehouse() as books, raw_store() as raw:
-            gate = FloodGate(LAND.name, float(SETTINGS.flood_ratio))
-            landed = land(kafka(), raw, books, topic=TOPIC, partitions=partitions, flood=gate)
+        with judged(), warehouse() as connection, raw_store() as raw:
+            breaker = BadRecordBreaker(LAND.name, float(SETTINGS.flood_ratio))
+            landed = land(kafka(), raw, connection, topic=TOPIC, partitions=partitions, breaker=breaker)
         tell_landed(metrics(), landed)
         return asdict(landed)
 

@@ -3,11 +3,10 @@
 Each batch and its cursor are one transaction: exactly once in effect. What cannot be loaded goes to
 pipeline.dead_letters with its bytes.
 
-Red? `Flood`: most envelopes are bad, look at pipeline.dead_letters. A PostgreSQL or MongoDB error: the server is
-down or full; it is retried by itself and nothing is lost meanwhile.
+Red? `TooManyBadRecords`: most envelopes are bad, look at pipeline.dead_letters. A PostgreSQL or MongoDB error: the
+server is down or full; it is retried by itself and nothing is lost meanwhile.
 """
 
-from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -35,22 +34,22 @@ def tweet_processing():
         """Deal the partitions out, retired topics included."""
         from twitter_pipeline.streaming.plan import transform_shares
 
-        with warehouse() as books:
-            return transform_shares(books, kafka(), TOPIC, SETTINGS.drains)
+        with warehouse() as connection:
+            return transform_shares(connection, kafka(), TOPIC, SETTINGS.drains)
 
     @task(outlets=[TWEETS], multiple_outputs=False)
     def drain(partitions: list[list[Any]] | None = None) -> dict[str, Any]:
         """Load until all is quiet or the minute is over."""
         from twitter_pipeline.health.drains import tell_transformed
-        from twitter_pipeline.streaming.flood import FloodGate
+        from twitter_pipeline.streaming.bad_record_breaker import BadRecordBreaker
         from twitter_pipeline.transform.drain import transform
 
         wanted = None if partitions is None else [(topic_id, number) for topic_id, number in partitions]
-        with judged(), warehouse() as books, raw_store() as raw:
-            gate = FloodGate(TRANSFORM.name, float(SETTINGS.flood_ratio))
-            transformed = transform(raw, books, kafka(), topic=TOPIC, partitions=wanted, flood=gate)
+        with judged(), warehouse() as connection, raw_store() as raw:
+            breaker = BadRecordBreaker(TRANSFORM.name, float(SETTINGS.flood_ratio))
+            transformed = transform(raw, connection, kafka(), topic=TOPIC, partitions=wanted, breaker=breaker)
         tell_transformed(metrics(), transformed)
-        return asdict(transformed)
+        return transformed.as_json()
 
     if SETTINGS.drains == 1:
         drain()

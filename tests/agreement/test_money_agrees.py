@@ -10,7 +10,7 @@ from twitter_pipeline.collection import circuits, settlement
 
 
 def test_a_circuit_opens_and_probes_alike_in_memory_and_in_postgresql() -> None:
-    """The operator's own books and the pipeline's have the same limits."""
+    """The provider's operator and the pipeline have the same limits."""
     for name in ("UNKNOWN_IN_A_ROW", "FIRST_PROBE_AFTER", "LONGEST_PROBE_WAIT"):
         assert getattr(ledger, name) == getattr(circuits, name)
 

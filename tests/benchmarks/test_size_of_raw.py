@@ -14,7 +14,7 @@ from support.oracle import observation
 from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.landing.documents import raw_document
 from twitter_pipeline.landing.raw_store import RawStore
-from twitter_pipeline.streaming.warmth import Warmth
+from twitter_pipeline.streaming.linger import Linger
 from twitter_pipeline.transform.drain import transform
 
 STORED = {"small": 10_000, "large": 500_000}
@@ -107,7 +107,7 @@ def test_a_tweet_costs_the_same_whatever_is_stored(
                 before, clock = server.cpu_times(), datetime.now(UTC)
                 own = psutil.Process().cpu_times()
                 done = transform(
-                    raw, warehouse, partitions=[(topic_id, 0)], warmth=Warmth(60, 0), batch_size=500,
+                    raw, warehouse, partitions=[(topic_id, 0)], linger=Linger(60, 0), batch_size=500,
                 )  # fmt: skip
                 assert done.loaded == TWEETS_A_ROUND
                 if turn:  # the first turn warms caches

@@ -17,7 +17,7 @@ from pipeline_policies import VERDICTS, judged
 from twitter_pipeline.collection import asking
 from twitter_pipeline.collection.collect import CollectionFailed
 from twitter_pipeline.collection.lease import LeaseHeld, RuleStopped, RuleWaits
-from twitter_pipeline.streaming.flood import Flood
+from twitter_pipeline.streaming.bad_record_breaker import TooManyBadRecords
 
 
 def test_the_table_names_errors_that_exist() -> None:
@@ -33,7 +33,7 @@ def test_the_table_names_errors_that_exist() -> None:
         (LeaseHeld("r"), AirflowSkipException),
         (RuleStopped("r"), AirflowSkipException),
         (RuleWaits("r"), AirflowSkipException),
-        (Flood("bad"), AirflowFailException),
+        (TooManyBadRecords("bad"), AirflowFailException),
         (asking.CredentialsRefused("401", 401), AirflowFailException),
         (asking.TryAgain("503"), asking.TryAgain),
         (asking.XError("too large"), asking.XError),

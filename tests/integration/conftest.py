@@ -37,7 +37,7 @@ def pipeline(kafka: Any, mongo: Any, postgres: Any) -> Iterator[Pipeline]:
 
 
 @pytest.fixture
-def books(postgres: Any) -> Iterator[psycopg.Connection[Any]]:
+def connection(postgres: Any) -> Iterator[psycopg.Connection[Any]]:
     """The warehouse as the data path writes it, each statement a transaction."""
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         yield connection

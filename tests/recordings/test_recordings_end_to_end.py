@@ -13,10 +13,10 @@ from twitter_pipeline.archives.pages import pages_of
 from twitter_pipeline.archives.reading import opened
 from twitter_pipeline.health.accounting import accounts
 from twitter_pipeline.landing.drain import land
-from twitter_pipeline.streaming.warmth import Warmth
+from twitter_pipeline.streaming.linger import Linger
 from twitter_pipeline.transform.drain import transform
 
-BRIEF = Warmth(stay_seconds=20, quiet_seconds=0.3)
+BRIEF = Linger(stay_seconds=20, quiet_seconds=0.3)
 
 
 def answers(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -62,8 +62,8 @@ def test_every_recorded_tweet_becomes_a_row(recordings: Path, kafka: Any, mongo:
         sink.close()
         assert files >= 25
         assert len(everything) >= 150
-        land(config, mongo.database, warehouse, topic=topic, warmth=BRIEF)
-        transform(mongo.database, warehouse, topic=topic, warmth=BRIEF)
+        land(config, mongo.database, warehouse, topic=topic, linger=BRIEF)
+        transform(mongo.database, warehouse, topic=topic, linger=BRIEF)
         rows = warehouse.execute("select id, text, is_collected from twitter.tweets").fetchall()
         dead = warehouse.execute("select reason, detail from pipeline.dead_letters").fetchall()
         assert all(account.balances for account in accounts(mongo.database, warehouse))

@@ -10,10 +10,10 @@ from support import TESTS
 from tweet_envelope.sink import EnvelopeSink
 from twitter_pipeline.archives.importing import FileImported, Importer, Refusal
 from twitter_pipeline.landing.drain import land
-from twitter_pipeline.streaming.warmth import Warmth
+from twitter_pipeline.streaming.linger import Linger
 from twitter_pipeline.transform.drain import transform
 
-BRIEF = Warmth(stay_seconds=15, quiet_seconds=0.3)
+BRIEF = Linger(stay_seconds=15, quiet_seconds=0.3)
 NOT_LOADED = """
 select count(*) from pipeline.pages page, jsonb_each_text(page.offsets) last
 where last.value::bigint >= coalesce((
@@ -57,8 +57,8 @@ class Pipeline:
     def run(self) -> None:
         """Land and load until all that was imported is there."""
         for _ in range(20):
-            land(self.kafka, self.raw, self.warehouse, topic=self.topic, warmth=BRIEF)
-            transform(self.raw, self.warehouse, topic=self.topic, warmth=BRIEF)
+            land(self.kafka, self.raw, self.warehouse, topic=self.topic, linger=BRIEF)
+            transform(self.raw, self.warehouse, topic=self.topic, linger=BRIEF)
             if self.column(NOT_LOADED) == [0]:
                 return
         raise AssertionError("what was imported did not become rows")

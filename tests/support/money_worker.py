@@ -75,9 +75,9 @@ def exchange(
 def _ask(
     work: Work, connection: psycopg.Connection[Any], client: XClient, number: int, what: str, size: int
 ) -> str:
-    books = RequestLedger(connection, cast(Any, Unrecorded()), f"x{number}", Decimal(work.budget_usd))
+    ledger = RequestLedger(connection, cast(Any, Unrecorded()), f"x{number}", Decimal(work.budget_usd))
     try:
-        client.charged_to(books).search_recent(f"{number}.{what}.{os.getpid()}", max_results=size)
+        client.charged_to(ledger).search_recent(f"{number}.{what}.{os.getpid()}", max_results=size)
     except (XError, budget.RuleOvershot, budget.BudgetExceeded) as failed:
         return type(failed).__name__
     except circuits.CircuitOpen:

@@ -22,11 +22,11 @@ from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
 
 from twitter_pipeline.landing.drain import land
-from twitter_pipeline.streaming.flood import FloodGate
-from twitter_pipeline.streaming.warmth import Warmth
+from twitter_pipeline.streaming.bad_record_breaker import BadRecordBreaker
+from twitter_pipeline.streaming.linger import Linger
 from twitter_pipeline.transform.drain import transform
 
-BRIEF = Warmth(stay_seconds=20, quiet_seconds=0.1)
+BRIEF = Linger(stay_seconds=20, quiet_seconds=0.1)
 DATA_COMMANDS = {"insert", "find", "update", "getMore"}
 
 
@@ -79,14 +79,14 @@ def drain(job: dict[str, Any], steps: Steps) -> int:
             job["mongo_uri"], event_listeners=[CountingListener(steps)], serverSelectionTimeoutMS=5000
         ) as client,
     ):
-        raw, gate = client[job["mongo_name"]], FloodGate(job["stage"], ratio=1.0)
+        raw, breaker = client[job["mongo_name"]], BadRecordBreaker(job["stage"], ratio=1.0)
         if job["stage"] == "land":
             return land(
-                job["kafka"], raw, warehouse, topic=job["topic"], warmth=BRIEF, flood=gate,
+                job["kafka"], raw, warehouse, topic=job["topic"], linger=BRIEF, breaker=breaker,
                 batch_size=job["batch_size"],
             ).read  # fmt: skip
         return transform(
-            raw, warehouse, topic=job["topic"], warmth=BRIEF, flood=gate, batch_size=job["batch_size"]
+            raw, warehouse, topic=job["topic"], linger=BRIEF, breaker=breaker, batch_size=job["batch_size"]
         ).read
 
 

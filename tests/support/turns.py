@@ -1,4 +1,4 @@
-"""Turns of rules against a small X, with real books."""
+"""Turns of rules against a small X, with a real schema pipeline."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ class Turns:
     """Takes turns of rules; `clock` may be moved."""
 
     x: SmallX
-    books: psycopg.Connection[Any]
+    connection: psycopg.Connection[Any]
     raw: Any
     sink: RememberingSink
     tries: int = 2
@@ -39,7 +39,7 @@ class Turns:
         [kind] = [each for each in kinds.KINDS.values() if each.field in fields]
         given = {"kind": kind.name, "spec": Jsonb(kind.parse(fields.pop(kind.field))), **fields}
         names = ", ".join(given)
-        self.books.execute(
+        self.connection.execute(
             f"insert into pipeline.rules (name, {names}) values (%(name)s, {', '.join(f'%({n})s' for n in given)})"
             f" on conflict (name) do update set {', '.join(f'{n} = excluded.{n}' for n in given)}".encode(),
             {"name": name, **given},
@@ -55,11 +55,11 @@ class Turns:
             backoff=Backoff(tries=self.tries),
             pace=Pace(now=self.now, sleep=lambda seconds: None),
         )
-        with client, lease_rule(self.books, name, "this test") as lease:
+        with client, lease_rule(self.connection, name, "this test") as lease:
             return collect_rule(
-                rules.find(self.books, name),
+                rules.find(self.connection, name),
                 ClientX(client),
-                self.books,
+                self.connection,
                 self.raw,
                 self.sink,
                 lease,
@@ -69,5 +69,5 @@ class Turns:
             )
 
     def one(self, query: str, *values: Any) -> Any:
-        """The first row of a query of the books."""
-        return self.books.execute(query.encode(), values).fetchone()
+        """The first row of a query."""
+        return self.connection.execute(query.encode(), values).fetchone()

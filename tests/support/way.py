@@ -11,12 +11,12 @@ from confluent_kafka import Producer
 
 from twitter_pipeline.landing.drain import Landed, land
 from twitter_pipeline.streaming import cursors
-from twitter_pipeline.streaming.flood import FloodGate
-from twitter_pipeline.streaming.warmth import Warmth
+from twitter_pipeline.streaming.bad_record_breaker import BadRecordBreaker
+from twitter_pipeline.streaming.linger import Linger
 from twitter_pipeline.transform.drain import Transformed, transform
 
-BRIEF = Warmth(stay_seconds=20, quiet_seconds=0.2)
-OPEN_GATE = 1.0
+BRIEF = Linger(stay_seconds=20, quiet_seconds=0.2)
+NEVER_TRIPS = 1.0
 
 
 @dataclass
@@ -51,10 +51,10 @@ class Way:
 
     def land(self, **options: Any) -> Landed:
         """Land until everything that was produced is landed; returns the sum of what the drains did."""
-        options.setdefault("flood", FloodGate("land", ratio=OPEN_GATE))
+        options.setdefault("breaker", BadRecordBreaker("land", ratio=NEVER_TRIPS))
         total = Landed()
         for _ in range(20):
-            done = land(self.kafka, self.raw, self.warehouse, topic=self.topic, warmth=BRIEF, **options)
+            done = land(self.kafka, self.raw, self.warehouse, topic=self.topic, linger=BRIEF, **options)
             total.read += done.read
             total.duplicates += done.duplicates
             positions = cursors.positions(self.warehouse, "land")
@@ -63,7 +63,7 @@ class Way:
         raise AssertionError(f"landing did not reach {self.ends}: {positions}")
 
     def transform(self, **options: Any) -> Transformed:
-        options = {"flood": FloodGate("transform", ratio=OPEN_GATE), "warmth": BRIEF, **options}
+        options = {"breaker": BadRecordBreaker("transform", ratio=NEVER_TRIPS), "linger": BRIEF, **options}
         return transform(self.raw, self.warehouse, self.kafka, topic=self.topic, **options)
 
     def drain(self) -> None:

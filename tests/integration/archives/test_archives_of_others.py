@@ -17,7 +17,7 @@ from tweet_envelope.writing import Message
 from twitter_pipeline.archives import importing
 from twitter_pipeline.landing.drain import land
 from twitter_pipeline.streaming import cursors
-from twitter_pipeline.streaming.flood import Flood, FloodGate
+from twitter_pipeline.streaming.bad_record_breaker import BadRecordBreaker, TooManyBadRecords
 from twitter_pipeline.transform.drain import transform
 
 
@@ -164,15 +164,15 @@ def test_imports_stop_no_live_stage(pipeline: Pipeline) -> None:
         ends.update(pipeline.sink.acknowledged())
 
     def landed() -> None:
-        gate = FloodGate("land", least=50)
+        breaker = BadRecordBreaker("land", least=50)
         for _ in range(20):
             land(
                 pipeline.kafka,
                 pipeline.raw,
                 pipeline.warehouse,
                 topic=pipeline.topic,
-                warmth=BRIEF,
-                flood=gate,
+                linger=BRIEF,
+                breaker=breaker,
             )
             positions = cursors.positions(pipeline.warehouse, "land")
             if all(positions[pipeline.sink.topic_id, partition] > end for partition, end in ends.items()):
@@ -180,8 +180,8 @@ def test_imports_stop_no_live_stage(pipeline: Pipeline) -> None:
         raise AssertionError("landing did not come to the end")
 
     def transformed() -> None:
-        gate = FloodGate("transform", least=50)
-        transform(pipeline.raw, pipeline.warehouse, topic=pipeline.topic, warmth=BRIEF, flood=gate)
+        breaker = BadRecordBreaker("transform", least=50)
+        transform(pipeline.raw, pipeline.warehouse, topic=pipeline.topic, linger=BRIEF, breaker=breaker)
 
     def spoil(source: str) -> None:
         pipeline.raw.raw_tweets.update_many({"source": source}, {"$set": {"envelope": Binary(b"{")}})
@@ -201,10 +201,10 @@ def test_imports_stop_no_live_stage(pipeline: Pipeline) -> None:
     produce(*[json.dumps(sound).encode()] * 60)
     landed()
     spoil("search")
-    with pytest.raises(Flood):
+    with pytest.raises(TooManyBadRecords):
         transformed()
     produce(*[live_envelope("search")] * 60)
-    with pytest.raises(Flood, match="60 of 60"):
+    with pytest.raises(TooManyBadRecords, match="60 of 60"):
         landed()
 
 

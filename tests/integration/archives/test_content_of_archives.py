@@ -15,11 +15,11 @@ from twitter_pipeline.landing.drain import land
 from twitter_pipeline.serving.columns import EXPORTED, cells
 from twitter_pipeline.serving.conditions import Conditions
 from twitter_pipeline.serving.statements import filled
-from twitter_pipeline.streaming.warmth import Warmth
+from twitter_pipeline.streaming.linger import Linger
 from twitter_pipeline.transform.drain import transform
 
 CASES = Path(__file__).parents[2] / "cases" / "data"
-BRIEF = Warmth(stay_seconds=15, quiet_seconds=0.3)
+BRIEF = Linger(stay_seconds=15, quiet_seconds=0.3)
 Query = Callable[[str], list[tuple[Any, ...]]]
 Importing = Callable[..., Query]
 
@@ -40,8 +40,8 @@ def imported(kafka: Any, mongo: Any, postgres: Any) -> Iterator[Importing]:
             for name, body in files:
                 importer = Importer(sink, mongo.database, warehouse, rule="r", tell=refusals.append)
                 importer.import_file(name, io.BytesIO(body))
-                land(kafka_config, mongo.database, warehouse, topic=topic, warmth=BRIEF)
-                transform(mongo.database, warehouse, topic=topic, warmth=BRIEF)
+                land(kafka_config, mongo.database, warehouse, topic=topic, linger=BRIEF)
+                transform(mongo.database, warehouse, topic=topic, linger=BRIEF)
             assert refusals == []
             assert query("select reason, detail from pipeline.dead_letters") == []
             assert mongo.database.dead_letters.count_documents({}) == 0

@@ -95,14 +95,14 @@ def test_time_is_the_archives(pipeline: Pipeline) -> None:
 
 
 def test_again_changes_nothing(pipeline: Pipeline) -> None:
-    """The same file imported twice gives the same rows, books and dead letters."""
+    """The same file imported twice gives the same rows, pages and dead letters."""
 
     def state() -> list[Any]:
-        books = "select request_id || params::text || tweet_ids::text from pipeline.pages"
+        page_rows = "select request_id || params::text || tweet_ids::text from pipeline.pages"
         queries = [
             "select t::text from twitter.tweets t order by id",
             "select u::text from twitter.users u order by id",
-            books,
+            page_rows,
         ]
         return [*map(pipeline.column, queries), sorted(d["_id"] for d in pipeline.raw.dead_letters.find())]
 

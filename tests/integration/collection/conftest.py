@@ -1,4 +1,4 @@
-"""A rule's turns against a small X that answers as a test says, with real books and a sink that remembers."""
+"""A rule's turns against a small X that answers as a test says, with real tables and a sink that remembers."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a server charged is in the books, wherever the exchange broke off and whoever was killed in it."""
+"""Whatever a server charged is recorded in pipeline.spend, wherever the exchange broke off and whichever process was killed."""
 
 import json
 import subprocess
@@ -68,14 +68,14 @@ def booked(postgres: Any) -> dict[str, Decimal]:
 
 def hold_against_the_books(postgres: Any, server: LedgerServer) -> dict[str, Decimal]:
     """Charged is never more than booked, exchange by exchange; returns the sums."""
-    books = booked(postgres)
+    recorded = booked(postgres)
     short = {
-        number: (charged, books.get(f"x{number}", Decimal(0)))
+        number: (charged, recorded.get(f"x{number}", Decimal(0)))
         for number, charged in server.charged.items()
-        if Decimal(charged) > books.get(f"x{number}", Decimal(0))
+        if Decimal(charged) > recorded.get(f"x{number}", Decimal(0))
     }
     assert short == {}
-    return {"charged_usd": server.charged_usd, "booked_usd": sum(books.values(), Decimal(0))}
+    return {"charged_usd": server.charged_usd, "booked_usd": sum(recorded.values(), Decimal(0))}
 
 
 def test_charged_never_exceeds_booked_in_three_hundred_exchanges(postgres: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a request may have cost stays in the books, and requests of which nobody knows are not repeated without end."""
+"""What a request may have cost stays recorded, and requests of unknown outcome are not repeated without end."""
 
 import json
 import logging
@@ -39,7 +39,7 @@ def wait_is_over(connection: Any) -> None:
 
 
 def test_three_unknown_outcomes_of_different_rules_and_processes_open_one_circuit(
-    postgres: Any, books: Any, caplog: pytest.LogCaptureFixture
+    postgres: Any, connection: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each from a connection of its own; it is said once, and another token is not concerned."""
     with caplog.at_level(logging.ERROR):
@@ -47,39 +47,39 @@ def test_three_unknown_outcomes_of_different_rules_and_processes_open_one_circui
             with psycopg.connect(postgres.dsn, autocommit=True) as own:
                 unknown(own, rule)
         with pytest.raises(circuits.CircuitOpen) as refused:
-            reserve(books, "fourth")
+            reserve(connection, "fourth")
     assert timedelta(minutes=14) < refused.value.probe_at - datetime.now(UTC) <= timedelta(minutes=15)
     assert len(caplog.records) == 1
-    assert budget.spent_this_month(books) == 3 * PRICE
-    reserve(books, api="https://api.x.com another-token")
-    (circuit,) = circuits.open_circuits(books)
+    assert budget.spent_this_month(connection) == 3 * PRICE
+    reserve(connection, api="https://api.x.com another-token")
+    (circuit,) = circuits.open_circuits(connection)
     assert (circuit.api, circuit.unknown_in_a_row) == (API, 3)
 
 
-def test_a_success_between_them_starts_the_count_anew(books: Any) -> None:
+def test_a_success_between_them_starts_the_count_anew(connection: Any) -> None:
     """In a row means in a row; a refusal of X, which costs nothing, is no success."""
-    unknown(books)
-    unknown(books)
-    budget.settle(books, reserve(books), Decimal("0.5"), result_count=100)
-    unknown(books)
-    unknown(books)
-    budget.settle(books, reserve(books), Decimal(0), is_answer=False)
-    assert circuits.open_circuits(books) == []
-    unknown(books)
-    assert len(circuits.open_circuits(books)) == 1
+    unknown(connection)
+    unknown(connection)
+    budget.settle(connection, reserve(connection), Decimal("0.5"), result_count=100)
+    unknown(connection)
+    unknown(connection)
+    budget.settle(connection, reserve(connection), Decimal(0), is_answer=False)
+    assert circuits.open_circuits(connection) == []
+    unknown(connection)
+    assert len(circuits.open_circuits(connection)) == 1
 
 
-def test_a_process_killed_in_a_request_counts_at_once(postgres: Any, books: Any) -> None:
+def test_a_process_killed_in_a_request_counts_at_once(postgres: Any, connection: Any) -> None:
     """Its reservation remembers the backend that made it, so three retries of a task that is killed are three."""
     context = multiprocessing.get_context("fork")
     for killed in range(3):
-        assert len(circuits.open_circuits(books)) == 0, killed
+        assert len(circuits.open_circuits(connection)) == 0, killed
         process = context.Process(target=reserve_and_die, args=(postgres.dsn,))
         process.start()
         process.join(30)
         assert process.exitcode == -signal.SIGKILL
-    eventually(lambda: is_refused(books))  # PostgreSQL notices the end of a client a moment later
-    assert budget.spent_this_month(books) == 3 * PRICE
+    eventually(lambda: is_refused(connection))  # PostgreSQL notices the end of a client a moment later
+    assert budget.spent_this_month(connection) == 3 * PRICE
 
 
 def is_refused(connection: Any) -> bool:
@@ -103,124 +103,130 @@ def reserve_and_die(dsn: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_one_probe_at_a_time_and_its_wait_doubles_up_to_a_day(postgres: Any, books: Any) -> None:
+def test_one_probe_at_a_time_and_its_wait_doubles_up_to_a_day(postgres: Any, connection: Any) -> None:
     """While one is under way the next is refused; each unknown probe doubles the wait."""
     for _ in range(3):
-        unknown(books)
+        unknown(connection)
     wait = timedelta(minutes=15)
     for _ in range(9):
-        wait_is_over(books)
-        probe = reserve(books)
+        wait_is_over(connection)
+        probe = reserve(connection)
         with psycopg.connect(postgres.dsn, autocommit=True) as other, pytest.raises(circuits.CircuitOpen):
             reserve(other)
-        budget.keep(books, probe)
+        budget.keep(connection, probe)
         wait = min(wait * 2, timedelta(days=1))
-        (circuit,) = circuits.open_circuits(books)
+        (circuit,) = circuits.open_circuits(connection)
         assert abs(circuit.probe_at - datetime.now(UTC) - wait) < timedelta(seconds=30)
     assert wait == timedelta(days=1)
 
 
-def test_a_probe_that_succeeds_closes_and_one_that_is_refused_leaves_the_turn_to_the_next(books: Any) -> None:
+def test_a_probe_that_succeeds_closes_and_one_that_is_refused_leaves_the_turn_to_the_next(
+    connection: Any,
+) -> None:
     """A refusal costs nothing, so the next probe may go at once, by whichever rule."""
     for _ in range(3):
-        unknown(books)
-    wait_is_over(books)
-    budget.settle(books, reserve(books, "has a bad query"), Decimal(0), is_answer=False)
-    budget.settle(books, reserve(books, "works"), Decimal("0.5"))
-    assert circuits.open_circuits(books) == []
-    reserve(books)
-    reserve(books)
+        unknown(connection)
+    wait_is_over(connection)
+    budget.settle(connection, reserve(connection, "has a bad query"), Decimal(0), is_answer=False)
+    budget.settle(connection, reserve(connection, "works"), Decimal("0.5"))
+    assert circuits.open_circuits(connection) == []
+    reserve(connection)
+    reserve(connection)
 
 
-def test_a_killed_probe_is_an_unknown_one(postgres: Any, books: Any) -> None:
+def test_a_killed_probe_is_an_unknown_one(postgres: Any, connection: Any) -> None:
     """Its turn is not held forever."""
     for _ in range(3):
-        unknown(books)
-    wait_is_over(books)
+        unknown(connection)
+    wait_is_over(connection)
     with psycopg.connect(postgres.dsn, autocommit=True) as killed:
         reserve(killed)
-    eventually(lambda: is_refused(books) and circuits.open_circuits(books)[0].probe is None)
-    (circuit,) = circuits.open_circuits(books)
+    eventually(lambda: is_refused(connection) and circuits.open_circuits(connection)[0].probe is None)
+    (circuit,) = circuits.open_circuits(connection)
     assert circuit.probe_at - datetime.now(UTC) > timedelta(minutes=29)
 
 
-def test_what_is_free_passes_an_open_circuit_and_does_not_close_it(books: Any) -> None:
+def test_what_is_free_passes_an_open_circuit_and_does_not_close_it(connection: Any) -> None:
     """X's usage figures cost nothing, so they show nothing about what does."""
     for _ in range(3):
-        unknown(books)
-    budget.settle(books, reserve(books, price=Decimal(0)), Decimal(0))
-    assert len(circuits.open_circuits(books)) == 1
+        unknown(connection)
+    budget.settle(connection, reserve(connection, price=Decimal(0)), Decimal(0))
+    assert len(circuits.open_circuits(connection)) == 1
 
 
-def test_while_a_circuit_is_open_the_smallest_page_is_asked_for(books: Any, mongo: Any) -> None:
-    """The books tell the client what to ask for: what is left of the smaller budget, or the least there is."""
-    ledger = RequestLedger(books, mongo.database, "r", Decimal("10"), rule_budget_usd=Decimal("2"))
+def test_while_a_circuit_is_open_the_smallest_page_is_asked_for(connection: Any, mongo: Any) -> None:
+    """The ledger tells the client how much to ask for: what is left of the smaller budget, or the smallest page."""
+    ledger = RequestLedger(connection, mongo.database, "r", Decimal("10"), rule_budget_usd=Decimal("2"))
     ledger.charged_by(API)
     assert ledger.left_usd() == 2
     ledger.may_spend(SEARCH, Decimal("1.5"))
     assert ledger.left_usd() == Decimal("0.5")
-    assert RequestLedger(books, mongo.database, "other", Decimal("10")).left_usd() == Decimal("8.5")
-    assert RequestLedger(books, mongo.database, "play", None).left_usd() is None
+    assert RequestLedger(connection, mongo.database, "other", Decimal("10")).left_usd() == Decimal("8.5")
+    assert RequestLedger(connection, mongo.database, "play", None).left_usd() is None
     for _ in range(3):
-        unknown(books)
+        unknown(connection)
     assert ledger.left_usd() == 0
 
 
-def test_a_rule_has_a_budget_of_its_own(books: Any) -> None:
+def test_a_rule_has_a_budget_of_its_own(connection: Any) -> None:
     """What others spend does not count for it, and the refusal names rule and field."""
-    reserve(books, "other", Decimal("50"))
-    reserve(books, "r", rule_budget_usd=Decimal("2"))
+    reserve(connection, "other", Decimal("50"))
+    reserve(connection, "r", rule_budget_usd=Decimal("2"))
     with pytest.raises(budget.BudgetExceeded, match="budget_usd=2 of rule r"):
-        reserve(books, "r", rule_budget_usd=Decimal("2"))
+        reserve(connection, "r", rule_budget_usd=Decimal("2"))
     with pytest.raises(budget.BudgetExceeded, match="X_BUDGET_USD"):
-        reserve(books, "r", Decimal("60"))
+        reserve(connection, "r", Decimal("60"))
 
 
-def test_eighty_per_cent_is_said_once_for_each_budget(books: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_eighty_per_cent_is_said_once_for_each_budget(
+    connection: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     """Per month, rule and amount, by whichever process is there first; a raised budget warns anew."""
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            budget.settle(books, reserve(books, price=Decimal("79")), Decimal("79"))
-            books.execute("delete from pipeline.spend")
+            budget.settle(connection, reserve(connection, price=Decimal("79")), Decimal("79"))
+            connection.execute("delete from pipeline.spend")
         assert caplog.records == []
         for _ in range(3):
-            budget.settle(books, reserve(books, price=Decimal("80")), Decimal(0))
+            budget.settle(connection, reserve(connection, price=Decimal("80")), Decimal(0))
         assert [each.levelname for each in caplog.records] == ["WARNING"]
-        budget.reserve(books, SEARCH, Decimal("8"), BUDGET, "r", rule_budget_usd=Decimal("9"))
-        budget.reserve(books, SEARCH, Decimal("90"), Decimal("110"), "r")
+        budget.reserve(connection, SEARCH, Decimal("8"), BUDGET, "r", rule_budget_usd=Decimal("9"))
+        budget.reserve(connection, SEARCH, Decimal("90"), Decimal("110"), "r")
     assert len(caplog.records) == 3
 
 
-def test_an_answer_that_cost_more_than_reserved_is_booked_and_stops_its_rule(books: Any) -> None:
+def test_an_answer_that_cost_more_than_reserved_is_booked_and_stops_its_rule(connection: Any) -> None:
     """Others go on; the rule does when somebody allows it."""
-    budget.settle(books, reserve(books), Decimal("4"), result_count=400)
-    assert budget.spent_this_month(books) == 4
+    budget.settle(connection, reserve(connection), Decimal("4"), result_count=400)
+    assert budget.spent_this_month(connection) == 4
     with pytest.raises(budget.RuleOvershot, match=r"cost \$4\.0000, at most \$1\.5000 .* spend allow r`"):
-        reserve(books)
-    reserve(books, "other")
-    assert settlement.allow(books, "r") == 1
-    reserve(books)
+        reserve(connection)
+    reserve(connection, "other")
+    assert settlement.allow(connection, "r") == 1
+    reserve(connection)
 
 
-def test_a_late_answer_of_a_request_taken_for_lost_is_booked(books: Any) -> None:
+def test_a_late_answer_of_a_request_taken_for_lost_is_booked(connection: Any) -> None:
     """Known is better than unknown, whenever it comes."""
-    reservation = reserve(books)
-    budget.keep(books, reservation)
-    budget.settle(books, reservation, Decimal("0.2"))
-    assert (budget.spent_this_month(books), settlement.kept(books)) == (Decimal("0.2"), [])
+    reservation = reserve(connection)
+    budget.keep(connection, reservation)
+    budget.settle(connection, reservation, Decimal("0.2"))
+    assert (budget.spent_this_month(connection), settlement.kept(connection)) == (Decimal("0.2"), [])
 
 
-def test_what_is_under_way_is_not_listed_as_unknown(postgres: Any, books: Any) -> None:
+def test_what_is_under_way_is_not_listed_as_unknown(postgres: Any, connection: Any) -> None:
     """It is while its owner lives, and afterwards it is kept."""
     with psycopg.connect(postgres.dsn, autocommit=True) as own:
         reserve(own)
-        assert settlement.kept(books) == []
-    eventually(lambda: settlement.kept(books))
-    assert [each.reserved_usd for each in settlement.kept(books)] == [PRICE]
+        assert settlement.kept(connection) == []
+    eventually(lambda: settlement.kept(connection))
+    assert [each.reserved_usd for each in settlement.kept(connection)] == [PRICE]
 
 
-def on(books: Any, reservation: str, moment: datetime) -> None:
-    books.execute("update pipeline.spend set reserved_at = %s where reservation = %s", (moment, reservation))
+def on(connection: Any, reservation: str, moment: datetime) -> None:
+    connection.execute(
+        "update pipeline.spend set reserved_at = %s where reservation = %s", (moment, reservation)
+    )
 
 
 @pytest.mark.parametrize(
@@ -228,40 +234,42 @@ def on(books: Any, reservation: str, moment: datetime) -> None:
     [(0, "0"), (40, "0"), (41, "0.015"), (90, "0.75"), (140, "1.5"), (5000, "3.0")],
 )
 def test_usage_figures_settle_what_was_kept_never_below_what_they_show(
-    books: Any, shown: int, kept_usd: str
+    connection: Any, shown: int, kept_usd: str
 ) -> None:
     """40 posts are settled; what X shows beyond them may all be of the kept requests, each with a new author."""
     past = TODAY - timedelta(days=3)
-    settled = reserve(books)
-    budget.settle(books, settled, Decimal("0.2"), result_count=40)
-    rows = [settled, reserve(books), reserve(books)]
+    settled = reserve(connection)
+    budget.settle(connection, settled, Decimal("0.2"), result_count=40)
+    rows = [settled, reserve(connection), reserve(connection)]
     for each in rows:
-        on(books, each, past)
+        on(connection, each, past)
     for each in rows[1:]:
-        budget.keep(books, each)
+        budget.keep(connection, each)
     for _ in range(2):
-        (day,) = settlement.settle_by_usage(books, {past.date(): shown})
+        (day,) = settlement.settle_by_usage(connection, {past.date(): shown})
         assert (day.rows, day.actual_usd) == (2, Decimal(kept_usd))
-    total = books.execute("select sum(actual_usd) from pipeline.spend").fetchone()
+    total = connection.execute("select sum(actual_usd) from pipeline.spend").fetchone()
     assert total == (Decimal("0.2") + Decimal(kept_usd),)
 
 
-def test_usage_figures_touch_no_other_reservations(books: Any) -> None:
+def test_usage_figures_touch_no_other_reservations(connection: Any) -> None:
     """Not of users, not of today or yesterday, not around midnight, and no day that they do not name."""
     past = (TODAY - timedelta(days=3)).replace(hour=12, minute=0)
     moments = {
-        reserve(books): TODAY,
-        reserve(books): TODAY - timedelta(days=1),
-        reserve(books): past.replace(hour=23, minute=55),
-        reserve(books): past - timedelta(days=1),
-        budget.reserve(books, "/2/users/by", PRICE, BUDGET, "r", api=API): past,
+        reserve(connection): TODAY,
+        reserve(connection): TODAY - timedelta(days=1),
+        reserve(connection): past.replace(hour=23, minute=55),
+        reserve(connection): past - timedelta(days=1),
+        budget.reserve(connection, "/2/users/by", PRICE, BUDGET, "r", api=API): past,
     }
     for each, moment in moments.items():
-        on(books, each, moment)
-        budget.keep(books, each)
+        on(connection, each, moment)
+        budget.keep(connection, each)
     named = {past.date(): 0, TODAY.date(): 0, (TODAY - timedelta(days=1)).date(): 0}
-    assert [(day.day, day.rows) for day in settlement.settle_by_usage(books, named)] == [(past.date(), 0)]
-    assert len(settlement.kept(books)) == 5
+    assert [(day.day, day.rows) for day in settlement.settle_by_usage(connection, named)] == [
+        (past.date(), 0)
+    ]
+    assert len(settlement.kept(connection)) == 5
 
 
 @pytest.mark.parametrize(
@@ -304,12 +312,14 @@ def spend(postgres: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any
     return run
 
 
-def test_the_command_shows_budgets_what_is_unknown_and_what_stopped(books: Any, spend: Any) -> None:
+def test_the_command_shows_budgets_what_is_unknown_and_what_stopped(connection: Any, spend: Any) -> None:
     """For people and as JSON, with the command that helps."""
     for _ in range(3):
-        unknown(books)
+        unknown(connection)
     budget.settle(
-        books, budget.reserve(books, SEARCH, Decimal("0.1"), BUDGET, "big", api=None), Decimal("0.4")
+        connection,
+        budget.reserve(connection, SEARCH, Decimal("0.1"), BUDGET, "big", api=None),
+        Decimal("0.4"),
     )
     text = spend().output
     for words in ("over 80 %", "$4.9000", "spend unknown", "spend allow big", "spend probe"):
@@ -321,23 +331,23 @@ def test_the_command_shows_budgets_what_is_unknown_and_what_stopped(books: Any, 
     assert [each["api"] for each in told["open_circuits"]] == [API]
 
 
-def test_the_command_settles_allows_and_probes(books: Any, spend: Any) -> None:
+def test_the_command_settles_allows_and_probes(connection: Any, spend: Any) -> None:
     """What an operator knows better ends the waiting."""
     for _ in range(3):
-        unknown(books)
+        unknown(connection)
     first, second, third = (line.split()[0] for line in spend("unknown").output.splitlines())
     assert spend("settle", first, "--usd", "0.25").exit_code == 0
     assert spend("settle", second, "--full-price").exit_code == 0
-    assert budget.spent_this_month(books) == Decimal("3.25")
+    assert budget.spent_this_month(connection) == Decimal("3.25")
     past = TODAY - timedelta(days=3)
-    on(books, third, past)
+    on(connection, third, past)
     figures = {"data": {"daily_project_usage": {"usage": [{"date": past.date().isoformat(), "usage": "10"}]}}}
     assert "1 requests settled at $0.150" in spend("settle", "--usage", "-", given=json.dumps(figures)).output
     assert spend("unknown").output == "The cost of every request is known.\n"
     assert API in spend("probe").output
-    budget.settle(books, reserve(books), Decimal("2"))
+    budget.settle(connection, reserve(connection), Decimal("2"))
     assert spend("allow", "r").exit_code == 0
-    reserve(books)
+    reserve(connection)
 
 
 @pytest.mark.parametrize(
@@ -359,13 +369,13 @@ def test_a_mistake_at_the_command_changes_nothing(spend: Any, arguments: list[st
     assert words in done.output
 
 
-def test_status_tells_of_an_open_circuit(postgres: Any, books: Any) -> None:
+def test_status_tells_of_an_open_circuit(postgres: Any, connection: Any) -> None:
     """The stage that stands says why, and the figure for the alert is there."""
     from twitter_pipeline.health import report
     from twitter_pipeline.settings import Stores
 
     for _ in range(3):
-        unknown(books)
+        unknown(connection)
     stores = Stores(
         postgres_reader_dsn=postgres.reader_dsn,
         mongo_uri="mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100",

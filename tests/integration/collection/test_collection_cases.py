@@ -91,7 +91,7 @@ def test_a_stray_tweet_above_the_window_does_not_become_the_newest(x: Any, turns
     since, until, newest = (
         case.at(case.given["checkpoint"][n]) for n in ("since_id", "until_id", "newest_id")
     )
-    turns.books.execute(
+    turns.connection.execute(
         "insert into pipeline.checkpoints (rule, subject, since_id, poll_until_id, poll_newest_id)"
         " values ('r', 'search coffee', %s, %s, %s)",
         (since, until, newest),
@@ -172,7 +172,7 @@ def test_one_account_that_fails_holds_nobody_up(x: Any, turns: Any, failure: Ans
         turns.take("news")
     assert (len(turns.sink.ids), len(failed.value.exceptions)) == (10, 1)
     assert failed.value.exceptions[0].__notes__ == ["account anna"]
-    states = turns.books.execute(
+    states = turns.connection.execute(
         "select username, last_failure is not null from pipeline.accounts order by 1"
     )
     assert states.fetchall() == [("anna", True), ("bert", False), ("carl", False)]
@@ -285,7 +285,7 @@ def test_an_edited_query_has_a_history_of_its_own(x: Any, turns: Any, stopped: s
     turns.rule(query="tea")
     turns.take()
     assert set(tea) <= set(turns.sink.ids)
-    gaps = turns.books.execute("select subject, reason from pipeline.gaps").fetchall()
+    gaps = turns.connection.execute("select subject, reason from pipeline.gaps").fetchall()
     assert [subject for subject, _ in gaps] == (
         [] if stopped == "after a finished poll" else ["search coffee"]
     )
@@ -335,10 +335,10 @@ def test_a_tweet_larger_than_a_message_is_put_aside(x: Any, turns: Any) -> None:
 
 def test_more_rules_than_a_mapped_task_takes(turns: Any) -> None:
     """Of 1,025 due rules a run takes those that wait longest, as many as Airflow maps."""
-    turns.books.execute(
+    turns.connection.execute(
         "insert into pipeline.rules (name, kind, spec) select 'r' || n, 'search', '{\"query\": \"coffee\"}' from generate_series(1, 1025) n"
     )
-    assert 1000 <= len(rules.due(turns.books)) <= 1024
+    assert 1000 <= len(rules.due(turns.connection)) <= 1024
 
 
 def test_a_rate_limit_ends_the_run_and_gives_the_rule_back(x: Any, turns: Any) -> None:

@@ -1,4 +1,4 @@
-"""A collector that stops in the middle of its books holds nobody up for long."""
+"""A collector that freezes in the middle of a reservation does not block the others for long."""
 
 from decimal import Decimal
 from typing import Any

@@ -111,7 +111,7 @@ def test_lost_pages_hold_no_poll_up(x: Any, turns: Any) -> None:
     x.routes[SEARCH] = [Answer(page(made))]
     turns.rule(query="coffee")
     turns.take()
-    assert pages.settle(turns.books, "raw-tweets", "another") == {"settled": 0, "lost": 1}
+    assert pages.settle(turns.connection, "raw-tweets", "another") == {"settled": 0, "lost": 1}
     with pytest.raises(ExceptionGroup) as failed:
         turns.take()
     assert len(failed.value.exceptions) == 1
@@ -122,7 +122,7 @@ def test_lost_pages_hold_no_poll_up(x: Any, turns: Any) -> None:
 
 
 def test_a_count_that_differs_is_noted_with_the_request(x: Any, turns: Any) -> None:
-    """What came is kept, the poll goes on, and the books say how many X had stated."""
+    """What arrived is kept, the poll goes on, and the recorded request says how many results X had announced."""
     ids = [id_at(datetime.now(UTC) - timedelta(minutes=each)) for each in (5, 6, 7)]
     short = page(*ids[:2])
     short["meta"]["result_count"] = 500
@@ -178,7 +178,7 @@ def test_a_rule_that_is_disabled_meanwhile_asks_nothing_more(x: Any, turns: Any)
     newest = id_at(datetime.now(UTC) - timedelta(minutes=5))
 
     def disabling(asked: Asked) -> Answer:
-        turns.books.execute("update pipeline.rules set is_enabled = false")
+        turns.connection.execute("update pipeline.rules set is_enabled = false")
         return Answer(page(newest, token="more"))
 
     x.routes[SEARCH] = disabling

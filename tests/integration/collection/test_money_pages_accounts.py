@@ -1,4 +1,4 @@
-"""The books of collecting: the hard stop holds across processes, checkpoints have two phases, pages are settled."""
+"""Collection in PostgreSQL: the hard stop holds across processes, checkpoints have two phases, pages are settled."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ SEARCH = Target("search_recent", {"query": "x"}, "search x", "search", succeeds=
 
 
 @pytest.fixture
-def books(postgres: Any) -> Iterator[psycopg.Connection[Any]]:
+def connection(postgres: Any) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         connection.execute(
             "insert into pipeline.rules (name, kind, spec) values ('r', 'search', '{\"query\": \"x\"}')"
@@ -29,7 +29,7 @@ def books(postgres: Any) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
-def test_the_hard_stop_holds_across_processes(postgres: Any, books: Any) -> None:
+def test_the_hard_stop_holds_across_processes(postgres: Any, connection: Any) -> None:
     """Eight at once for a budget of five: exactly five may, and the refusal names the setting."""
 
     def ask(_: int) -> bool:
@@ -42,24 +42,24 @@ def test_the_hard_stop_holds_across_processes(postgres: Any, books: Any) -> None
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(ask, range(8))) == 5
-    assert budget.spent_this_month(books) == 5
+    assert budget.spent_this_month(connection) == 5
 
 
-def test_a_reservation_that_never_came_back_counts_and_a_settled_one_counts_its_cost(books: Any) -> None:
+def test_a_reservation_that_never_came_back_counts_and_a_settled_one_counts_its_cost(connection: Any) -> None:
     """Never too little; and last month is another month."""
-    first = budget.reserve(books, "/", Decimal("1.5"), Decimal("2"), "r")
+    first = budget.reserve(connection, "/", Decimal("1.5"), Decimal("2"), "r")
     with pytest.raises(budget.BudgetExceeded):
-        budget.reserve(books, "/", Decimal("1.5"), Decimal("2"), "r")
-    budget.settle(books, first, Decimal("0.5"))
-    budget.reserve(books, "/", Decimal("1.5"), Decimal("2"), "r")
-    books.execute("update pipeline.spend set reserved_at = reserved_at - interval '32 days'")
-    assert budget.spent_this_month(books) == 0
+        budget.reserve(connection, "/", Decimal("1.5"), Decimal("2"), "r")
+    budget.settle(connection, first, Decimal("0.5"))
+    budget.reserve(connection, "/", Decimal("1.5"), Decimal("2"), "r")
+    connection.execute("update pipeline.spend set reserved_at = reserved_at - interval '32 days'")
+    assert budget.spent_this_month(connection) == 0
 
 
-def test_play_money_is_not_counted(books: Any) -> None:
+def test_play_money_is_not_counted(connection: Any) -> None:
     """Without a budget nothing is paid, and a budget that is set later is whole."""
-    budget.settle(books, budget.reserve(books, "/", Decimal("99"), None, "r"), Decimal("99"))
-    assert budget.spent_this_month(books) == 0
+    budget.settle(connection, budget.reserve(connection, "/", Decimal("99"), None, "r"), Decimal("99"))
+    assert budget.spent_this_month(connection) == 0
 
 
 @pytest.mark.parametrize(
@@ -74,14 +74,14 @@ def test_play_money_is_not_counted(books: Any) -> None:
     ],
 )
 def test_without_a_budget_nothing_may_be_spent_where_it_could_cost(
-    books: Any, url: str, given: Decimal | None, expected: Decimal | None
+    connection: Any, url: str, given: Decimal | None, expected: Decimal | None
 ) -> None:
     """Whoever started the collector: an address that is not this machine's or network's is asked nothing for free."""
     limit = budget.limit(url, given)
     assert limit == expected
     if limit == 0:
         with pytest.raises(budget.BudgetExceeded):
-            budget.reserve(books, "/2/tweets/search/recent", Decimal("0.5"), limit, "r")
+            budget.reserve(connection, "/2/tweets/search/recent", Decimal("0.5"), limit, "r")
 
 
 def page(number: int, ids: list[int], topic_id: str = "t", last: int = 9, **more: Any) -> dict[str, Any]:
@@ -98,10 +98,12 @@ def page(number: int, ids: list[int], topic_id: str = "t", last: int = 9, **more
     }
 
 
-def test_a_checkpoint_moves_below_acknowledged_pages_and_up_only_at_the_end(books: Any, mongo: Any) -> None:
+def test_a_checkpoint_moves_below_acknowledged_pages_and_up_only_at_the_end(
+    connection: Any, mongo: Any
+) -> None:
     """Phase one remembers the oldest acknowledged id, phase two the newest of the whole poll, never back."""
-    with lease_rule(books, "r", "me") as lease:
-        poll = PollLedger(books, mongo.database, lease, SEARCH)
+    with lease_rule(connection, "r", "me") as lease:
+        poll = PollLedger(connection, mongo.database, lease, SEARCH)
         assert poll.resume() == Checkpoint()
         poll.page_acknowledged(**page(1, [30, 20]), poll_newest_id=30, resume_until_id=20)
         assert poll.resume() == Checkpoint(since_id=None, until_id=20, newest_id=30)
@@ -112,19 +114,19 @@ def test_a_checkpoint_moves_below_acknowledged_pages_and_up_only_at_the_end(book
         assert poll.resume() == Checkpoint(since_id=30)
 
 
-def test_books_whose_lease_was_taken_write_nothing(books: Any, mongo: Any) -> None:
+def test_books_whose_lease_was_taken_write_nothing(connection: Any, mongo: Any) -> None:
     """A frozen collector that wakes up after a takeover is skipped."""
-    with pytest.raises(LeaseHeld), lease_rule(books, "r", "frozen") as lease:
-        books.execute("update pipeline.rules set leased_by = 'another'")
-        poll = PollLedger(books, mongo.database, lease, SEARCH)
+    with pytest.raises(LeaseHeld), lease_rule(connection, "r", "frozen") as lease:
+        connection.execute("update pipeline.rules set leased_by = 'another'")
+        poll = PollLedger(connection, mongo.database, lease, SEARCH)
         poll.page_acknowledged(**page(1, [30]), poll_newest_id=30, resume_until_id=30)
-    assert books.execute("select count(*) from pipeline.pages").fetchone() == (0,)
+    assert connection.execute("select count(*) from pipeline.pages").fetchone() == (0,)
 
 
-def test_every_request_is_recorded_and_its_cost_settled(books: Any, mongo: Any) -> None:
+def test_every_request_is_recorded_and_its_cost_settled(connection: Any, mongo: Any) -> None:
     """Failed ones too, with parameters, rate limit and error."""
-    with lease_rule(books, "r", "me") as lease:
-        poll = PollLedger(books, mongo.database, lease, SEARCH, budget_usd=Decimal("2"))
+    with lease_rule(connection, "r", "me") as lease:
+        poll = PollLedger(connection, mongo.database, lease, SEARCH, budget_usd=Decimal("2"))
         reservation = poll.may_spend("/2/tweets/search/recent", Decimal("1.5"))
         poll.record_request(
             reservation,
@@ -144,63 +146,65 @@ def test_every_request_is_recorded_and_its_cost_settled(books: Any, mongo: Any) 
         "X answered 503",
         {"query": "x"},
     )
-    assert budget.spent_this_month(books) == 0
+    assert budget.spent_this_month(connection) == 0
 
 
-def test_pages_are_settled_by_landing_lost_with_their_topic_and_fetched_again(books: Any, mongo: Any) -> None:
+def test_pages_are_settled_by_landing_lost_with_their_topic_and_fetched_again(
+    connection: Any, mongo: Any
+) -> None:
     """What X gives no more becomes a gap row with its ids."""
-    with lease_rule(books, "r", "me") as lease:
-        poll = PollLedger(books, mongo.database, lease, SEARCH)
+    with lease_rule(connection, "r", "me") as lease:
+        poll = PollLedger(connection, mongo.database, lease, SEARCH)
         poll.page_acknowledged(**page(1, [1, 2], last=4), poll_newest_id=2, resume_until_id=1)
         poll.page_acknowledged(**page(2, [3, 4], last=9), poll_newest_id=4, resume_until_id=1)
-    cursors.declare(books, "land", "raw-tweets", "t", {0: 0})
-    books.execute("update pipeline.cursors set next_offset = 5")
-    assert pages.settle(books, "raw-tweets", "t") == {"settled": 1, "lost": 0}
-    assert pages.settle(books, "raw-tweets", "another") == {"settled": 0, "lost": 1}
-    (lost,) = pages.lost(books, "r")
+    cursors.declare(connection, "land", "raw-tweets", "t", {0: 0})
+    connection.execute("update pipeline.cursors set next_offset = 5")
+    assert pages.settle(connection, "raw-tweets", "t") == {"settled": 1, "lost": 0}
+    assert pages.settle(connection, "raw-tweets", "another") == {"settled": 0, "lost": 1}
+    (lost,) = pages.lost(connection, "r")
     assert (lost.request_id, lost.tweet_ids) == ("page-2", [3, 4])
-    RefetchLedger(books, mongo.database, "r", None).page_acknowledged(**page(3, [3], topic_id="another"))
-    assert pages.refetched(books, lost, {3}, {4: "Not Found Error"}) == [4]
-    assert pages.lost(books, "r") == []
-    assert books.execute("select kind, tweet_ids from pipeline.gaps").fetchall() == [("tweets", [4])]
+    RefetchLedger(connection, mongo.database, "r", None).page_acknowledged(**page(3, [3], topic_id="another"))
+    assert pages.refetched(connection, lost, {3}, {4: "Not Found Error"}) == [4]
+    assert pages.lost(connection, "r") == []
+    assert connection.execute("select kind, tweet_ids from pipeline.gaps").fetchall() == [("tweets", [4])]
 
 
-def test_what_x_does_not_answer_for_is_asked_for_ten_times(books: Any, mongo: Any) -> None:
+def test_what_x_does_not_answer_for_is_asked_for_ten_times(connection: Any, mongo: Any) -> None:
     """Silence is no verdict about a tweet; the page stays lost for what is open, and is given up at last."""
-    with lease_rule(books, "r", "me") as lease:
-        poll = PollLedger(books, mongo.database, lease, SEARCH)
+    with lease_rule(connection, "r", "me") as lease:
+        poll = PollLedger(connection, mongo.database, lease, SEARCH)
         poll.page_acknowledged(**page(1, [1, 2, 3]), poll_newest_id=3, resume_until_id=1)
-    assert pages.settle(books, "raw-tweets", "another") == {"settled": 0, "lost": 1}
-    (lost,) = pages.lost(books, "r")
-    assert pages.refetched(books, lost, {1}, {}, {2, 3}) == []
+    assert pages.settle(connection, "raw-tweets", "another") == {"settled": 0, "lost": 1}
+    (lost,) = pages.lost(connection, "r")
+    assert pages.refetched(connection, lost, {1}, {}, {2, 3}) == []
     for _ in range(8):
-        (lost,) = pages.lost(books, "r")
+        (lost,) = pages.lost(connection, "r")
         assert lost.tweet_ids == [2, 3]
-        assert pages.refetched(books, lost, set(), {}, {2, 3}) == []
-    assert pages.refetched(books, lost, set(), {}, {2, 3}) == [2, 3]
-    assert pages.lost(books, "r") == []
-    gap = books.execute("select tweet_ids, reason like '%did not answer%' from pipeline.gaps").fetchone()
+        assert pages.refetched(connection, lost, set(), {}, {2, 3}) == []
+    assert pages.refetched(connection, lost, set(), {}, {2, 3}) == [2, 3]
+    assert pages.lost(connection, "r") == []
+    gap = connection.execute("select tweet_ids, reason like '%did not answer%' from pipeline.gaps").fetchone()
     assert gap == ([2, 3], True)
 
 
-def test_a_page_in_a_gap_of_the_log_is_lost_and_not_settled(books: Any, mongo: Any) -> None:
+def test_a_page_in_a_gap_of_the_log_is_lost_and_not_settled(connection: Any, mongo: Any) -> None:
     """Landing's cursor passed it without reading it."""
-    with lease_rule(books, "r", "me") as lease:
-        poll = PollLedger(books, mongo.database, lease, SEARCH)
+    with lease_rule(connection, "r", "me") as lease:
+        poll = PollLedger(connection, mongo.database, lease, SEARCH)
         poll.page_acknowledged(**page(1, [1, 2], last=4), poll_newest_id=2, resume_until_id=1)
-    cursors.declare(books, "land", "raw-tweets", "t", {0: 0})
-    books.execute("update pipeline.cursors set next_offset = 8")
-    books.execute(
+    cursors.declare(connection, "land", "raw-tweets", "t", {0: 0})
+    connection.execute("update pipeline.cursors set next_offset = 8")
+    connection.execute(
         "insert into pipeline.gaps (kind, topic_id, partition, from_offset, to_offset, reason)"
         " values ('offsets', 't', 0, 3, 8, 'retention')"
     )
-    assert pages.settle(books, "raw-tweets", "t") == {"settled": 0, "lost": 1}
+    assert pages.settle(connection, "raw-tweets", "t") == {"settled": 0, "lost": 1}
 
 
 NOBODY = {"nobody": ("gone", "Not Found Error")}
 
 
-def test_account_names_are_asked_for_once_and_unknown_ones_again_after_a_day(books: Any) -> None:
+def test_account_names_are_asked_for_once_and_unknown_ones_again_after_a_day(connection: Any) -> None:
     """Each question costs a user read."""
     asked: list[list[str]] = []
 
@@ -210,68 +214,73 @@ def test_account_names_are_asked_for_once_and_unknown_ones_again_after_a_day(boo
 
     def resolved(names: list[str], now: datetime) -> list[tuple[str, int]]:
         return [
-            (each.username, each.user_id) for each in accounts.resolve(books, names, look_up, now).accounts
+            (each.username, each.user_id)
+            for each in accounts.resolve(connection, names, look_up, now).accounts
         ]
 
     assert resolved(["Alice", "nobody"], NOW) == [("alice", 7)]
     assert resolved(["alice", "nobody"], NOW) == [("alice", 7)]
     assert resolved(["alice", "nobody"], NOW + timedelta(days=2)) == [("alice", 7)]
     assert asked == [["alice", "nobody"], ["nobody"]]
-    state = books.execute("select state, state_reason from pipeline.accounts where username = 'nobody'")
+    state = connection.execute("select state, state_reason from pipeline.accounts where username = 'nobody'")
     assert state.fetchone() == ("gone", "Not Found Error")
 
 
-def test_a_name_that_another_took_over_says_so(books: Any) -> None:
+def test_a_name_that_another_took_over_says_so(connection: Any) -> None:
     """An id that X no longer knows is resolved again; another id under the same name is another person."""
-    accounts.resolve(books, ["alice"], lambda _: LookedUp({"alice": 7}), NOW)
-    accounts.id_is_dead(books, "alice", "Not Found Error", now=NOW)
-    found = accounts.resolve(books, ["alice"], lambda _: LookedUp({"alice": 9}), NOW)
+    accounts.resolve(connection, ["alice"], lambda _: LookedUp({"alice": 7}), NOW)
+    accounts.id_is_dead(connection, "alice", "Not Found Error", now=NOW)
+    found = accounts.resolve(connection, ["alice"], lambda _: LookedUp({"alice": 9}), NOW)
     assert [each.user_id for each in found.accounts] == [9]
-    accounts.note_read(books, "alice", "alice", NOW + timedelta(hours=1))
+    accounts.note_read(connection, "alice", "alice", NOW + timedelta(hours=1))
     look = "select state, state_since, previous_user_id, user_id from pipeline.accounts"
-    assert books.execute(look).fetchone() == ("taken over", NOW, 7, 9)
+    assert connection.execute(look).fetchone() == ("taken over", NOW, 7, 9)
 
 
-def test_a_renamed_account_is_read_on_and_says_so(books: Any) -> None:
+def test_a_renamed_account_is_read_on_and_says_so(connection: Any) -> None:
     """The id stays; since when it goes by another name is kept, also while nothing new comes."""
-    accounts.resolve(books, ["alice"], lambda _: LookedUp({"alice": 7}), NOW)
+    accounts.resolve(connection, ["alice"], lambda _: LookedUp({"alice": 7}), NOW)
     for hours, name in enumerate(["Alice", "Alice_Two", None, "Alice_Two"]):
-        accounts.note_read(books, "alice", name, NOW + timedelta(hours=hours))
+        accounts.note_read(connection, "alice", name, NOW + timedelta(hours=hours))
     look = "select state, state_since, state_reason, current_username from pipeline.accounts"
-    assert books.execute(look).fetchone() == (
+    assert connection.execute(look).fetchone() == (
         "renamed",
         NOW + timedelta(hours=1),
         "the account goes by @Alice_Two now",
         "Alice_Two",
     )
-    accounts.note_read(books, "alice", "alice", NOW + timedelta(hours=9))
-    assert books.execute(look).fetchone() == (None, None, None, "alice")
+    accounts.note_read(connection, "alice", "alice", NOW + timedelta(hours=9))
+    assert connection.execute(look).fetchone() == (None, None, None, "alice")
 
 
 @pytest.mark.parametrize("state", ["protected", "suspended", "disallowed"])
-def test_an_account_that_x_does_not_show_is_asked_for_daily(books: Any, state: str) -> None:
+def test_an_account_that_x_does_not_show_is_asked_for_daily(connection: Any, state: str) -> None:
     """Its state keeps since when it holds; being read again ends it."""
-    accounts.resolve(books, ["alice", "bob"], lambda _: LookedUp({"alice": 7, "bob": 8}), NOW)
-    accounts.note_state(books, "alice", state, "X's words", now=NOW)
-    accounts.note_state(books, "alice", state, "X's words", now=NOW + timedelta(hours=1))
+    accounts.resolve(connection, ["alice", "bob"], lambda _: LookedUp({"alice": 7, "bob": 8}), NOW)
+    accounts.note_state(connection, "alice", state, "X's words", now=NOW)
+    accounts.note_state(connection, "alice", state, "X's words", now=NOW + timedelta(hours=1))
 
     def names(now: datetime) -> list[str]:
-        return [each.username for each in accounts.resolve(books, ["alice", "bob"], LookedUp, now).accounts]
+        return [
+            each.username for each in accounts.resolve(connection, ["alice", "bob"], LookedUp, now).accounts
+        ]
 
     assert names(NOW + timedelta(hours=2)) == ["bob"]
     assert names(NOW + timedelta(hours=26)) == ["alice", "bob"]
-    assert books.execute(
+    assert connection.execute(
         "select state_since from pipeline.accounts where state = %s", (state,)
     ).fetchone() == (NOW,)
-    accounts.note_read(books, "alice", None, NOW + timedelta(hours=26))
-    assert books.execute("select count(*) from pipeline.accounts where state is not null").fetchone() == (0,)
+    accounts.note_read(connection, "alice", None, NOW + timedelta(hours=26))
+    assert connection.execute(
+        "select count(*) from pipeline.accounts where state is not null"
+    ).fetchone() == (0,)
 
 
-def test_accounts_served_longest_ago_come_first(books: Any) -> None:
+def test_accounts_served_longest_ago_come_first(connection: Any) -> None:
     """Whatever came of their turn."""
     ids = {"alice": 7, "bob": 8, "carl": 9}
-    accounts.resolve(books, list(ids), lambda _: LookedUp(ids), NOW)
+    accounts.resolve(connection, list(ids), lambda _: LookedUp(ids), NOW)
     for minute, name in enumerate(["carl", "alice"]):
-        accounts.note_served(books, name, NOW + timedelta(minutes=minute))
-    found = accounts.resolve(books, list(ids), LookedUp, NOW)
+        accounts.note_served(connection, name, NOW + timedelta(minutes=minute))
+    found = accounts.resolve(connection, list(ids), LookedUp, NOW)
     assert [each.username for each in found.accounts] == ["bob", "carl", "alice"]

@@ -46,96 +46,98 @@ def seed(postgres: Any, tmp_path: Path, text: str) -> int:
     ],
 )
 def test_a_bad_file_is_refused_whole_and_the_field_named(
-    postgres: Any, books: Any, tmp_path: Path, text: str, told: str
+    postgres: Any, connection: Any, tmp_path: Path, text: str, told: str
 ) -> None:
     """Nothing of a file with a mistake is taken."""
     with pytest.raises(rules.BadRules, match=told):
         seed(postgres, tmp_path, text)
-    assert books.execute("select count(*) from pipeline.rules").fetchone() == (0,)
+    assert connection.execute("select count(*) from pipeline.rules").fetchone() == (0,)
 
 
 def test_a_leased_rule_is_not_due_and_refuses_a_second_holder(
-    postgres: Any, books: Any, tmp_path: Path
+    postgres: Any, connection: Any, tmp_path: Path
 ) -> None:
     """One run polls a rule; afterwards it is due again after its interval."""
     seed(postgres, tmp_path, GOOD)
-    with lease_rule(books, "python", "one"):
-        assert rules.due(books) == []
-        with pytest.raises(LeaseHeld, match="python"), lease_rule(books, "python", "two"):
+    with lease_rule(connection, "python", "one"):
+        assert rules.due(connection) == []
+        with pytest.raises(LeaseHeld, match="python"), lease_rule(connection, "python", "two"):
             pass
-    assert rules.due(books) == []
-    books.execute("update pipeline.rules set next_due_at = next_due_at - interval '31 seconds'")
-    assert rules.due(books) == ["python"]
+    assert rules.due(connection) == []
+    connection.execute("update pipeline.rules set next_due_at = next_due_at - interval '31 seconds'")
+    assert rules.due(connection) == ["python"]
 
 
 def test_a_lease_that_ran_out_is_taken_over_and_its_holder_told(
-    postgres: Any, books: Any, tmp_path: Path
+    postgres: Any, connection: Any, tmp_path: Path
 ) -> None:
     """A run that was frozen learns it before it writes."""
     seed(postgres, tmp_path, GOOD)
-    with pytest.raises(LeaseHeld), lease_rule(books, "python", "one") as frozen:
-        books.execute("update pipeline.rules set leased_until = now() - interval '1 second'")
-        with lease_rule(books, "python", "two"):
+    with pytest.raises(LeaseHeld), lease_rule(connection, "python", "one") as frozen:
+        connection.execute("update pipeline.rules set leased_until = now() - interval '1 second'")
+        with lease_rule(connection, "python", "two"):
             frozen.extend()
 
 
 def test_a_failed_poll_leaves_its_error_and_a_rate_limit_its_reset(
-    postgres: Any, books: Any, tmp_path: Path
+    postgres: Any, connection: Any, tmp_path: Path
 ) -> None:
     """The next good poll clears the error."""
     seed(postgres, tmp_path, GOOD)
     look = "select last_error, next_due_at from pipeline.rules where name = 'python'"
-    with pytest.raises(RuntimeError), lease_rule(books, "python", "one"):
+    with pytest.raises(RuntimeError), lease_rule(connection, "python", "one"):
         raise RuntimeError("X said no\x00")
-    assert books.execute(look).fetchone()[0] == "RuntimeError: X said no"
+    assert connection.execute(look).fetchone()[0] == "RuntimeError: X said no"
     reset = datetime.now(UTC) + timedelta(minutes=9)
-    with pytest.raises(RuleWaits), lease_rule(books, "python", "one") as lease:
+    with pytest.raises(RuleWaits), lease_rule(connection, "python", "one") as lease:
         lease.give_back_at(reset)
         raise RuleWaits("429")
-    assert books.execute(look).fetchone() == (None, reset)
+    assert connection.execute(look).fetchone() == (None, reset)
 
 
 @pytest.mark.parametrize("state", ["is_enabled = false", "parked_at = now(), parked_reason = 'no'", REMOVED])
-def test_a_rule_that_is_not_to_be_polled_is_not_due_and_not_leased(books: Any, state: str) -> None:
+def test_a_rule_that_is_not_to_be_polled_is_not_due_and_not_leased(connection: Any, state: str) -> None:
     """Disabled, parked or removed."""
-    books.execute(
+    connection.execute(
         "insert into pipeline.rules (name, kind, spec) values ('a', 'search', '{\"query\": \"x\"}'), ('b', 'search', '{\"query\": \"x\"}')"
     )
-    books.execute(f"update pipeline.rules set {state} where name = 'a'")
-    assert rules.due(books) == ["b"]
-    with pytest.raises(RuleStopped, match="rule 'a'"), lease_rule(books, "a", "me"):
+    connection.execute(f"update pipeline.rules set {state} where name = 'a'")
+    assert rules.due(connection) == ["b"]
+    with pytest.raises(RuleStopped, match="rule 'a'"), lease_rule(connection, "a", "me"):
         pass
-    assert books.execute("select count(*) from pipeline.rules where leased_by is not null").fetchone() == (0,)
+    assert connection.execute(
+        "select count(*) from pipeline.rules where leased_by is not null"
+    ).fetchone() == (0,)
 
 
-def test_more_rules_than_a_task_can_be_mapped_over_are_all_polled_in_turn(books: Any) -> None:
+def test_more_rules_than_a_task_can_be_mapped_over_are_all_polled_in_turn(connection: Any) -> None:
     """1,025 due rules: at most 1,000 are named, and those left over come first the next time."""
-    books.execute(
+    connection.execute(
         "insert into pipeline.rules (name, kind, spec) select 'r' || n, 'search', '{\"query\": \"x\"}' from generate_series(1, 1025) n"
     )
-    first = rules.due(books)
+    first = rules.due(connection)
     assert len(first) == len(set(first)) == 1000
-    books.execute(
+    connection.execute(
         "update pipeline.rules set next_due_at = now() - interval '1 second' where name = any(%s)", (first,)
     )
-    second = rules.due(books)
+    second = rules.due(connection)
     assert not set(second[:25]) & set(first)
     assert len(second) == 1000
-    assert rules.due(books, 10) == second[:10]
+    assert rules.due(connection, 10) == second[:10]
 
 
-def test_the_longest_waiting_rule_comes_first(books: Any) -> None:
+def test_the_longest_waiting_rule_comes_first(connection: Any) -> None:
     """By the time since it has been due, not by its name or interval."""
-    books.execute(
+    connection.execute(
         "insert into pipeline.rules (name, kind, spec, interval_seconds, next_due_at) values"
         " ('a', 'search', '{\"query\": \"x\"}', 1, now() - interval '1 minute'), ('b', 'search', '{\"query\": \"x\"}', 9, now() - interval '1 hour'),"
         " ('c', 'search', '{\"query\": \"x\"}', 1, now() - interval '1 day'), ('d', 'search', '{\"query\": \"x\"}', 1, now() + interval '1 minute')"
     )
-    assert rules.due(books) == ["c", "b", "a"]
+    assert rules.due(connection) == ["c", "b", "a"]
 
 
-def columns(books: Any, *names: str) -> tuple[Any, ...]:
-    row: tuple[Any, ...] = books.execute(f"select {', '.join(names)} from pipeline.rules").fetchone()
+def columns(connection: Any, *names: str) -> tuple[Any, ...]:
+    row: tuple[Any, ...] = connection.execute(f"select {', '.join(names)} from pipeline.rules").fetchone()
     return row
 
 
@@ -152,19 +154,19 @@ def columns(books: Any, *names: str) -> tuple[Any, ...]:
     ],
 )
 def test_a_rule_that_is_stopped_while_it_is_polled_asks_nothing_more(
-    books: Any, change: str, why: str
+    connection: Any, change: str, why: str
 ) -> None:
     """The run is skipped; what it has read already can still be written down; the rule keeps its turn and last error."""
-    books.execute(
+    connection.execute(
         "insert into pipeline.rules (name, kind, spec, last_error, last_error_at) values ('r', 'search', '{\"query\": \"x\"}', 'old', now())"
     )
-    due_at = columns(books, "next_due_at")
+    due_at = columns(connection, "next_due_at")
     with (
         pytest.raises(RuleStopped, match=f"^rule 'r' {why}$") as stopped,
-        lease_rule(books, "r", "me") as lease,
+        lease_rule(connection, "r", "me") as lease,
     ):
         lease.check()
-        books.execute(change)
+        connection.execute(change)
         with pytest.raises(RuleStopped, match=why):
             lease.check()
         if "delete" not in change:
@@ -172,38 +174,38 @@ def test_a_rule_that_is_stopped_while_it_is_polled_asks_nothing_more(
         lease.extend()
     assert isinstance(stopped.value, TurnEnded)
     if "delete" not in change:
-        assert columns(books, "next_due_at") == due_at
-        assert columns(books, "leased_by", "last_error", "last_polled_at") == (None, "old", None)
+        assert columns(connection, "next_due_at") == due_at
+        assert columns(connection, "leased_by", "last_error", "last_polled_at") == (None, "old", None)
 
 
-def test_whoever_lost_the_rule_learns_it_before_the_next_request(books: Any) -> None:
+def test_whoever_lost_the_rule_learns_it_before_the_next_request(connection: Any) -> None:
     """A run that was frozen neither asks nor writes for a rule that another polls."""
-    books.execute(
+    connection.execute(
         "insert into pipeline.rules (name, kind, spec) values ('r', 'search', '{\"query\": \"x\"}')"
     )
-    with pytest.raises(LeaseHeld), lease_rule(books, "r", "frozen") as lease:
-        books.execute("update pipeline.rules set leased_by = 'another'")
+    with pytest.raises(LeaseHeld), lease_rule(connection, "r", "frozen") as lease:
+        connection.execute("update pipeline.rules set leased_by = 'another'")
         for ask in (lease.check, lease.hold):
             with pytest.raises(LeaseHeld):
                 ask()
         lease.extend()
-    assert columns(books, "leased_by") == ("another",)
+    assert columns(connection, "leased_by") == ("another",)
 
 
-def test_last_polled_at_moves_only_when_something_was_read(books: Any) -> None:
+def test_last_polled_at_moves_only_when_something_was_read(connection: Any) -> None:
     """Neither by a run that could not ask nor by one that failed; also by one that failed after a page."""
-    books.execute(
+    connection.execute(
         "insert into pipeline.rules (name, kind, spec) values ('r', 'search', '{\"query\": \"x\"}')"
     )
-    with lease_rule(books, "r", "me"):
+    with lease_rule(connection, "r", "me"):
         pass
-    with pytest.raises(RuntimeError), lease_rule(books, "r", "me"):
+    with pytest.raises(RuntimeError), lease_rule(connection, "r", "me"):
         raise RuntimeError("503")
-    assert columns(books, "last_polled_at") == (None,)
-    with pytest.raises(RuntimeError), lease_rule(books, "r", "me") as lease:
+    assert columns(connection, "last_polled_at") == (None,)
+    with pytest.raises(RuntimeError), lease_rule(connection, "r", "me") as lease:
         lease.note_read()
         raise RuntimeError("503 on the second page")
-    (polled_at, error) = columns(books, "last_polled_at", "last_error")
+    (polled_at, error) = columns(connection, "last_polled_at", "last_error")
     assert polled_at is not None
     assert error == "RuntimeError: 503 on the second page"
 
@@ -216,60 +218,60 @@ def test_last_polled_at_moves_only_when_something_was_read(books: Any) -> None:
         (timedelta(days=4000), timedelta(days=1)),
     ],
 )
-def test_a_rule_is_given_back_for_a_day_at_most(books: Any, given: timedelta, due: timedelta) -> None:
+def test_a_rule_is_given_back_for_a_day_at_most(connection: Any, given: timedelta, due: timedelta) -> None:
     """A reset in the past is now, and one in a far future is a mistake of a header."""
-    books.execute(
+    connection.execute(
         "insert into pipeline.rules (name, kind, spec) values ('r', 'search', '{\"query\": \"x\"}')"
     )
-    with lease_rule(books, "r", "me") as lease:
+    with lease_rule(connection, "r", "me") as lease:
         lease.give_back_at(datetime.now(UTC) + given)
-    (next_due_at,) = columns(books, "next_due_at")
+    (next_due_at,) = columns(connection, "next_due_at")
     assert abs(next_due_at - datetime.now(UTC) - due) < timedelta(seconds=30)
 
 
-def test_the_failures_of_many_accounts_fit_into_one_error(books: Any) -> None:
+def test_the_failures_of_many_accounts_fit_into_one_error(connection: Any) -> None:
     """Each in short, and how many had no room."""
-    books.execute(
+    connection.execute(
         "insert into pipeline.rules (name, kind, spec) values ('r', 'search', '{\"query\": \"x\"}')"
     )
     failures = [ValueError(f"account{n}: {'x' * 300}\n\x00\ud83d") for n in range(100)]
-    with pytest.raises(ExceptionGroup), lease_rule(books, "r", "me"):
+    with pytest.raises(ExceptionGroup), lease_rule(connection, "r", "me"):
         raise ExceptionGroup("100 of 100 accounts", failures)
-    (error,) = columns(books, "last_error")
+    (error,) = columns(connection, "last_error")
     assert error.startswith("100 of 100 accounts: ValueError: account0: xxx")
     assert "ValueError: account5: xxx" in error
     assert error.endswith(" more")
     assert len(error) <= 2000
     named = ValueError("503\nof X")
     named.add_note("account alice")
-    with pytest.raises(ExceptionGroup), lease_rule(books, "r", "me"):
+    with pytest.raises(ExceptionGroup), lease_rule(connection, "r", "me"):
         raise ExceptionGroup("2 of 9 accounts", [named, ExceptionGroup("b", [OSError("2")])])
-    assert columns(books, "last_error") == (
+    assert columns(connection, "last_error") == (
         "2 of 9 accounts: account alice: ValueError: 503 of X; b: OSError: 2",
     )
 
 
-def test_a_rule_that_x_refused_is_parked_with_its_reason_and_unparked_at_once(books: Any) -> None:
+def test_a_rule_that_x_refused_is_parked_with_its_reason_and_unparked_at_once(connection: Any) -> None:
     """It is not asked again until then, and its first refusal keeps its time."""
-    books.execute(
+    connection.execute(
         "insert into pipeline.rules (name, kind, spec, interval_seconds) values ('r', 'search', '{\"query\": \"from:\"}', 86400)"
     )
-    with pytest.raises(ValueError, match="no value"), lease_rule(books, "r", "me") as lease:
-        assert rules.park(books, rules.find(books, "r"), "X: 'from:' has no value\x00")
+    with pytest.raises(ValueError, match="no value"), lease_rule(connection, "r", "me") as lease:
+        assert rules.park(connection, rules.find(connection, "r"), "X: 'from:' has no value\x00")
         with pytest.raises(RuleStopped):
             lease.check()
         raise ValueError("no value")
-    assert rules.due(books) == []
-    (parked_at, reason) = columns(books, "parked_at", "parked_reason")
+    assert rules.due(connection) == []
+    (parked_at, reason) = columns(connection, "parked_at", "parked_reason")
     assert reason == "X: 'from:' has no value"
-    assert rules.park(books, rules.find(books, "r"), "again")
-    assert columns(books, "parked_at") == (parked_at,)
-    assert rules.unpark(books, "r")
-    assert rules.due(books) == ["r"]
-    assert columns(books, "parked_at", "parked_reason", "last_error") == (None, None, None)
-    assert not rules.unpark(books, "r")
+    assert rules.park(connection, rules.find(connection, "r"), "again")
+    assert columns(connection, "parked_at") == (parked_at,)
+    assert rules.unpark(connection, "r")
+    assert rules.due(connection) == ["r"]
+    assert columns(connection, "parked_at", "parked_reason", "last_error") == (None, None, None)
+    assert not rules.unpark(connection, "r")
     with pytest.raises(LookupError, match="'unknown'"):
-        rules.unpark(books, "unknown")
+        rules.unpark(connection, "unknown")
 
 
 @pytest.mark.parametrize(
@@ -281,22 +283,24 @@ def test_a_rule_that_x_refused_is_parked_with_its_reason_and_unparked_at_once(bo
         "overlap_seconds = 0",
     ],
 )
-def test_a_rule_that_was_edited_while_x_refused_it_is_not_parked(books: Any, edit: str) -> None:
+def test_a_rule_that_was_edited_while_x_refused_it_is_not_parked(connection: Any, edit: str) -> None:
     """The verdict is about what was asked."""
-    books.execute(
+    connection.execute(
         "insert into pipeline.rules (name, kind, spec) values ('r', 'search', '{\"query\": \"x\"}')"
     )
-    asked = rules.find(books, "r")
-    books.execute(f"update pipeline.rules set {edit}")
-    assert not rules.park(books, asked, "refused")
-    assert rules.due(books) == ["r"]
+    asked = rules.find(connection, "r")
+    connection.execute(f"update pipeline.rules set {edit}")
+    assert not rules.park(connection, asked, "refused")
+    assert rules.due(connection) == ["r"]
 
 
-def test_settings_of_a_rule_are_found_as_they_were_written(postgres: Any, books: Any, tmp_path: Path) -> None:
+def test_settings_of_a_rule_are_found_as_they_were_written(
+    postgres: Any, connection: Any, tmp_path: Path
+) -> None:
     """Page size, reach, overlap and budget."""
     text = "rules: [{name: r, query: x, page_size: 10, first_poll_days: 2, overlap_seconds: 0, budget_usd: 0.25}]"
     seed(postgres, tmp_path, text)
-    assert rules.find(books, "r") == rules.Rule(
+    assert rules.find(connection, "r") == rules.Rule(
         "r", "search", {"query": "x"}, 60, True, 10, 2, 0, Decimal("0.25")
     )
 
@@ -322,10 +326,10 @@ def test_settings_of_a_rule_are_found_as_they_were_written(postgres: Any, books:
         "source_file = '/x'",
     ],
 )
-def test_the_table_itself_refuses_what_no_rule_can_be(books: Any, wrong: str) -> None:
+def test_the_table_itself_refuses_what_no_rule_can_be(connection: Any, wrong: str) -> None:
     """Whoever writes it."""
-    books.execute(
+    connection.execute(
         "insert into pipeline.rules (name, kind, spec) values ('r', 'search', '{\"query\": \"x\"}')"
     )
     with pytest.raises(psycopg.errors.CheckViolation):
-        books.execute(f"update pipeline.rules set {wrong}")
+        connection.execute(f"update pipeline.rules set {wrong}")

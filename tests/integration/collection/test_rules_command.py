@@ -36,15 +36,15 @@ def seed(postgres: Any, tmp_path: Path, text: str) -> None:
 
 
 def test_the_list_tells_how_each_rule_stands_and_what_is_wrong(
-    postgres: Any, books: Any, run: Any, tmp_path: Path
+    postgres: Any, connection: Any, run: Any, tmp_path: Path
 ) -> None:
     """Parked with X's reason, failed with its error, removed only when asked for; notices stand below."""
     assert "There are no rules" in run("list").output
     text = "rules: [{name: tea, query: tea}, {name: mugs, accounts: [bob, alice]}, {name: hat, query: hat}"
     seed(postgres, tmp_path, text + ", {name: gone, query: x}]")
     seed(postgres, tmp_path, text + ", {name: idle, query: x, enabled: false}]")
-    rules.park(books, rules.find(books, "tea"), "X: no\nsuch operator")
-    with pytest.raises(RuntimeError), lease_rule(books, "hat", "me"):
+    rules.park(connection, rules.find(connection, "tea"), "X: no\nsuch operator")
+    with pytest.raises(RuntimeError), lease_rule(connection, "hat", "me"):
         raise RuntimeError("503")
     (tmp_path / "rules.yaml").write_text("")
     with pytest.raises(rules.BadRules):
@@ -83,19 +83,19 @@ def test_one_rule_is_shown_whole(postgres: Any, run: Any, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("command", ["unpark", "resume"])
 def test_a_parked_rule_is_due_again_by_command(
-    postgres: Any, books: Any, run: Any, tmp_path: Path, command: str
+    postgres: Any, connection: Any, run: Any, tmp_path: Path, command: str
 ) -> None:
     """One that is not parked is told so."""
     seed(postgres, tmp_path, "rules: [{name: tea, query: tea}, {name: hat, query: hat}]")
-    rules.park(books, rules.find(books, "tea"), "refused")
+    rules.park(connection, rules.find(connection, "tea"), "refused")
     done = run(command, "tea", "hat")
     assert done.output == "tea: is not parked any more\nhat: was not parked\n"
-    assert rules.due(books) == ["hat", "tea"]
+    assert rules.due(connection) == ["hat", "tea"]
     assert run(command, "unknown").exit_code == 1
 
 
 def test_a_rule_may_be_made_handed_over_and_removed_by_command(
-    postgres: Any, books: Any, run: Any, tmp_path: Path
+    postgres: Any, connection: Any, run: Any, tmp_path: Path
 ) -> None:
     """It is checked as those of a file are."""
     assert (
@@ -106,9 +106,9 @@ def test_a_rule_may_be_made_handed_over_and_removed_by_command(
         run("add", "mugs", "--account", "@Alice", "--account", "bob", "--first-poll-days", "30").exit_code
         == 0
     )
-    assert rules.find(books, "tea").spec == {"query": "green tea"}
-    assert rules.find(books, "mugs").spec == {"accounts": ["alice", "bob"]}
-    assert set(rules.due(books)) == {"tea", "mugs"}
+    assert rules.find(connection, "tea").spec == {"query": "green tea"}
+    assert rules.find(connection, "mugs").spec == {"accounts": ["alice", "bob"]}
+    assert set(rules.due(connection)) == {"tea", "mugs"}
     text = "rules: [{name: tea, query: tea}]"
     with pytest.raises(rules.BadRules):
         seed(postgres, tmp_path, text)
@@ -119,7 +119,7 @@ def test_a_rule_may_be_made_handed_over_and_removed_by_command(
     assert "take it out of there" in refused.output
     assert run("remove", "mugs").output == "mugs: stopped\n"
     assert run("remove", "mugs").output == "mugs: was removed before\n"
-    assert rules.due(books) == ["tea"]
+    assert rules.due(connection) == ["tea"]
 
 
 @pytest.mark.parametrize(
@@ -137,15 +137,17 @@ def test_a_rule_may_be_made_handed_over_and_removed_by_command(
         (("old", "--query", "tea"), "an earlier version made a rule of this name"),
     ],
 )
-def test_a_rule_that_cannot_be_is_not_made(books: Any, run: Any, words: tuple[str, ...], told: str) -> None:
+def test_a_rule_that_cannot_be_is_not_made(
+    connection: Any, run: Any, words: tuple[str, ...], told: str
+) -> None:
     """The field is named, and nothing is written."""
-    books.execute(
+    connection.execute(
         "insert into pipeline.rules (name, kind, spec) values ('old', 'search', '{\"query\": \"x\"}')"
     )
     refused = run("add", *words)
     assert refused.exit_code == 1
     assert told in refused.output
-    assert rules.due(books) == ["old"]
+    assert rules.due(connection) == ["old"]
 
 
 def test_a_database_that_is_away_or_old_is_one_sentence(postgres: Any, tmp_path: Path) -> None:

@@ -75,6 +75,6 @@ def test_a_rule_that_another_run_polls_is_left_to_it(turns: Any, take: Any) -> N
     turns.rule(query="coffee", leased_by="another/0", leased_until=datetime.now(UTC) + timedelta(minutes=1))
     with pytest.raises(AirflowSkipException, match="polled by another run"):
         take()
-    turns.books.execute("update pipeline.rules set leased_by = 'run/3'")
+    turns.connection.execute("update pipeline.rules set leased_by = 'run/3'")
     turns.x.routes[SEARCH] = [Answer(page())]
     assert take().tweets == 0

@@ -65,7 +65,10 @@ def test_a_letter_of_transform_is_loaded_under_its_own_coordinates_and_resolved(
     assert desk.open_letters() == []
     assert desk.open_letters("--all") == [("transform", "refused")]
     assert desk.troubles() == GREEN
-    assert [(a.loaded, a.quarantined) for a in accounts(desk.way.raw, desk.way.warehouse)] == [(2, 0), (2, 0)]
+    assert [(a.loaded, a.transform_dead_letters) for a in accounts(desk.way.raw, desk.way.warehouse)] == [
+        (2, 0),
+        (2, 0),
+    ]
     assert balances(desk)
 
 
@@ -101,7 +104,7 @@ def test_a_letter_of_landing_goes_into_raw_and_the_tables_under_its_own_coordina
     observed = 'select partition, "offset" from pipeline.observed where kind = %s and object_id = 3'
     assert desk.way.rows(observed, "tweet") == [(0, 1)]
     assert desk.troubles() == GREEN
-    assert [(a.loaded, a.dead_lettered) for a in accounts(desk.way.raw, desk.way.warehouse)] == [
+    assert [(a.loaded, a.land_dead_letters) for a in accounts(desk.way.raw, desk.way.warehouse)] == [
         (2, 0),
         (2, 0),
     ]
@@ -172,7 +175,7 @@ def test_a_letter_of_an_import_or_of_a_conflict_is_settled_by_hand(desk: Desk):
 
 
 def test_a_settled_letter_of_transform_stays_accounted_for(desk: Desk):
-    """Settling closes the letter; the record still counts as quarantined."""
+    """Settling closes the letter; the record still counts as a dead letter of transform."""
     desk.way.produce(envelope({"id": "6"}, requested="everything"))
     desk.way.drain()
     (letter,) = desk.ask("dead-letters", "list")["letters"]

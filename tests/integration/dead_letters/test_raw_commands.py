@@ -28,7 +28,7 @@ def test_check_tells_a_whole_store_from_one_that_lost_something(desk: Desk):
 
 
 def retired_topic_that_lost(desk: Desk, held: int, landed: int) -> None:
-    """Books of a topic that Kafka no longer has: `landed` offsets, of which raw holds the first `held`."""
+    """Cursors of a topic that Kafka no longer has: `landed` offsets, of which raw holds the first `held`."""
     desk.way.produce(envelope({"id": "1"}))
     desk.way.drain()
     store_id = desk.way.rows("select store_id from pipeline.raw_stores")[0][0]
@@ -74,7 +74,7 @@ def test_accepting_a_loss_needs_a_reason_and_lets_both_stages_go_on(desk: Desk):
 
 
 def test_a_gap_is_settled_once(desk: Desk):
-    """It stays in the books with the reason, and is no trouble any more."""
+    """It stays in the table with the reason, and no longer counts as trouble."""
     desk.way.warehouse.execute(
         "insert into pipeline.gaps (kind, rule, reason) values ('window', 'r', 'too long ago')"
     )

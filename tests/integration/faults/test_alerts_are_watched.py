@@ -44,14 +44,14 @@ def gauges() -> Iterator[Gauges]:
 
 
 def test_each_parked_rule_is_a_series_of_its_own(
-    books: psycopg.Connection, postgres: Any, gauges: Gauges
+    connection: psycopg.Connection, postgres: Any, gauges: Gauges
 ) -> None:
     """So that each is one alert; a rule that is disabled as well needs nobody."""
     parked = {"parked_at": "2026-01-01Z", "parked_reason": "X said no"}
-    rule(books, "bad-query", **parked)
-    rule(books, "worse", **parked)
-    rule(books, "off", is_enabled=False, **parked)
-    rule(books, "fine")
+    rule(connection, "bad-query", **parked)
+    rule(connection, "worse", **parked)
+    rule(connection, "off", is_enabled=False, **parked)
+    rule(connection, "fine")
     rules.publish(gauges.metrics, postgres.reader_dsn)
     heard = gauges.heard()
     assert {name for name in heard if name.startswith("rules_parked")} == {
@@ -61,14 +61,16 @@ def test_each_parked_rule_is_a_series_of_its_own(
 
 
 def test_rules_are_counted_by_what_a_person_must_do(
-    books: psycopg.Connection, postgres: Any, gauges: Gauges
+    connection: psycopg.Connection, postgres: Any, gauges: Gauges
 ) -> None:
     """Zero is said too, so that an alert ends; an error in the middle of others is found; disabled rules do not count."""
-    rule(books, "a", last_error="CredentialsRefused: 401")
-    rule(books, "b", last_error="2 accounts failed: alice: CredentialsRefused: 401; bob: ServerError: 503")
-    rule(books, "c", last_error="BudgetExceeded: no")
-    rule(books, "d", last_error="CredentialsRefused: 401", is_enabled=False)
-    rule(books, "e")
+    rule(connection, "a", last_error="CredentialsRefused: 401")
+    rule(
+        connection, "b", last_error="2 accounts failed: alice: CredentialsRefused: 401; bob: ServerError: 503"
+    )
+    rule(connection, "c", last_error="BudgetExceeded: no")
+    rule(connection, "d", last_error="CredentialsRefused: 401", is_enabled=False)
+    rule(connection, "e")
     rules.publish(gauges.metrics, postgres.reader_dsn)
     failing = {k: v for k, v in gauges.heard().items() if k.startswith("extract_failing")}
     assert failing == {
@@ -81,13 +83,13 @@ def test_rules_are_counted_by_what_a_person_must_do(
 
 
 def test_the_share_of_a_rules_own_budget_counts_what_is_reserved(
-    books: psycopg.Connection, postgres: Any, gauges: Gauges
+    connection: psycopg.Connection, postgres: Any, gauges: Gauges
 ) -> None:
     """Of this month alone; a reservation without an answer counts at its full price; no budget, no series."""
-    rule(books, "python", budget_usd=10)
-    rule(books, "unspent", budget_usd=1)
-    rule(books, "free")
-    books.cursor().executemany(
+    rule(connection, "python", budget_usd=10)
+    rule(connection, "unspent", budget_usd=1)
+    rule(connection, "free")
+    connection.cursor().executemany(
         "insert into pipeline.spend (reservation, rule, endpoint, reserved_usd, actual_usd, reserved_at)"
         " values (gen_random_uuid(), %s, '/x', %s, %s, now() - %s * interval '1 day')",
         [
@@ -162,12 +164,12 @@ class Clock:
         return self.now
 
 
-def told(books: psycopg.Connection) -> list[str]:
-    return [notice.notice for notice in notices.posted(books)]
+def told(connection: psycopg.Connection) -> list[str]:
+    return [notice.notice for notice in notices.posted(connection)]
 
 
 def test_a_delivery_that_stopped_is_told_where_people_look(
-    books: psycopg.Connection, postgres: Any, gauges: Gauges, alertmanager: Alertmanager
+    connection: psycopg.Connection, postgres: Any, gauges: Gauges, alertmanager: Alertmanager
 ) -> None:
     """After a quarter of an hour without a delivery a notice says why; it goes with the next delivery."""
     clock = Clock()
@@ -183,17 +185,17 @@ def test_a_delivery_that_stopped_is_told_where_people_look(
         alertmanager.total, alertmanager.failed = alertmanager.total + 1, alertmanager.failed + 1
         watch.look()
     assert gauges.heard()["alerts_delivery_age_seconds"] == 1200
-    [notice] = told(books)
+    [notice] = told(connection)
     assert "SNS takes none of Alertmanager's messages" in notice
     assert "docs/operations.md#alertsnotdelivered" in notice
     clock.now += 900
     alertmanager.total += 1
     watch.look()
-    assert told(books) == []
+    assert told(connection) == []
 
 
 def test_a_heartbeat_that_arrives_hides_no_alert_that_does_not(
-    books: psycopg.Connection, postgres: Any, gauges: Gauges, alertmanager: Alertmanager
+    connection: psycopg.Connection, postgres: Any, gauges: Gauges, alertmanager: Alertmanager
 ) -> None:
     """One topic takes messages and the other refuses them: said for as long as the refusals go on."""
     clock = Clock()
@@ -202,12 +204,12 @@ def test_a_heartbeat_that_arrives_hides_no_alert_that_does_not(
         alertmanager.total, alertmanager.failed = alertmanager.total + 1 + failed, failed
         clock.now += 300
         watch.look()
-    assert "an alert did not get through" in told(books)[0]
+    assert "an alert did not get through" in told(connection)[0]
     for _ in range(3):
         alertmanager.total += 1
         clock.now += 300
         watch.look()
-    assert told(books) == []
+    assert told(connection) == []
 
 
 @pytest.mark.parametrize(
@@ -218,7 +220,7 @@ def test_a_heartbeat_that_arrives_hides_no_alert_that_does_not(
     ],
 )
 def test_the_silence_of_each_part_has_its_reason(
-    books: psycopg.Connection,
+    connection: psycopg.Connection,
     postgres: Any,
     gauges: Gauges,
     alertmanager: Alertmanager,
@@ -233,14 +235,14 @@ def test_the_silence_of_each_part_has_its_reason(
     break_it(alertmanager)
     clock.now += 600
     watch.look()
-    assert told(books) == [], "a delivery may take its time"
+    assert told(connection) == [], "a delivery may take its time"
     clock.now += 600
     watch.look()
-    assert reason in told(books)[0]
+    assert reason in told(connection)[0]
 
 
 def test_an_alertmanager_that_began_anew_delivers_too(
-    books: psycopg.Connection, postgres: Any, gauges: Gauges, alertmanager: Alertmanager
+    connection: psycopg.Connection, postgres: Any, gauges: Gauges, alertmanager: Alertmanager
 ) -> None:
     """Its counts begin at zero, and the first message after that counts."""
     clock = Clock()
@@ -250,18 +252,18 @@ def test_an_alertmanager_that_began_anew_delivers_too(
         clock.now += 600
         watch.look()
     assert gauges.heard()["alerts_delivery_age_seconds"] == 0
-    assert told(books) == []
+    assert told(connection) == []
 
 
 def test_a_notice_of_an_earlier_watch_is_taken_down(
-    books: psycopg.Connection, postgres: Any, gauges: Gauges, alertmanager: Alertmanager
+    connection: psycopg.Connection, postgres: Any, gauges: Gauges, alertmanager: Alertmanager
 ) -> None:
     """A publisher that was restarted leaves it until a delivery proves it wrong, and touches no other notice."""
-    notices.post(books, "alerts", "old")
-    notices.post(books, "rules file", "of somebody else")
+    notices.post(connection, "alerts", "old")
+    notices.post(connection, "rules file", "of somebody else")
     watch = DeliveryWatch(alertmanager.url, postgres.dsn, gauges.metrics, Clock())
     watch.look()
-    assert told(books) == ["old", "of somebody else"]
+    assert told(connection) == ["old", "of somebody else"]
     alertmanager.total += 1
     watch.look()
-    assert told(books) == ["of somebody else"]
+    assert told(connection) == ["of somebody else"]

@@ -12,7 +12,7 @@ from support.way import Way, anew, drain_anew
 from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.health import report
 from twitter_pipeline.settings import Stores
-from twitter_pipeline.streaming.flood import Flood, FloodGate
+from twitter_pipeline.streaming.bad_record_breaker import BadRecordBreaker, TooManyBadRecords
 
 
 def errors(way: Way, postgres: Any) -> dict[str, str | None]:
@@ -119,18 +119,18 @@ def test_resolved_letters_and_settled_gaps_are_no_trouble_any_more(way: Way, pos
     way.warehouse.execute("update pipeline.gaps set settled_at = now()")
     assert errors(way, postgres) == dict.fromkeys(("extract", "land", "transform", "warehouse"))
     now = looked(way, postgres)
-    assert (now.quarantined, now.unlandable, now.gaps, now.failing) == (0, 0, 0, [])
+    assert (now.transform_dead_letters, now.land_dead_letters, now.gaps, now.failing) == (0, 0, 0, [])
 
 
 @ON_TANSU
 def test_what_stops_landing_is_told_under_it_and_goes_with_the_next_good_step(way: Way, postgres: Any):
     """A flood stands beside the cursors that it stopped, until they move."""
     way.produce(*(BAD for _ in range(60)))
-    with anew(way) as run, pytest.raises(Flood):
-        run.land(flood=FloodGate("land", ratio=0.5, least=50))
+    with anew(way) as run, pytest.raises(TooManyBadRecords):
+        run.land(breaker=BadRecordBreaker("land", ratio=0.5, least=50))
     now = looked(way, postgres)
     assert {(each.stage, each.partition) for each in now.failing or ()} == {("land", 0), ("land", 1)}
-    assert "Flood: land: 60 of 60 records are bad" in (now.stages[1].last_error or "")
+    assert "TooManyBadRecords: land: 60 of 60 records are bad" in (now.stages[1].last_error or "")
     with anew(way) as run:
         run.land()
     assert looked(way, postgres).failing == []

@@ -24,11 +24,10 @@ from twitter_pipeline.landing.drain import land
 from twitter_pipeline.landing.raw_store import mark_key
 from twitter_pipeline.stack.servers import RunningServer, wait_until
 from twitter_pipeline.streaming.log import Log, Truncated, identify
-from twitter_pipeline.streaming.warmth import Warmth
 
 # Deletion and retention: Tansu has no delete_records, and its answer to a fetch from a deleted topic ends librdkafka
 # 2.16 by SIGSEGV (rd_kafka_metadata_update_op meets a leader hint without a topic's name). A wiped Tansu does not.
-LONG = Warmth(stay_seconds=60, quiet_seconds=60)
+LONG = Linger(stay_seconds=60, quiet_seconds=60)
 
 
 def make_anew(way: Way) -> None:
@@ -50,7 +49,7 @@ def make_anew(way: Way) -> None:
 
 
 def note_page(way: Way, request_id: str, tweet_ids: list[int], places: list[tuple[int, int]]) -> None:
-    """Put a page into the books as the collector does once Kafka acknowledged it."""
+    """Record a page as the collector does once Kafka has acknowledged it."""
     offsets: dict[int, int] = {}
     for partition, offset in places:
         offsets[partition] = max(offset, offsets.get(partition, 0))
@@ -136,7 +135,7 @@ def drain_across(way: Way, change: Callable[[], None]) -> None:
     def stay(dsn: str) -> None:
         try:
             with psycopg.connect(dsn, autocommit=True) as connection:
-                land(way.kafka, way.raw, connection, topic=way.topic, warmth=LONG)
+                land(way.kafka, way.raw, connection, topic=way.topic, linger=LONG)
         except Exception as error:  # noqa: BLE001 - the test looks at it
             ended.append(error)
 
@@ -195,14 +194,14 @@ def test_a_batch_read_right_before_the_change_is_dropped(way: Way, monkeypatch: 
         interrupted = Interrupted(lambda: make_anew(way))
         patch.setattr(Log, "poll", lambda *args: interrupted(*args))
         with pytest.raises(TopicChanged):
-            land(way.kafka, way.raw, first_run.warehouse, topic=way.topic, warmth=BRIEF)
+            land(way.kafka, way.raw, first_run.warehouse, topic=way.topic, linger=BRIEF)
     assert way.raw.raw_tweets.count_documents({}) == 0
     assert way.rows("select sum(next_offset) from pipeline.cursors") == [(0,)]
 
 
 @ON_APACHE_KAFKA
 def test_a_log_cut_ahead_of_the_cursor_is_a_gap_row_and_the_drain_goes_on(way: Way):
-    """Never silently: the gap is in the books, the pages in it are lost, what is behind it loads."""
+    """Never silently: the gap is recorded, its pages are lost, and what follows it loads."""
     collect(way, "landed", [1, 2])
     drain_anew(way)
     collect(way, "cut", [3, 4, 5, 6])
@@ -281,7 +280,7 @@ def test_a_partition_whose_log_ends_before_the_cursor_does_not_stop_the_others(w
     way.raw.pipeline_marks.update_one({"_id": mark_key(topic_id, 0)}, {"$set": {"landed_to": 100}})
     way.produce(*(envelope({"id": str(i)}) for i in range(5, 9)))
     with anew(way) as next_run, pytest.raises(Truncated, match="partition 0"):
-        land(way.kafka, way.raw, next_run.warehouse, topic=way.topic, warmth=Warmth(20, 3))
+        land(way.kafka, way.raw, next_run.warehouse, topic=way.topic, linger=Linger(20, 3))
     positions = way.rows(
         "select partition, next_offset from pipeline.cursors where stage = 'land' order by 1"
     )

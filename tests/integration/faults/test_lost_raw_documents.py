@@ -279,7 +279,7 @@ def test_a_store_wiped_under_a_landing_drain_does_not_let_its_cursor_move(
     with anew(way) as run, monkeypatch.context() as patch:
         patch.setattr(Log, "poll", wiped_after_reading)
         with pytest.raises(RawStoreLost):
-            land(way.kafka, way.raw, run.warehouse, topic=way.topic, warmth=BRIEF)
+            land(way.kafka, way.raw, run.warehouse, topic=way.topic, linger=BRIEF)
     assert way.rows("select sum(next_offset) from pipeline.cursors") == [(0,)]
     drain_anew(way)
     assert way.tweet_ids() == [*range(1, 7)]

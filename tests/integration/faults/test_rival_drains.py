@@ -19,26 +19,26 @@ from twitter_pipeline.landing.drain import land
 from twitter_pipeline.stack.servers import wait_until
 from twitter_pipeline.streaming import cursors
 from twitter_pipeline.streaming.cursors import Fenced
-from twitter_pipeline.streaming.warmth import Warmth
+from twitter_pipeline.streaming.linger import Linger
 from twitter_pipeline.transform.drain import transform
 from twitter_pipeline.warehouse import model
 
-LONG = Warmth(stay_seconds=60, quiet_seconds=60)
-Run = Callable[[Way, Warmth], Any]
+LONG = Linger(stay_seconds=60, quiet_seconds=60)
+Run = Callable[[Way, Linger], Any]
 
 
-def a_landing(way: Way, warmth: Warmth) -> Any:
-    return land(way.kafka, way.raw, way.warehouse, topic=way.topic, warmth=warmth, batch_size=3)
+def a_landing(way: Way, linger: Linger) -> Any:
+    return land(way.kafka, way.raw, way.warehouse, topic=way.topic, linger=linger, batch_size=3)
 
 
-def a_transform(way: Way, warmth: Warmth) -> Any:
-    return transform(way.raw, way.warehouse, topic=way.topic, warmth=warmth, batch_size=3)
+def a_transform(way: Way, linger: Linger) -> Any:
+    return transform(way.raw, way.warehouse, topic=way.topic, linger=linger, batch_size=3)
 
 
-def in_background(pool: ThreadPoolExecutor, way: Way, run: Run, warmth: Warmth = LONG) -> Future[Any]:
+def in_background(pool: ThreadPoolExecutor, way: Way, run: Run, linger: Linger = LONG) -> Future[Any]:
     def on_a_connection_of_its_own() -> Any:
         with anew(way) as own:
-            return run(own, warmth)
+            return run(own, linger)
 
     return pool.submit(on_a_connection_of_its_own)
 
@@ -187,7 +187,7 @@ def test_two_transforms_that_touch_the_same_users_lose_no_update(way: Way, postg
                 topic=way.topic,
                 partitions=[(topic_id, partition)],
                 batch_size=4,
-                warmth=BRIEF,
+                linger=BRIEF,
             )
 
     with ThreadPoolExecutor(2) as pool:

@@ -19,27 +19,27 @@ OLD, YOUNG = NOW - timedelta(days=91), NOW - timedelta(days=89)
 
 
 def page(
-    books: psycopg.Connection, name: str, state: str, state_at: datetime, source: str = "search"
+    connection: psycopg.Connection, name: str, state: str, state_at: datetime, source: str = "search"
 ) -> None:
-    books.execute(
+    connection.execute(
         "insert into pipeline.pages (request_id, source, endpoint, params, tweet_ids, topic, topic_id, offsets,"
         " observed_at, state, state_at) values (%s, %s, '/x', '{}', '{1}', 'raw-tweets', 't', '{}', %s, %s, %s)",
         (name, source, state_at, state, state_at),
     )
 
 
-def names(books: psycopg.Connection, query: str) -> set[str]:
-    return {name for (name,) in books.execute(query.encode())}
+def names(connection: psycopg.Connection, query: str) -> set[str]:
+    return {name for (name,) in connection.execute(query.encode())}
 
 
-def test_pages_that_are_done_go_and_all_others_stay(books: psycopg.Connection, mongo: Any) -> None:
+def test_pages_that_are_done_go_and_all_others_stay(connection: psycopg.Connection, mongo: Any) -> None:
     """Settled, fetched again or gone, and old; never one that waits, and never what an import brought."""
     for state in ("produced", "settled", "lost", "refetched", "gone"):
-        page(books, f"old {state}", state, OLD)
-        page(books, f"young {state}", state, YOUNG)
-    page(books, "old import", "settled", OLD, source="import")
-    assert records.prune(books, mongo.database, 90, NOW)["pages"] == 3
-    kept = names(books, "select request_id from pipeline.pages")
+        page(connection, f"old {state}", state, OLD)
+        page(connection, f"young {state}", state, YOUNG)
+    page(connection, "old import", "settled", OLD, source="import")
+    assert records.prune(connection, mongo.database, 90, NOW)["pages"] == 3
+    kept = names(connection, "select request_id from pipeline.pages")
     assert kept == {
         "old produced",
         "old lost",
@@ -48,20 +48,20 @@ def test_pages_that_are_done_go_and_all_others_stay(books: psycopg.Connection, m
     }
 
 
-def test_money_of_unknown_outcome_is_never_forgotten(books: psycopg.Connection, mongo: Any) -> None:
+def test_money_of_unknown_outcome_is_never_forgotten(connection: psycopg.Connection, mongo: Any) -> None:
     """A reservation that was not answered stays whatever its age; one that was settled late stays until that is old."""
-    books.cursor().executemany(
+    connection.cursor().executemany(
         "insert into pipeline.spend (reservation, endpoint, reserved_usd, reserved_at, settled_at)"
         " values (gen_random_uuid(), %s, 1, %s, %s)",
         [("old", OLD, OLD), ("unknown", OLD, None), ("late", OLD, YOUNG), ("young", YOUNG, YOUNG)],
     )
-    assert records.prune(books, mongo.database, 90, NOW)["spend"] == 1
-    assert names(books, "select endpoint from pipeline.spend") == {"unknown", "late", "young"}
+    assert records.prune(connection, mongo.database, 90, NOW)["spend"] == 1
+    assert names(connection, "select endpoint from pipeline.spend") == {"unknown", "late", "young"}
 
 
-def test_the_newest_results_of_each_contract_stay(books: psycopg.Connection, mongo: Any) -> None:
+def test_the_newest_results_of_each_contract_stay(connection: psycopg.Connection, mongo: Any) -> None:
     """Also of one that was not verified for long: status goes on showing what was found last."""
-    books.cursor().executemany(
+    connection.cursor().executemany(
         "insert into pipeline.quality_results (run_id, contract, check_name, outcome, checked_at)"
         " values (%s, %s, 'c', 'passed', %s)",
         [
@@ -72,30 +72,30 @@ def test_the_newest_results_of_each_contract_stay(books: psycopg.Connection, mon
             ("last too", "twitter.users", OLD),
         ],
     )
-    assert records.prune(books, mongo.database, 90, NOW)["quality_results"] == 2
-    assert names(books, "select run_id from pipeline.quality_results") == {"new", "last", "last too"}
+    assert records.prune(connection, mongo.database, 90, NOW)["quality_results"] == 2
+    assert names(connection, "select run_id from pipeline.quality_results") == {"new", "last", "last too"}
 
 
-def test_requests_to_x_are_forgotten_by_their_age(books: psycopg.Connection, mongo: Any) -> None:
+def test_requests_to_x_are_forgotten_by_their_age(connection: psycopg.Connection, mongo: Any) -> None:
     """In MongoDB, and no other collection is touched."""
     mongo.database.api_requests.insert_many(
         [{"_id": "a", "observed_at": OLD}, {"_id": "b", "observed_at": YOUNG}]
     )
     mongo.database.dead_letters.insert_one({"_id": "c", "observed_at": OLD, "failed_at": OLD})
-    assert records.prune(books, mongo.database, 90, NOW)["api_requests"] == 1
+    assert records.prune(connection, mongo.database, 90, NOW)["api_requests"] == 1
     assert [each["_id"] for each in mongo.database.api_requests.find()] == ["b"]
     assert mongo.database.dead_letters.count_documents({}) == 1
 
 
 def test_many_rows_go_in_batches_and_a_second_run_finds_none(
-    books: psycopg.Connection, mongo: Any, monkeypatch: pytest.MonkeyPatch
+    connection: psycopg.Connection, mongo: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No transaction is long, and running it twice changes nothing."""
     monkeypatch.setattr(records, "BATCH_ROWS", 10)
     for number in range(25):
-        page(books, str(number), "settled", OLD)
-    assert records.prune(books, mongo.database, 90, NOW)["pages"] == 25
-    assert set(records.prune(books, mongo.database, 90, NOW).values()) == {0}
+        page(connection, str(number), "settled", OLD)
+    assert records.prune(connection, mongo.database, 90, NOW)["pages"] == 25
+    assert set(records.prune(connection, mongo.database, 90, NOW).values()) == {0}
 
 
 def test_log_files_go_by_their_age_with_the_folders_they_leave_empty(tmp_path: Path) -> None:

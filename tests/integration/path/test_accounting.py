@@ -25,7 +25,7 @@ def remembered(way: Way) -> list[tuple[Any, ...]]:
 
 
 def test_each_offset_is_looked_at_once(way: Way, monkeypatch: pytest.MonkeyPatch):
-    """Loaded, quarantined, dead-lettered and removed ones are explained; the next time begins behind them."""
+    """Loaded, dead-lettered (by either stage) and removed ones are explained; the next time begins behind them."""
     way.produce(*MALFORMED.values(), envelope({"id": "6"}, requested="everything"), envelope(None))
     drained(way, 11, 20)
     way.raw.raw_tweets.update_one(

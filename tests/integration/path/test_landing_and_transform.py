@@ -10,8 +10,8 @@ from support.envelopes import MALFORMED, envelope
 from support.way import Way
 from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.health.accounting import accounts
-from twitter_pipeline.streaming.flood import Flood, FloodGate
-from twitter_pipeline.streaming.warmth import Warmth
+from twitter_pipeline.streaming.bad_record_breaker import BadRecordBreaker, TooManyBadRecords
+from twitter_pipeline.streaming.linger import Linger
 
 
 def test_every_malformed_message_is_one_dead_letter_and_its_neighbours_load(way: Way):
@@ -42,7 +42,7 @@ def test_nul_and_lone_surrogates_in_text_are_a_sanitised_row(way: Way):
     assert way.raw.raw_tweets.find_one({"tweet_id": 5})["envelope"] == value
 
 
-def test_an_envelope_that_lands_but_cannot_be_read_is_quarantined_in_the_same_transaction(way: Way):
+def test_an_envelope_that_lands_but_cannot_be_read_is_dead_lettered_in_the_same_transaction(way: Way):
     """Landing looks at ids and shape, transform at all of it: what only transform refuses ends in PostgreSQL."""
     value = envelope({"id": "6", "text": "fine"}, requested="everything")
     way.produce(envelope({"id": "5"}), value, envelope({"id": "7"}))
@@ -99,14 +99,14 @@ def test_two_payloads_under_one_coordinate_are_an_incident_and_not_a_duplicate(w
 def test_a_flood_of_bad_records_stops_the_stage_before_a_cursor_moves(way: Way):
     """A changed source must not drain the topic into the dead letters."""
     way.produce(*(b"<html>503</html>" for _ in range(80)))
-    with pytest.raises(Flood, match=r"(\d+) of \1 "):
-        way.land(flood=FloodGate("land", ratio=0.5, least=1))
+    with pytest.raises(TooManyBadRecords, match=r"(\d+) of \1 "):
+        way.land(breaker=BadRecordBreaker("land", ratio=0.5, least=1))
     assert way.raw.dead_letters.count_documents({}) == 0
     assert {n for (n,) in way.rows("select next_offset from pipeline.cursors")} == {0}
 
 
 def test_a_removed_tweet_does_not_come_back(way: Way):
-    """Deletion is absorbing: neither as data nor as an include of another tweet, and the books still balance."""
+    """Deletion is absorbing: neither as data nor as an include of another tweet, and the accounts still balance."""
     way.warehouse.execute("insert into pipeline.tombstones (tweet_id, reason) values (4, 'deleted')")
     tweet = {
         "id": "4",
@@ -146,7 +146,7 @@ def test_a_transform_that_begins_before_landing_waits_for_what_lands(way: Way):
         if len(waits) == 1:
             way.land()
 
-    way.transform(sleep=land_meanwhile, warmth=Warmth(stay_seconds=20, quiet_seconds=3))
+    way.transform(sleep=land_meanwhile, linger=Linger(stay_seconds=20, quiet_seconds=3))
     assert way.tweet_ids() == [1, 2]
 
 

@@ -133,7 +133,7 @@ class PipelineState:
                 }
                 for stage in health.stages
             ],
-            "dead_letters": {"land": health.unlandable, "transform": health.quarantined},
+            "dead_letters": {"land": health.land_dead_letters, "transform": health.transform_dead_letters},
             "gaps": health.gaps,
             "lost_pages": health.lost_pages,
             "spend": {

@@ -70,19 +70,19 @@ def import_(files: tuple[str, ...], observed_at: str | None, rule: str | None, a
             EnvelopeSink(kafka, settings.TOPIC) as sink,
         ):
             mongo.admin.command("ping")
-            teller = _Teller()
+            reporter = _Reporter()
             importer = Importer(
                 sink,
                 mongo[given.mongo_database],
                 warehouse,
                 rule=rule,
                 observed_at=instant,
-                tell=teller.refused,
-                progress=teller.progress,
+                tell=reporter.refused,
+                progress=reporter.progress,
             )
             for file in files:
                 _import_one(importer, file, outcome)
-                teller.file_done()
+                reporter.file_done()
     except (TopicMissing, KafkaUnavailable) as error:
         outcome.stop(f"{error}. Is the stack up (`make up`)?")
     except ImportStopped as stopped:
@@ -196,7 +196,7 @@ def _instant(text: str | None) -> datetime | None:
     return instant.astimezone(UTC)
 
 
-class _Teller:
+class _Reporter:
     """Refusals and progress on standard error: each of the first refusals of a file, then their number."""
 
     def __init__(self) -> None:

@@ -31,7 +31,7 @@ from twitter_pipeline.archives.pages import pages_of
 from twitter_pipeline.archives.reading import KEPT_BYTES, STANDARD_INPUT, Record, records
 from twitter_pipeline.archives.refusals import Unimportable
 from twitter_pipeline.landing.documents import Unlandable, raw_document
-from twitter_pipeline.streaming.flood import Flood, FloodGate
+from twitter_pipeline.streaming.bad_record_breaker import BadRecordBreaker, TooManyBadRecords
 from twitter_pipeline.transform.engine import Unreadable
 from twitter_pipeline.transform.engines.rows import Batch
 from twitter_pipeline.warehouse.observations import observe_letters
@@ -136,12 +136,12 @@ class Importer:
         started = time.monotonic()
         self._topic_id = self._topic_id or self._sink.check_topic()
         name = "stdin" if file == STANDARD_INPUT else Path(file).name
-        summary, flood = FileImported(name), FloodGate(STAGE, least=1000)
+        summary, breaker = FileImported(name), BadRecordBreaker(STAGE, least=1000)
         for part in self._ranges(file, stream, summary):
             try:
-                flood.check(part.records, min(len(part.refused), part.records))
+                breaker.check(part.records, min(len(part.refused), part.records))
                 self._import_range(name, part, summary)
-            except Flood:
+            except TooManyBadRecords:
                 summary.stopped = (
                     f"{file}: most of it is no archive of tweets (lines up to {part.to_line}); stopped at line"
                     f" {part.from_line}. The reasons are above"
@@ -214,7 +214,7 @@ class Importer:
             raise TopicChanged(
                 f"topic {self._sink.topic} was made anew since the import began, and what it held may be gone"
             )
-        self._bury(name, part.refused)
+        self._write_dead_letters(name, part.refused)
         if part.messages:
             seen = [page.observed_at or self._observed_at for _, page in part.pages]
             lines = {"file": name, "from_line": part.from_line, "to_line": part.to_line, "sha256": sha256}
@@ -263,7 +263,7 @@ class Importer:
                 if tweet is not None:
                     part.tweet_ids.append(int(tweet.value["id"]))
 
-    def _bury(self, name: str, refused: Iterable[Refusal]) -> None:
+    def _write_dead_letters(self, name: str, refused: Iterable[Refusal]) -> None:
         letters = {letter["_id"]: letter for letter in (_dead_letter(name, r) for r in refused)}
         if not letters:
             return

@@ -20,7 +20,7 @@ from twitter_pipeline.collection import circuits
 logger = logging.getLogger(__name__)
 
 NOT_COUNTED = ""
-TURN = 0x7477_5F73_7065_6E64  # advisory lock: one reservation at a time
+RESERVATION_LOCK = 0x7477_5F73_7065_6E64  # advisory lock: one reservation at a time
 WARN_AT = Decimal("0.8")
 SPENT_THIS_MONTH = """
 select coalesce(sum(coalesce(actual_usd, reserved_usd)), 0) from pipeline.spend
@@ -135,7 +135,7 @@ def reserve(
         connection.execute(
             "set local idle_in_transaction_session_timeout = '5s'"
         )  # a frozen one ends its turn
-        connection.execute("select pg_advisory_xact_lock(%s)", (TURN,))
+        connection.execute("select pg_advisory_xact_lock(%s)", (RESERVATION_LOCK,))
         if price_usd and api is not None:
             try:
                 is_probe = circuits.admit(connection, api)

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import class_row
 
-from twitter_pipeline.collection.budget import TURN
+from twitter_pipeline.collection.budget import RESERVATION_LOCK
 
 BRINGS_NO_POSTS = (
     r"^/2/(users(/by(/username/:username)?)?|users/:id/follow(ers|ing)|tweets/counts/.*|usage/.*)$"
@@ -150,7 +150,7 @@ def _settle_day(connection: psycopg.Connection, day: date, posts: int) -> Day:
         "longest": LONGEST_REQUEST,
     }
     with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", (TURN,))
+        connection.execute("select pg_advisory_xact_lock(%s)", (RESERVATION_LOCK,))
         (settled,) = connection.execute(SETTLED_POSTS, given).fetchone() or (0,)
         left_usd = max(posts - int(settled), 0) * MOST_PER_POST_USD
         rows = connection.execute(TO_SETTLE, given).fetchall()

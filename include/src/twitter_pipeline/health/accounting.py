@@ -1,7 +1,7 @@
 """The accounting identity, per (topic id, partition), computed from the stores and never from counters.
 
-    consumed = landed + dead-lettered + in gaps + empty (what landed before the log went is not in the gap)
-    landed   = loaded + quarantined + removed + pending
+    consumed = landed + dead-lettered by landing + in gaps + empty (what landed before the log was lost is not in the gap)
+    landed   = loaded + dead-lettered by transform + removed + pending
 
 Redelivered messages have the coordinates of the first delivery, so they are the same document and count once. A dead
 letter that was re-driven counts as loaded; one that was settled stays what it is.
@@ -33,7 +33,7 @@ left join pipeline.cursors transform
     and transform.partition = landing.partition
 where landing.stage = 'land' order by 1, 2
 """
-QUARANTINED = """
+DEAD_LETTERS = """
 select "offset" from pipeline.dead_letters where topic_id = %(topic_id)s and partition = %(partition)s
     and stage = 'transform' and "offset" = any(%(offsets)s)
 """
@@ -83,10 +83,10 @@ class Account:
     partition: int
     consumed: int
     landed: int
-    dead_lettered: int
+    land_dead_letters: int
     in_gaps: int
     loaded: int
-    quarantined: int
+    transform_dead_letters: int
     removed: int
     pending: int
     unaccounted: tuple[int, ...]
@@ -97,8 +97,8 @@ class Account:
     def balances(self) -> bool:
         """Whether both identities hold."""
         return (
-            self.consumed == self.landed + self.dead_lettered + self.in_gaps + self.empty
-            and self.landed == self.loaded + self.quarantined + self.removed + self.pending
+            self.consumed == self.landed + self.land_dead_letters + self.in_gaps + self.empty
+            and self.landed == self.loaded + self.transform_dead_letters + self.removed + self.pending
             and not self.unaccounted
             and not self.missing
         )
@@ -124,9 +124,9 @@ class _Found:
     """What the stores have of some offsets."""
 
     documents: dict[int, bool] = field(default_factory=dict)  # whether it is a stub of a removed one
-    dead: set[int] = field(default_factory=set)
+    land_dead_letters: set[int] = field(default_factory=set)
     loaded: set[int] = field(default_factory=set)
-    quarantined: set[int] = field(default_factory=set)
+    transform_dead_letters: set[int] = field(default_factory=set)
 
 
 def accounts(raw: Database[Any], warehouse: psycopg.Connection) -> list[Account]:
@@ -217,12 +217,12 @@ def _unexplained(
     if not part:
         return []
     found = _look(raw, warehouse, topic_id, partition, part)
-    settled = found.loaded | found.quarantined
+    settled = found.loaded | found.transform_dead_letters
     return [
         offset
         for offset, is_required in part.items()
         if (offset in found.documents and not found.documents[offset] and offset not in settled)
-        or (is_required and offset not in found.documents and offset not in found.dead)
+        or (is_required and offset not in found.documents and offset not in found.land_dead_letters)
     ]
 
 
@@ -238,7 +238,7 @@ def _look(
         {offset: document.get("removed_at") is not None for offset, document in documents.items()},
         set(letters),
         loaded_offsets(warehouse, topic_id, partition, asked),
-        {offset for (offset,) in warehouse.execute(QUARANTINED, bounds).fetchall()},
+        {offset for (offset,) in warehouse.execute(DEAD_LETTERS, bounds).fetchall()},
     )
 
 
@@ -251,7 +251,7 @@ def _account(
     landed_to: int,
     loaded_to: int,
 ) -> Account:
-    landed, dead, loaded, quarantined, removed, done = 0, 0, 0, 0, 0, 0
+    landed, dead, loaded, rejected, removed, done = 0, 0, 0, 0, 0, 0
     required, held_in_gaps = 0, 0
     missing: list[int] = []
     unaccounted: list[int] = []
@@ -261,10 +261,14 @@ def _account(
         passed = {offset for offset in found.documents if offset < loaded_to}
         gone = {offset for offset in passed if found.documents[offset]}
         rows = (found.loaded & passed) - gone
-        letters = (found.quarantined & passed) - gone - rows
-        held = found.documents.keys() | found.dead
-        landed, dead, done = landed + len(found.documents), dead + len(found.dead), done + len(passed)
-        loaded, quarantined, removed = loaded + len(rows), quarantined + len(letters), removed + len(gone)
+        letters = (found.transform_dead_letters & passed) - gone - rows
+        held = found.documents.keys() | found.land_dead_letters
+        landed, dead, done = (
+            landed + len(found.documents),
+            dead + len(found.land_dead_letters),
+            done + len(passed),
+        )
+        loaded, rejected, removed = loaded + len(rows), rejected + len(letters), removed + len(gone)
         required += sum(part.values())
         held_in_gaps += sum(not part[offset] for offset in held)
         missing += [offset for offset, is_required in part.items() if is_required and offset not in held]
@@ -277,10 +281,10 @@ def _account(
         partition=partition,
         consumed=landed_to - start,
         landed=landed,
-        dead_lettered=dead,
+        land_dead_letters=dead,
         in_gaps=landed_to - start - required - empty - held_in_gaps,
         loaded=loaded,
-        quarantined=quarantined,
+        transform_dead_letters=rejected,
         removed=removed,
         pending=landed - done,
         unaccounted=tuple(unaccounted),

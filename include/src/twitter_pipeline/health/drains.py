@@ -20,7 +20,7 @@ def tell_transformed(metrics: Metrics, done: Transformed) -> None:
     """Envelopes by outcome, and how long the drain stayed."""
     for outcome, count in (
         ("loaded", done.loaded),
-        ("quarantined", done.quarantined),
+        ("quarantined", done.dead_lettered),  # the label value that dashboards know
         ("removed", done.removed),
     ):
         metrics.count("transform_envelopes_total", count, outcome=outcome)

@@ -33,8 +33,8 @@ def publish(metrics: Metrics, health: Health, now: datetime) -> None:
             metrics.gauge("stage_age_seconds", (now - stage.newest).total_seconds(), stage=stage.stage)
         metrics.gauge("health_stage_answers", int(stage.answers), stage=stage.stage)
     for name, value in (
-        ("transform_dead_letters", health.quarantined),
-        ("land_dead_letters", health.unlandable),
+        ("transform_dead_letters", health.transform_dead_letters),
+        ("land_dead_letters", health.land_dead_letters),
         ("warehouse_gaps", health.gaps),
         ("accounting_unaccounted", health.unaccounted),
         ("raw_missing", health.missing_in_raw),

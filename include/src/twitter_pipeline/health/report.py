@@ -61,7 +61,7 @@ select count(*) filter (where is_collected
     max(loaded_at)
 from twitter.tweets
 """
-QUARANTINED = """
+NEWEST_DEAD_LETTER = """
 select reason || ': ' || detail from pipeline.dead_letters where resolved_at is null order by failed_at desc limit 1
 """
 TROUBLE = """
@@ -156,8 +156,8 @@ class Health:
     """
 
     stages: list[Stage]
-    quarantined: int | None = None
-    unlandable: int | None = None
+    transform_dead_letters: int | None = None
+    land_dead_letters: int | None = None
     gaps: int | None = None
     lost_pages: int | None = None
     spent_usd: Decimal | None = None
@@ -178,7 +178,7 @@ def look(stores: Stores, topic: str = "raw-tweets") -> Health:
     try:
         with psycopg.connect(stores.postgres_reader_dsn, connect_timeout=5, autocommit=True) as connection:
             _ask_postgres(connection, health, extract, landing, transform, warehouse)
-            landing.lag = _or_say(landing, lambda: _unread(stores.kafka(), connection, topic))
+            landing.lag = _or_unavailable(landing, lambda: _unread(stores.kafka(), connection, topic))
     except psycopg.OperationalError as error:
         for stage in health.stages:
             stage.answers = False
@@ -187,7 +187,7 @@ def look(stores: Stores, topic: str = "raw-tweets") -> Health:
         for stage in health.stages:
             stage.answers = False
             stage.last_error = f"PostgreSQL lacks a table or column (run `twitter-pipeline migrate`): {str(error).strip().splitlines()[0]}"
-    health.unlandable = _or_say(landing, lambda: _ask_mongo(stores, extract, landing))
+    health.land_dead_letters = _or_unavailable(landing, lambda: _ask_mongo(stores, extract, landing))
     return health
 
 
@@ -204,12 +204,12 @@ def _ask_postgres(
     (extract.last_error,) = _row(connection, RULE_ERROR)
     landing.count, landing.newest = _row(connection, LANDING)
     transform.count, transform.lag = _row(connection, TRANSFORM)
-    (transform.last_error,) = _row(connection, QUARANTINED)
+    (transform.last_error,) = _row(connection, NEWEST_DEAD_LETTER)
     warehouse.count, warehouse.newest = _row(connection, WAREHOUSE)
     transform.newest = warehouse.newest
     warehouse.lag = transform.lag
-    quarantined, gaps, lost = _row(connection, TROUBLE)
-    health.quarantined, health.gaps, health.lost_pages = quarantined, gaps, lost
+    dead_letters, gaps, lost = _row(connection, TROUBLE)
+    health.transform_dead_letters, health.gaps, health.lost_pages = dead_letters, gaps, lost
     health.spent_usd = spent_this_month(connection)
     stopped = open_circuits(connection)
     health.open_circuits = len(stopped)
@@ -228,7 +228,7 @@ def _ask_postgres(
     health.unaccounted, health.missing_in_raw, health.empty_ranges = _row(connection, ACCOUNTING)
     (health.unversioned_tweets,) = _row(connection, UNVERSIONED)
     trouble = {
-        "dead letters": quarantined,
+        "dead letters": dead_letters,
         "gaps": gaps,
         "lost pages": lost,
         "unaccounted offsets": health.unaccounted,
@@ -284,7 +284,7 @@ def _letters(letters: Collection[dict[str, Any]], stage: str) -> tuple[int, str 
     )
 
 
-def _or_say(stage: Stage, ask: Callable[[], Any]) -> Any:
+def _or_unavailable(stage: Stage, ask: Callable[[], Any]) -> Any:
     try:
         return ask()
     except KafkaException as error:

@@ -39,10 +39,10 @@ from twitter_pipeline.landing.raw_store import (
 )
 from twitter_pipeline.stages import LAND
 from twitter_pipeline.streaming import cursors
-from twitter_pipeline.streaming.flood import FloodGate
-from twitter_pipeline.streaming.hints import Hints
+from twitter_pipeline.streaming.bad_record_breaker import BadRecordBreaker
+from twitter_pipeline.streaming.linger import Linger, drain_while_busy
 from twitter_pipeline.streaming.log import Log, Truncated, place
-from twitter_pipeline.streaming.warmth import Warmth, stay_warm
+from twitter_pipeline.streaming.published_positions import PublishedPositions
 from twitter_pipeline.warehouse import observations
 from twitter_pipeline.warehouse.observations import Observations
 
@@ -91,27 +91,29 @@ def land(
     topic: str = "raw-tweets",
     partitions: Sequence[int] | None = None,
     batch_size: int = 2000,
-    warmth: Warmth | None = None,
-    flood: FloodGate | None = None,
+    linger: Linger | None = None,
+    breaker: BadRecordBreaker | None = None,
 ) -> Landed:
     """Land what is in the topic, stay warm for more, and tell what was done.
 
     `kafka`: librdkafka configuration; `warehouse`: a connection in autocommit mode; `partitions`: which to take
     (default: all). Safe to run twice or at once. Raises cursors.Fenced when another drain took over (end and do
-    not retry), TopicMissing, TopicChanged, KafkaUnavailable and pymongo's errors (retry), Flood, RawStoreLost (the raw
+    not retry), TopicMissing, TopicChanged, KafkaUnavailable and pymongo's errors (retry), TooManyBadRecords, RawStoreLost (the raw
     store is another one, or lost what Kafka no longer has) and Truncated (the log ends before our cursor): a person
     must look. A partition with such an end does not stop the others; it is raised when they are quiet.
     """
     started, summary = time.monotonic(), Landed()
     announcer = Producer({**kafka, "message.timeout.ms": 10_000}, logger=logger)
-    with Log(kafka, topic, LAND.group) as log, Hints(kafka, topic, LAND.group) as hints:
+    with Log(kafka, topic, LAND.group) as log, PublishedPositions(kafka, topic, LAND.group) as published:
         summary.topic_id = log.topic_id
         ours = log.partitions if partitions is None else partitions
-        drain = _Drain(log, raw, warehouse, hints, summary, batch_size, flood or FloodGate(STAGE), announcer)
+        drain = _Drain(
+            log, raw, warehouse, published, summary, batch_size, breaker or BadRecordBreaker(STAGE), announcer
+        )
         with cursors.fenced_when_ended(warehouse, STAGE, [(log.topic_id, number) for number in ours]):
             try:
                 drain.take(ours)
-                stay_warm(drain.step, drain.idle_seconds, warmth or Warmth())
+                drain_while_busy(drain.step, drain.idle_seconds, linger or Linger())
                 drain.finish()
             except cursors.Fenced:
                 raise
@@ -128,14 +130,14 @@ class _Drain:
         log: Log,
         raw: Database[Any],
         warehouse: psycopg.Connection,
-        hints: Hints,
+        published: PublishedPositions,
         summary: Landed,
         batch_size: int,
-        flood: FloodGate,
+        breaker: BadRecordBreaker,
         announcer: Producer,
     ) -> None:
-        self._log, self._warehouse, self._hints, self._summary = log, warehouse, hints, summary
-        self._batch_size, self._flood, self._announcer = batch_size, flood, announcer
+        self._log, self._warehouse, self._published, self._summary = log, warehouse, published, summary
+        self._batch_size, self._breaker, self._announcer = batch_size, breaker, announcer
         self._raw: Collection[Any] = raw.raw_tweets.with_options(write_concern=DURABLE)
         self._dead: Collection[Any] = raw.dead_letters.with_options(write_concern=DURABLE)
         self._store_marks = RawStore(raw)
@@ -160,7 +162,7 @@ class _Drain:
         # status, metrics and page count the open letters every few seconds
         self._dead.create_index(OPEN_LETTERS)
         self._dead.update_many({"stage": STAGE_OF_BEFORE}, {"$set": {"stage": STAGE}})
-        self._hints.publish(self._positions)
+        self._published.publish(self._positions)
         self._log.read_from(self._positions)
         self._moved_at = time.monotonic()  # opening the store is no time in which nothing came
 
@@ -257,7 +259,7 @@ class _Drain:
             self._cursors.update({cursor.partition: cursor for cursor in moved})
             self._observed = Observations()
         # while the store is refilled this is the mark, so that the doorbell goes on ringing
-        self._hints.publish({partition: self._positions[partition] for partition in to})
+        self._published.publish({partition: self._positions[partition] for partition in to})
         self._moved_at = time.monotonic()
 
     def _write_down(self, partition: int, start: int, end: int, log_starts: int) -> None:
@@ -376,7 +378,7 @@ class _Drain:
                 announcements.append((message, at, unlandable.reason))
                 self._observed.note_unread(message.value(), at)
         bad = [source_of(message.value()) for message, _, _ in announcements]
-        self._flood.check_live([*(document["source"] for document in documents), *bad], bad)
+        self._breaker.check_live([*(document["source"] for document in documents), *bad], bad)
         duplicates = self._insert(self._raw, documents) + self._insert(self._dead, dead)
         for message, at, reason in announcements:
             self._announce(message, at, reason)

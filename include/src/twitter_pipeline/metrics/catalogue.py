@@ -184,7 +184,7 @@ CATALOGUE = (
         "counter",
         "envelopes",
         ("outcome",),
-        "Landed envelopes by what became of them: loaded, quarantined, removed.",
+        "Landed envelopes by outcome: loaded, quarantined (written to the dead letters), removed.",
     ),
     Metric(
         "transform_drain_seconds",

@@ -1,1 +1,1 @@
-"""What landing and transforming share: positions in the log, fencing, and staying warm."""
+"""What landing and transforming share: positions in the log, fencing, and lingering."""

@@ -1,12 +1,12 @@
-"""Cursors: how far a stage has come, who may move it, and how a zombie is kept from doing so.
+"""Cursors: how far a stage has come, who may move it, and how a zombie is fenced off.
 
-A drain *takes* a partition: it raises the epoch and ends the PostgreSQL backend of whoever had it before, since
-a client that is stopped inside a transaction holds its locks through every timeout. It then *advances* the
-cursor in the transaction that makes its work visible; whoever was overtaken is `Fenced` and has changed nothing.
+A drain *takes* a partition: it raises the epoch and terminates the PostgreSQL backend of the previous owner, because
+a client that is stopped inside a transaction holds its locks through every timeout. It then *advances* the cursor in
+the transaction that makes its work visible. A drain that was superseded gets `Fenced` and has changed nothing.
 
-Before a drain owns a partition nobody knows which backend to end. So what it does until then is single
-statements, which the server finishes by itself: a client stopped between them holds no lock. And it inserts only
-rows that are not there: `on conflict do nothing` alone would wait for whoever has a row in an open transaction.
+Until a drain owns a partition, nobody knows which backend to terminate. So until then it sends single statements,
+which the server finishes on its own: a client that is stopped between them holds no lock. And it inserts only rows that
+do not exist yet: `on conflict do nothing` alone would wait for another open transaction that holds the row.
 """
 
 import time
@@ -53,8 +53,8 @@ where stage = %(stage)s and (owner_pid, owner_started_at) <> (%(pid)s, %(began_a
     and (%(all)s or (topic_id, partition) in (select * from unnest(%(topic_ids)s::text[], %(partitions)s::integer[])))
 limit 1
 """
-SUCCESSION_SECONDS = 1.0  # from ending a backend to owning its partition takes milliseconds
-TAKE_SECONDS = 15.0  # how long others may get in between before taking is given up
+SUCCESSION_SECONDS = 1.0  # terminating a backend and taking its partition takes milliseconds
+TAKE_SECONDS = 15.0  # give up when others still get in between after this
 LOCK = """
 select epoch, next_offset from pipeline.cursors
 where stage = %(stage)s and topic_id = %(topic_id)s and partition = %(partition)s
@@ -65,7 +65,7 @@ update pipeline.cursors
 set next_offset = %(to)s, updated_at = clock_timestamp(), failed_at = null, last_error = null
 where stage = %(stage)s and topic_id = %(topic_id)s and partition = %(partition)s
 """
-# rows that somebody holds are left out: a note must not wait for a frozen drain
+# skip locked rows: noting a failure must not wait for a frozen drain
 NOTE_FAILURE = """
 with free as (
     select stage, topic_id, partition from pipeline.cursors
@@ -83,18 +83,18 @@ LONGEST_ERROR = 400
 
 
 class Fenced(RuntimeError):
-    """Another drain took this partition. Nothing of ours was written; end, and do not retry."""
+    """Another drain took this partition. Nothing of this drain's batch was written; end, and do not retry."""
 
 
 @contextmanager
 def fenced_when_ended(
     connection: psycopg.Connection, stage: str, partitions: Sequence[tuple[str, int]] | None
 ) -> Iterator[None]:
-    """Let a drain whose backend was ended be Fenced: so a successor takes over, and retrying would end *it*.
+    """Raise Fenced in a drain whose backend a successor has terminated: a retry would terminate the successor's.
 
-    A server that shuts down or crashes ends backends too, and its last word can be lost: a statement that is on its
-    way meanwhile makes the socket be reset. So the books are asked, over a new connection, whether somebody else has
-    had one of the drain's partitions ((topic id, number); None: all) since it began. If not, the error is raised, and
+    A server that shuts down or crashes ends backends too, and its final message can be lost: a statement sent meanwhile
+    makes the socket reset. So we ask pipeline.cursors, over a new connection, whether another drain has taken one of
+    this drain's `partitions` ((topic id, number); None: all) since it began. If not, the original error is raised, and
     a retry does the work.
     """
     address, password = connection.info.dsn, connection.info.password
@@ -112,13 +112,13 @@ def fenced_when_ended(
     except psycopg.OperationalError as lost:
         if connection.broken and _were_taken(address, password, ours):
             raise Fenced(
-                f"{stage}: another drain ended this one's connection and took its partitions"
+                f"{stage}: another drain terminated this one's connection and took its partitions"
             ) from lost
         raise
 
 
 def _were_taken(address: str, password: str, ours: dict[str, object]) -> bool:
-    """Whether somebody else took what a lost backend had; a successor needs a moment to do so after ending it."""
+    """Whether another drain took what a lost backend had; a successor needs a moment to do so after terminating it."""
     deadline = time.monotonic() + SUCCESSION_SECONDS
     try:
         with psycopg.connect(address, password=password, autocommit=True, connect_timeout=5) as connection:
@@ -127,13 +127,13 @@ def _were_taken(address: str, password: str, ours: dict[str, object]) -> bool:
                     return False
                 time.sleep(0.05)
     except psycopg.OperationalError:
-        return False  # the server itself is away, and that is what broke the connection
+        return False  # the server itself is down, which is what broke the connection
     return True
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """A stage's position in one partition, held under one epoch. `next_offset` is the first not yet done."""
+    """A stage's position in one partition, held under one epoch. `next_offset` is the first offset not yet done."""
 
     stage: str
     topic: str
@@ -151,7 +151,7 @@ class Cursor:
 def declare(
     connection: psycopg.Connection, stage: str, topic: str, topic_id: str, starts: dict[int, int]
 ) -> None:
-    """Make sure that a cursor row exists per partition; a new one begins at `starts[partition]`."""
+    """Make sure that each partition has a cursor row; a new one begins at `starts[partition]`."""
     connection.execute(
         DECLARE,
         {
@@ -165,7 +165,7 @@ def declare(
 
 
 def take(connection: psycopg.Connection, stage: str, topic_id: str, partition: int) -> Cursor:
-    """Become the owner of a partition: ends the previous owner's backend, raises the epoch.
+    """Become the owner of a partition: terminates the previous owner's backend and raises the epoch.
 
     Raises LookupError when the cursor was never declared. `connection` must be in autocommit mode.
     """
@@ -176,7 +176,9 @@ def take(connection: psycopg.Connection, stage: str, topic_id: str, partition: i
         try:
             row = connection.execute(TAKE, key).fetchone()
             break
-        except psycopg.errors.LockNotAvailable:  # somebody took it between the two statements: end that one
+        except (
+            psycopg.errors.LockNotAvailable
+        ):  # another drain took it between the two statements: terminate that one too
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
@@ -187,17 +189,17 @@ def take(connection: psycopg.Connection, stage: str, topic_id: str, partition: i
 
 
 def hold(connection: psycopg.Connection, cursor: Cursor) -> None:
-    """Lock the cursor row inside the caller's transaction. Raises Fenced when it is no longer ours."""
+    """Lock the cursor row inside the caller's transaction. Raises Fenced when another drain has taken it."""
     row = connection.execute(LOCK, cursor._key).fetchone()
     if row != (cursor.epoch, cursor.next_offset):
         raise Fenced(
             f"{cursor.stage} of {cursor.topic} partition {cursor.partition}: held epoch {cursor.epoch} at"
-            f" {cursor.next_offset}, the books say {row}"
+            f" {cursor.next_offset}, pipeline.cursors has {row}"
         )
 
 
 def move(connection: psycopg.Connection, cursor: Cursor, to: int) -> Cursor:
-    """Move a held cursor inside the caller's transaction; returns the moved one. Never moves back."""
+    """Move a held cursor inside the caller's transaction; returns the moved one. Raises ValueError instead of moving back."""
     if to < cursor.next_offset:
         raise ValueError(f"cursor at {cursor.next_offset} cannot go back to {to}")
     connection.execute(MOVE, {**cursor._key, "to": to})
@@ -205,7 +207,7 @@ def move(connection: psycopg.Connection, cursor: Cursor, to: int) -> Cursor:
 
 
 def advance(connection: psycopg.Connection, cursors: Iterable[tuple[Cursor, int]]) -> list[Cursor]:
-    """Hold and move several cursors in one transaction of its own, in one fixed order."""
+    """Hold and move several cursors in one transaction of its own, in a fixed order."""
     with connection.transaction():
         moved = []
         for cursor, to in sorted(cursors, key=lambda pair: (pair[0].topic_id, pair[0].partition)):
@@ -220,9 +222,9 @@ def note_failure(
     partitions: Iterable[tuple[str, int]],
     error: BaseException | None,
 ) -> None:
-    """Write what stops these partitions beside their cursors, where status reads it; None: they go on.
+    """Record the error that stops these partitions in their cursor rows, where status reads it; None clears it.
 
-    Keeps the first line of the error, and never raises: what is on its way is the error itself.
+    Keeps the first line of the error, and never raises: the caller is about to raise `error` itself.
     """
     text = None
     if error is not None:

@@ -1,11 +1,11 @@
-"""The Kafka topic as a log: its identity, where it starts, reading it from a position, and the published hints.
+"""The Kafka topic as a log: its identity, where it starts, and reading it from a position.
 
-Partitions are assigned, never negotiated, and offsets come from our own cursors. What is committed to a consumer
-group is a hint for lag tools and doorbells. A topic that was deleted and made anew, or lost with its broker, has
-another id: every coordinate carries the id, so an old position is never mistaken for a new one.
+Partitions are assigned, never negotiated, and offsets come from our own cursors. Offsets committed to a consumer group
+only inform lag tools and doorbells. A recreated topic, or one that was lost with its broker, has another id: every
+coordinate carries the id, so an old position is never mistaken for a new one.
 
-Where the log ends is never asked: Tansu answers with the base offset of the last batch plus one. What is there is
-found out by fetching.
+We never ask where the log ends, because Tansu answers with the base offset of the last batch plus one. Fetching shows
+what is there.
 """
 
 import logging
@@ -19,17 +19,17 @@ from confluent_kafka.admin import AdminClient
 
 from tweet_envelope.topic import GONE, KafkaUnavailable, TopicChanged, TopicMissing, topic_identity
 from twitter_pipeline.stages import LAND
-from twitter_pipeline.streaming.hints import offsets
+from twitter_pipeline.streaming.published_positions import offsets
 
 logger = logging.getLogger(__name__)
 
 _BEFORE_START = {KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET}
 TIMEOUT = 10.0
-FAR = 2_000  # offsets: what lies nearer is read over, what lies farther is sought
+FAR = 2_000  # offsets: read through a shorter distance, seek over a longer one
 
 
 class Truncated(RuntimeError):
-    """A wanted position is out of the log's range: cut off at its start, or beyond its end."""
+    """A wanted position is outside the log: before its start because of truncation, or beyond its end."""
 
     def __init__(self, message: str, partition: int | None = None) -> None:
         super().__init__(message)
@@ -37,7 +37,7 @@ class Truncated(RuntimeError):
 
 
 def identify(kafka: Mapping[str, Any], topic: str) -> str:
-    """Kafka's id of a topic now. Raises TopicMissing or KafkaUnavailable."""
+    """The current id of a topic. Raises TopicMissing or KafkaUnavailable."""
     return topic_identity(AdminClient(dict(kafka), logger=logger), topic)[0]
 
 
@@ -69,7 +69,7 @@ class Log:
         self._consumer.close()
 
     def is_same(self) -> bool:
-        """Whether the topic is still the one that was opened (asks the broker)."""
+        """Whether the topic is still the one that was opened; asks the broker."""
         try:
             return topic_identity(self._admin, self.topic)[0] == self.topic_id
         except TopicMissing:
@@ -86,13 +86,13 @@ class Log:
             raise KafkaUnavailable(f"asking where {self.topic!r} starts: {error.args[0].str()}") from error
 
     def read_from(self, positions: Mapping[int, int]) -> None:
-        """Assign partitions at positions. The list of topics is asked first: it saves the first fetch a second."""
+        """Assign partitions at positions. Listing the topic first saves a second on the first fetch."""
         self._reached.clear()
         self._consumer.list_topics(self.topic, timeout=TIMEOUT)
         self._consumer.assign(offsets(self.topic, positions))
 
     def poll(self, most: int, wait_seconds: float) -> list[Message]:
-        """Up to `most` messages: waits for the first, takes what is there of the rest.
+        """Up to `most` messages: waits for the first and takes whatever else is ready.
 
         Raises Truncated, TopicChanged, KafkaUnavailable.
         """
@@ -105,10 +105,10 @@ class Log:
         return [message for message in messages if self._is_record(message)]
 
     def reached(self) -> dict[int, int]:
-        """Per partition that was read to its end since the last call: where it ends.
+        """The end offset of each partition that was read to its end since the last call.
 
-        All that lies before was given out by `poll`, or the log has no record there (a transaction's marker, an
-        aborted or compacted record).
+        `poll` has returned everything before it, or the log has no record there (a transaction marker, an aborted or
+        compacted record).
         """
         reached, self._reached = self._reached, {}
         return reached
@@ -134,9 +134,9 @@ class Log:
 def read_again(
     kafka: Mapping[str, Any], topic: str, topic_id: str, partition: int, offsets: Iterable[int]
 ) -> dict[int, bytes | None]:
-    """The values at these offsets that Kafka still has, by offset; without those that it has no more.
+    """The values that Kafka still has at these offsets, by offset; offsets that it no longer has are left out.
 
-    A topic that is gone or is another one has none of them. Raises KafkaUnavailable when the broker does not say.
+    A topic that is gone or was replaced has none of them. Raises KafkaUnavailable when the broker does not answer.
     """
     found: dict[int, bytes | None] = {}
     try:
@@ -153,13 +153,13 @@ def read_again(
 
 
 def _read_on(log: Log, partition: int, wanted: deque[int], found: dict[int, bytes | None]) -> None:
-    """Read from the first wanted offset on until the next one is far, or all are found or known to be gone."""
+    """Read from the first wanted offset until the next one is far away, or all are found or known to be gone."""
     log.read_from({partition: wanted[0]})
     give_up_at = time.monotonic() + TIMEOUT
     while wanted and time.monotonic() < give_up_at:
         try:
             messages = log.poll(500, 0.5)
-        except Truncated:  # cut off meanwhile, or beyond the end
+        except Truncated:  # truncated meanwhile, or beyond the end
             start = log.starts()[partition]
             wanted_still = [offset for offset in wanted if offset >= start > wanted[0]]
             wanted.clear()
@@ -184,8 +184,8 @@ def _read_on(log: Log, partition: int, wanted: deque[int], found: dict[int, byte
 
 
 def place(message: Message) -> tuple[int, int]:
-    """Partition and offset of a message that was read (only an error event has none)."""
+    """Partition and offset of a message that was read; only an error event has none."""
     partition, offset = message.partition(), message.offset()
     if partition is None or offset is None:
-        raise KafkaUnavailable("a message without a place in the log")
+        raise KafkaUnavailable("the broker returned a message without partition or offset")
     return partition, offset

@@ -21,19 +21,19 @@ _T = TypeVar("_T")
 
 
 def shares(partitions: Sequence[_T], drains: int) -> list[list[_T]]:
-    """Deal partitions out to at most `drains` non-empty shares."""
+    """Split partitions into at most `drains` non-empty shares."""
     return [list(partitions[i::drains]) for i in range(min(drains, len(partitions)))]
 
 
 def landing_shares(kafka: Mapping[str, Any], topic: str, drains: int) -> list[list[int]]:
-    """The topic's partitions, dealt out. Raises TopicMissing, KafkaUnavailable."""
+    """The topic's partitions in shares, one per drain. Raises TopicMissing, KafkaUnavailable."""
     return shares(topic_identity(AdminClient(dict(kafka)), topic)[1], drains)
 
 
 def transform_shares(
     connection: psycopg.Connection, kafka: Mapping[str, Any], topic: str, drains: int
 ) -> list[list[list[Any]]]:
-    """[topic id, partition] of the current topic and of retired ones with work left, dealt out. Never writes."""
+    """[topic id, partition] of the current topic and of retired ones with work left, in shares. Never writes."""
     topic_id, _ = topic_identity(AdminClient(dict(kafka)), topic)
     rows = connection.execute(UNFINISHED, (topic_id,)).fetchall()
     return shares([list(row) for row in rows], drains)

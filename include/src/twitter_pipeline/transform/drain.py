@@ -14,7 +14,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -39,10 +39,10 @@ from twitter_pipeline.landing.raw_store import (
 )
 from twitter_pipeline.stages import TRANSFORM
 from twitter_pipeline.streaming import cursors
-from twitter_pipeline.streaming.flood import Flood, FloodGate
-from twitter_pipeline.streaming.hints import Hints
+from twitter_pipeline.streaming.bad_record_breaker import BadRecordBreaker, TooManyBadRecords
+from twitter_pipeline.streaming.linger import Linger, drain_while_busy
 from twitter_pipeline.streaming.log import read_again
-from twitter_pipeline.streaming.warmth import Warmth, stay_warm
+from twitter_pipeline.streaming.published_positions import PublishedPositions
 from twitter_pipeline.transform.engine import DeadLetter, Engine, Prepared
 from twitter_pipeline.transform.engines import rows
 from twitter_pipeline.transform.faults import Fault, fault_of
@@ -85,18 +85,23 @@ class PartitionsFailed(RuntimeError):
 
 @dataclass
 class Transformed:
-    """What one drain did: raw documents read, envelopes loaded, quarantined, removed ones met, seconds.
+    """What one drain did: raw documents read, envelopes loaded, dead-lettered, removed ones met, seconds.
 
     `read_again`: documents that were missing in raw and that Kafka still had; `missing`: those that are gaps now.
     """
 
     read: int = 0
     loaded: int = 0
-    quarantined: int = 0
+    dead_lettered: int = 0
     removed: int = 0
     read_again: int = 0
     missing: int = 0
     seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """The task's result in XCom, where `dead_lettered` keeps the key `quarantined`."""
+        fields = asdict(self)
+        return {"quarantined": fields.pop("dead_lettered"), **fields}
 
 
 def transform(
@@ -107,8 +112,8 @@ def transform(
     topic: str = "raw-tweets",
     partitions: Sequence[tuple[str, int]] | None = None,
     batch_size: int = 4000,
-    warmth: Warmth | None = None,
-    flood: FloodGate | None = None,
+    linger: Linger | None = None,
+    breaker: BadRecordBreaker | None = None,
     sleep: Callable[[float], None] = time.sleep,
     engine: Engine = rows.prepare,
 ) -> Transformed:
@@ -117,20 +122,20 @@ def transform(
     `warehouse`: a connection in autocommit mode; `kafka`: where missing documents are read again, and the position is
     published as a hint (None: not); `partitions`: (topic id, partition) pairs to take (default: all that have work,
     as they come). Safe to run twice or at once. Raises cursors.Fenced when another drain took over (end, do not
-    retry), psycopg and pymongo errors, KafkaUnavailable and PartitionsFailed (retry), Flood and RawStoreLost (a person
+    retry), psycopg and pymongo errors, KafkaUnavailable and PartitionsFailed (retry), TooManyBadRecords and RawStoreLost (a person
     must look).
     """
     started, summary = time.monotonic(), Transformed()
     with (
         cursors.fenced_when_ended(warehouse, STAGE, partitions),
-        Hints(kafka or {}, topic, TRANSFORM.group) as hints,
+        PublishedPositions(kafka or {}, topic, TRANSFORM.group) as published,
     ):
-        publisher = None if kafka is None else hints
-        gate = flood or FloodGate(STAGE)
+        publisher = None if kafka is None else published
+        breaker = breaker or BadRecordBreaker(STAGE)
         drain = _Drain(
-            raw, warehouse, publisher, topic, partitions, batch_size, gate, summary, sleep, kafka, engine
+            raw, warehouse, publisher, topic, partitions, batch_size, breaker, summary, sleep, kafka, engine
         )
-        stay_warm(drain.step, drain.idle_seconds, warmth or Warmth())
+        drain_while_busy(drain.step, drain.idle_seconds, linger or Linger())
         drain.finish()
     summary.seconds = round(time.monotonic() - started, 3)
     return summary
@@ -141,19 +146,19 @@ class _Drain:
         self,
         raw: Database[Any],
         warehouse: psycopg.Connection,
-        hints: Hints | None,
+        published: PublishedPositions | None,
         topic: str,
         partitions: Sequence[tuple[str, int]] | None,
         batch_size: int,
-        flood: FloodGate,
+        breaker: BadRecordBreaker,
         summary: Transformed,
         sleep: Callable[[float], None],
         kafka: Mapping[str, Any] | None,
         engine: Engine,
     ) -> None:
-        self._raw, self._warehouse, self._hints, self._topic = raw, warehouse, hints, topic
+        self._raw, self._warehouse, self._published, self._topic = raw, warehouse, published, topic
         self._wanted = None if partitions is None else set(partitions)
-        self._batch_size, self._flood, self._summary, self._sleep = batch_size, flood, summary, sleep
+        self._batch_size, self._breaker, self._summary, self._sleep = batch_size, breaker, summary, sleep
         self._kafka = kafka
         self._cursors: dict[tuple[str, int], cursors.Cursor] = {}
         self._failures: dict[tuple[str, int], tuple[Exception, float]] = {}
@@ -227,7 +232,7 @@ class _Drain:
             raise
         except Exception as error:
             cursors.note_failure(self._warehouse, STAGE, [key], error)
-            everybodys = (Flood, RawStoreLost, PyMongoError)
+            everybodys = (TooManyBadRecords, RawStoreLost, PyMongoError)
             if isinstance(error, everybodys) or self._warehouse.closed or self._warehouse.broken:
                 raise
             logger.error(
@@ -320,7 +325,7 @@ class _Drain:
             if documents is self._whole:
                 bad = {letter.at.offset for letter in prepared.dead_letters}
                 sources = {offset_of(document["_id"]): document.get("source") for document in documents}
-                self._flood.check_live(sources.values(), [sources[offset] for offset in bad])
+                self._breaker.check_live(sources.values(), [sources[offset] for offset in bad])
             self._commit(prepared, key, end)
         except Exception as refused:
             fault = fault_of(refused)
@@ -335,17 +340,17 @@ class _Drain:
                 fault is Fault.UNKNOWN and not self._a_neighbour_loads(documents[0], key)
             ):
                 raise
-            self._flood.check_live([], [documents[0].get("source")])
+            self._breaker.check_live([], [documents[0].get("source")])
             at = Coordinate(*key, offset_of(documents[0]["_id"]))
             alone = Prepared()
             alone.refuse(DeadLetter(at, "refused", str(refused), documents[0]["envelope"]))
             self._commit(alone, key, end)
-            self._summary.quarantined += 1
+            self._summary.dead_lettered += 1
             return
         loaded = len(documents) - len(prepared.dead_letters) - prepared.removed
         self._has_loaded = self._has_loaded or loaded > 0
         self._summary.loaded += loaded
-        self._summary.quarantined += len(prepared.dead_letters)
+        self._summary.dead_lettered += len(prepared.dead_letters)
         self._summary.removed += prepared.removed
 
     def _a_neighbour_loads(self, suspect: dict[str, Any], key: tuple[str, int]) -> bool:
@@ -380,11 +385,11 @@ class _Drain:
                 self._sleep(random.uniform(0, 0.05 * 2**attempt))
 
     def _publish(self) -> None:
-        if self._hints is not None:
+        if self._published is not None:
             current = self._current_topic_id()
             held = {p: c.next_offset for (topic_id, p), c in self._cursors.items() if topic_id == current}
             if held:
-                self._hints.publish(held)
+                self._published.publish(held)
 
     def _current_topic_id(self) -> str | None:
         row = self._warehouse.execute(

@@ -13,8 +13,8 @@ from pymongo.errors import PyMongoError
 
 from tweet_envelope.topic import KafkaUnavailable
 from twitter_pipeline.landing.lost import RawStoreLost
+from twitter_pipeline.streaming.bad_record_breaker import TooManyBadRecords
 from twitter_pipeline.streaming.cursors import Fenced
-from twitter_pipeline.streaming.flood import Flood
 
 OF_A_RECORD = {"21", "22", "23", "54"}  # cardinality, data, integrity, a limit of the program (an index row)
 # connection, transaction state and authorisation, catalogue, rollback, access rule or schema, resources, object
@@ -22,7 +22,7 @@ OF_A_RECORD = {"21", "22", "23", "54"}  # cardinality, data, integrity, a limit 
 OF_THE_SERVER = {"08", "25", "26", "28", "3D", "40", "42", "53", "55", "57", "58", "XX"}
 STATEMENT_TIMEOUT = "57014"
 NOT_OF_A_RECORD = (
-    Fenced, Flood, RawStoreLost, KafkaUnavailable, PyMongoError, KafkaException, MemoryError, OSError,
+    Fenced, TooManyBadRecords, RawStoreLost, KafkaUnavailable, PyMongoError, KafkaException, MemoryError, OSError,
 )  # fmt: skip
 
 

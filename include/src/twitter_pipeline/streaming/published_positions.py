@@ -1,7 +1,8 @@
-"""Publishing a position to a consumer group without consuming: the second bell-rope.
+"""Publish a stage's position as the committed offset of a consumer group, without consuming.
 
-Landing's and processing's positions are both committed to groups of their own, so that a doorbell can compare
-them without knowing our books. A hint may be lost; the books decide, and a slow sweep stands behind.
+Landing and transform each commit their positions to a group of their own, so that a doorbell can compare the two
+without access to PostgreSQL. A published position may be lost: pipeline.cursors is authoritative, and a slow sweep
+finds what the doorbell missed.
 """
 
 import logging
@@ -13,15 +14,15 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 logger = logging.getLogger(__name__)
 
 
-class Hints:
-    """Commits positions of one topic to one group; a context manager, connected at the first use."""
+class PublishedPositions:
+    """Commits positions of one topic to one group; a context manager that connects on first use."""
 
     def __init__(self, kafka: Mapping[str, Any], topic: str, group: str) -> None:
         self._config = {**kafka, "group.id": group, "enable.auto.commit": False}
         self._topic = topic
         self._consumer: Consumer | None = None
 
-    def __enter__(self) -> "Hints":
+    def __enter__(self) -> "PublishedPositions":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -29,7 +30,7 @@ class Hints:
             self._consumer.close()
 
     def publish(self, positions: Mapping[int, int]) -> None:
-        """Commit `positions` (partition -> next offset). Failure is logged and never raised."""
+        """Commit `positions` (partition -> next offset). A failure is logged, never raised."""
         if self._consumer is None:
             self._consumer = Consumer(self._config, logger=logger)
         try:
@@ -39,5 +40,5 @@ class Hints:
 
 
 def offsets(topic: str, positions: Mapping[int, int]) -> list[TopicPartition]:
-    """Positions as Kafka's client wants them."""
+    """Positions in the form that Kafka's client takes."""
     return [TopicPartition(topic, p, offset) for p, offset in sorted(positions.items())]
