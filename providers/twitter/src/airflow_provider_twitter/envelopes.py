@@ -1,4 +1,4 @@
-"""What X answered, as Kafka messages."""
+"""X's answers as Kafka messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COLLECTOR = f"airflow-provider-twitter/{__version__}"
 
 
 def messages_of(page: Page, *, rule: str | None, source: Source) -> list[Message]:
-    """One message for each tweet of the page, in X's order, then what no tweet needed."""
+    """One message per tweet of the page, in X's order, then whatever no tweet needed."""
     provenance = Provenance(
         rule=rule,
         source=source,

@@ -1,4 +1,4 @@
-"""What a message holds: its version, its members and the words that they use. `envelope_v1.schema.json` declares it."""
+"""What a message holds: its version, its members and their allowed words. `envelope_v1.schema.json` declares it."""
 
 from importlib.resources import files
 from typing import Any, Literal
@@ -16,7 +16,7 @@ MEMBERS = frozenset(
 
 
 class Provenance(msgspec.Struct, frozen=True):
-    """Where an observation comes from; `observed_at` is UTC as `instant` writes it, None when it is unknown."""
+    """Where an observation comes from; `observed_at` is UTC as `instant` writes it, or None if unknown."""
 
     rule: str | None
     source: Source
