@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_twitter import client, lookup, poll
+from airflow_provider_twitter import client, poll, refetching
 from airflow_provider_twitter.client.endpoints import endpoint_named
 from airflow_provider_twitter.client.proof import facts_in
 from twitter_pipeline.collection import asking
@@ -55,7 +55,7 @@ class ClientX:
 
     def refetch(self, tweet_ids, ledger, sink, **how):
         with translated():
-            again = lookup.fetch_again(self.client, tweet_ids, ledger, sink, **how)
+            again = refetching.refetch(self.client, tweet_ids, ledger, sink, **how)
         refused = {tweet_id: fact.reason for tweet_id, fact in again.refused.items()}
         return asking.Refetched(frozenset(again.found), refused, frozenset(again.unanswered))
 

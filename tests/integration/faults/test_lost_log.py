@@ -23,6 +23,7 @@ from twitter_pipeline.health.accounting import accounts
 from twitter_pipeline.landing.drain import land
 from twitter_pipeline.landing.raw_store import mark_key
 from twitter_pipeline.stack.servers import RunningServer, wait_until
+from twitter_pipeline.streaming.linger import Linger
 from twitter_pipeline.streaming.log import Log, Truncated, identify
 
 # Deletion and retention: Tansu has no delete_records, and its answer to a fetch from a deleted topic ends librdkafka

@@ -205,7 +205,7 @@ def test_an_answer_larger_than_asked_is_booked_whole_and_stops_the_books(x: Any,
     books = InMemoryBooks(budget_usd=Decimal("0.2"))
     page = client.charged_to(books).search_recent("coffee", max_results=10)
     assert (len(page.data), books.spent_usd) == (50, Decimal("0.25"))
-    with pytest.raises(BudgetSpent, match=r"0\.10* USD more than was asked for"):
+    with pytest.raises(BudgetSpent, match=r"0\.10* USD more than was reserved"):
         client.charged_to(books).search_recent("coffee", max_results=10)
     assert len(x.asked) == 1
 

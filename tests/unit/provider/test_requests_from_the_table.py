@@ -171,7 +171,7 @@ def test_what_x_may_have_done_already_is_not_sent_twice(x: Any, client_of: Any, 
 
     x.behaves(cut).answers({"title": "Service Unavailable"}, 503).answers({"data": [{"id": "1"}]})
     client = client_of(x.url, backoff=Backoff(tries=3))
-    with pytest.raises(Unreachable, match="POST /2/tweets/search/stream/rules failed on the way"):
+    with pytest.raises(Unreachable, match="POST /2/tweets/search/stream/rules failed in transit"):
         client.request(RULES, json={})
     client.request(RULES, json={})
     assert (len(x.asked), len(slept.seconds)) == (3, 1)

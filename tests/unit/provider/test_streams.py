@@ -195,7 +195,7 @@ def test_a_line_above_the_cap_stops_the_stream(transport_of: Any, content: bytes
 def test_a_stream_that_breaks_off_says_so(transport_of: Any, parts: tuple[bytes, ...]) -> None:
     """Half a line is never given out, and an end that X did not send is no end."""
     received: list[bytes] = []
-    with raw_server(streaming(*parts)) as url, pytest.raises(Unreachable, match="failed on the way") as cut:
+    with raw_server(streaming(*parts)) as url, pytest.raises(Unreachable, match="failed in transit") as cut:
         read_all(transport_of(url), received)
     assert (received, cut.value.status, cut.value.outcome) == ([b"one"], 200, "unknown")
 
@@ -222,7 +222,7 @@ def test_a_head_that_does_not_come_is_not_waited_for(transport_of: Any) -> None:
         ):
             raise AssertionError("there is no answer")
     with (
-        pytest.raises(Unreachable, match="failed on the way") as refused,
+        pytest.raises(Unreachable, match="failed in transit") as refused,
         transport_of(url).stream("GET", ROUTE),
     ):
         raise AssertionError("there is nobody")

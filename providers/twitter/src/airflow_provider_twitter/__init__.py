@@ -1,4 +1,4 @@
-"""Airflow's way to the X API v2: a client, pages as envelopes in Kafka, and the triggers around them."""
+"""The X API v2 for Airflow: a client, pages written to Kafka as envelopes, and the triggers that go with them."""
 
 from importlib.metadata import version
 

@@ -1,7 +1,7 @@
-"""What a poll needs from its owner: where to resume, may I spend this, note this page; and plain books that do it.
+"""The books of a poll: where to resume, what may be spent, which pages are done. With an in-memory implementation.
 
-A poll goes page by page: the sink acknowledges, then the books hear of it. What no Kafka message can hold is kept by
-the books. An owner who remembers in a database implements `Books`; `InMemoryBooks` last as long as the object.
+A poll works page by page: Kafka acknowledges a page, then the books record it. The books also keep messages that are
+too large for Kafka. To keep books in a database, implement `Books`; `InMemoryBooks` live as long as the object.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where to resume. With `until_id` and `newest_id` set, an unfinished poll goes on below `until_id`."""
+    """Where to resume. If `until_id` and `newest_id` are set, an unfinished poll continues below `until_id`."""
 
     since_id: int | None = None
     until_id: int | None = None
@@ -34,7 +34,7 @@ class Checkpoint:
 
 
 class Resumable(Protocol):
-    """What a checkpoint of any books must tell."""
+    """What a poll reads from a checkpoint, whichever books it comes from."""
 
     @property
     def since_id(self) -> int | None:
@@ -43,7 +43,7 @@ class Resumable(Protocol):
 
     @property
     def since_at(self) -> datetime | None:
-        """When the tweet of `since_id` was made, where that is known."""
+        """When the tweet of `since_id` was created, if known."""
         ...
 
     @property
@@ -58,23 +58,23 @@ class Resumable(Protocol):
 
     @property
     def newest_at(self) -> datetime | None:
-        """When the tweet of `newest_id` was made, where that is known."""
+        """When the tweet of `newest_id` was created, if known."""
         ...
 
     @property
     def start_time(self) -> datetime | None:
-        """How far back a poll without since_id reaches; None for as far as X does."""
+        """How far back a poll without since_id reaches; None means as far as X does."""
         ...
 
     @property
     def stalled_polls(self) -> int:
-        """How many polls in a row have ended unfinished without anything new."""
+        """How many polls in a row ended unfinished and without anything new."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A window of which is known that it was not read, and why; a bound that is None is not known."""
+    """A window that is known not to have been read, and why; a bound of None is unknown."""
 
     reason: str
     since_id: int | None = None
@@ -84,10 +84,10 @@ class Gap:
 
 
 class Books(Ledger, Protocol):
-    """What a poll needs from its owner: where to resume, may I spend this, note this page.
+    """What a poll needs from its owner: where to resume, what may be spent, and a record of each page.
 
-    Exceptions of the books pass through. One whose class attribute `skip_task` is true says that somebody
-    else does this work; one with `fail_task` that a retry cannot help (a spent budget).
+    Exceptions raised by the books pass through. A class attribute `skip_task` that is true says that another
+    process does this work; `fail_task` says that a retry cannot help (a spent budget).
     """
 
     def resume(self) -> Resumable:
@@ -110,34 +110,34 @@ class Books(Ledger, Protocol):
         poll_start_time: datetime | None,
         observed_at: datetime,
     ) -> None:
-        """Kafka has acknowledged every message of this page; `offsets` are the last of each partition.
+        """Kafka has acknowledged every message of this page; `offsets` has the last one of each partition.
 
-        `poll_newest_id` is None while no tweet of the window has come: then the checkpoint stays.
+        `poll_newest_id` is None while no tweet of the window has come; the checkpoint then stays as it is.
         """
         ...
 
     def poll_finished(self, newest_id: int | None, newest_at: datetime | None) -> None:
-        """The poll is complete: the next one starts after the higher of this id and the known since_id."""
+        """The poll is complete; the next one starts after the higher of this id and the known since_id."""
         ...
 
     def poll_stalled(self) -> None:
-        """The poll ended unfinished and brought nothing new: one more in a row."""
+        """The poll ended unfinished and brought nothing new; count one more in a row."""
         ...
 
     def out_of_reach(self, gap: Gap, start_time: datetime) -> None:
-        """Write the gap down and let this poll, and those that resume it, reach back to `start_time` instead."""
+        """Record the gap; this poll, and those that resume it, reach back only to `start_time`."""
         ...
 
     def left_out(self, gap: Gap) -> None:
-        """Write down that this window was given up; the poll goes on as finished."""
+        """Record that this window was given up; the poll then counts as finished."""
         ...
 
     def count_differs(self, request_id: str, *, stated: int, given: int) -> None:
-        """X stated another number of tweets than it gave, twice."""
+        """X's stated number of tweets differed from what it returned, twice."""
         ...
 
     def set_aside(self, *, request_id: str, endpoint: str, key: str, payload: bytes, reason: str) -> None:
-        """Keep a message that Kafka does not take; returns when it is stored for good."""
+        """Keep a message that Kafka does not accept; return once it is stored durably."""
         ...
 
 
@@ -151,27 +151,27 @@ class Sink(Protocol):
 
     @property
     def topic_id(self) -> str:
-        """Id of the topic that the last `produce` wrote to."""
+        """Kafka's id of the topic that the last `produce` wrote to."""
         ...
 
     def produce(self, messages: list[Message]) -> dict[int, int]:
-        """Write all and return, after all are acknowledged, the last offset of each partition written to.
+        """Write all messages, wait until all are acknowledged, and return the last offset per partition.
 
-        Raises MessageTooLarge naming the messages that can never be written.
+        Raises MessageTooLarge, which names the messages that can never be written.
         """
         ...
 
 
 @dataclass
 class InMemoryBooks(InMemoryLedger):
-    """Plain books that last as long as the object, with an optional budget in USD for all their requests."""
+    """Books that live as long as the object, with an optional budget in USD for all their requests."""
 
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     gaps: list[Gap] = field(default_factory=list)
     too_large: list[str] = field(default_factory=list)
 
     def resume(self) -> Checkpoint:
-        """The checkpoint as it stands."""
+        """The current checkpoint."""
         return self.checkpoint
 
     def page_acknowledged(
@@ -219,27 +219,27 @@ class InMemoryBooks(InMemoryLedger):
 
     def count_differs(self, request_id: str, *, stated: int, given: int) -> None:
         """Log it."""
-        log.warning("Request %s: X stated %d tweets and gave %d", request_id, stated, given)
+        log.warning("Request %s: X stated %d tweets but returned %d", request_id, stated, given)
 
     def set_aside(self, *, request_id: str, endpoint: str, key: str, payload: bytes, reason: str) -> None:
-        """Remember the key: these books have no store, so their owner must fail once the poll is over."""
+        """Remember the key. These books have no store, so their owner must fail after the poll."""
         self.too_large.append(key)
 
 
 class Keeper(Protocol):
-    """Who keeps what Kafka does not take."""
+    """Keeps messages that Kafka does not accept."""
 
     def set_aside(self, *, request_id: str, endpoint: str, key: str, payload: bytes, reason: str) -> None:
-        """Keep a message; returns when it is stored for good."""
+        """Keep a message; return once it is stored durably."""
         ...
 
 
 def produce_or_set_aside(
     sink: Sink, keeper: Keeper, messages: list[Message], page: Page
 ) -> tuple[dict[int, int], int]:
-    """Everything into Kafka, and what no Kafka message can hold to the keeper: last offsets, and how many those were.
+    """Produce all messages; hand those too large for Kafka to the keeper. Returns last offsets and how many were kept.
 
-    A message that holds no tweet of the page is kept under a hash of its bytes.
+    A kept message that holds no tweet of the page gets a hash of its bytes as its key.
     """
     if not messages:
         return {}, 0

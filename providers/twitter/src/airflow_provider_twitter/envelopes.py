@@ -1,4 +1,4 @@
-"""What X answered, as Kafka messages."""
+"""X's answers as Kafka messages."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What Airflow reads to list this provider and draw its connection form. Imports nothing of ours.
+"""What Airflow reads to list this provider and draw its connection form. Imports none of our modules.
 
-The same facts as provider.yaml, which is for people and tools that read providers from their source; a test
-holds the two together.
+These are the same facts as in provider.yaml, which people and source-reading tools use; a test keeps them in sync.
 """
 
 from __future__ import annotations
@@ -10,11 +9,11 @@ from typing import Any
 
 
 def get_provider_info() -> dict[str, Any]:
-    """The provider's description, by Airflow's provider_info schema."""
+    """The provider's description, following Airflow's provider_info schema."""
     return {
         "package-name": "airflow-provider-twitter",
         "name": "X (Twitter)",
-        "description": "Collects posts of X (Twitter) over its API v2 into Kafka.",
+        "description": "Collects posts from X (Twitter) through its API v2 into Kafka.",
         "integrations": [
             {
                 "integration-name": "X (Twitter)",
@@ -68,12 +67,12 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "vocabulary": {
                         "label": "Vocabulary",
-                        "description": "The names in which fields are asked for: tweet.fields or post.fields.",
+                        "description": "Which field parameters to use: tweet.fields or post.fields.",
                         "schema": {"type": ["string", "null"], "enum": ["tweet", "post"], "default": "tweet"},
                     },
                     "total_seconds": {
                         "label": "Request deadline in seconds",
-                        "description": "How long one request may take at most, with its whole answer.",
+                        "description": "Time limit for one request, including the whole response.",
                         "schema": {"type": ["number", "null"], "minimum": 1, "maximum": 600, "default": 60},
                     },
                 },

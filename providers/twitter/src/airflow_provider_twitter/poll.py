@@ -1,16 +1,16 @@
-"""One poll of one search, timeline or the like: from where the books say, page by page, into Kafka, and back.
+"""One poll of a search, timeline or similar: start at the checkpoint in the books, read page by page, write to Kafka.
 
-The order of steps is the promise. A page is priced, fetched, produced and acknowledged by Kafka; only then do
-the books hear of it. Inside a poll they remember the oldest acknowledged id, so that an interrupted poll goes
-on below it; the id from which the next poll starts moves once, after a page that said that it is the last.
+The order of steps is the promise. A page is priced, fetched, produced and acknowledged by Kafka, and only then
+recorded in the books. During a poll the books remember the oldest acknowledged id, so that an interrupted poll
+resumes below it. The id from which the next poll starts moves once, after a page that said it was the last.
 
-Absence is not a statement. A page that a token promised and that comes empty is asked for once more; stretches of
-empty pages are followed; giving up leaves the poll unfinished, and where it gives up at the same place again and
-again a gap is written down. What the server shows does not move the window: its top is fixed by the first page that
-holds a tweet of it, and tweets from above, from outside or from the future are kept without becoming its newest.
+Absence is not a statement. If a token promised a page and the page is empty, it is requested once more. Runs of empty
+pages are followed. Giving up leaves the poll unfinished; if polls keep giving up at the same place, a gap is recorded.
+What the server returns does not move the window: its top is fixed by the first page with a tweet inside the window.
+Tweets from above it, from outside or from the future are kept, but none of them becomes the newest.
 
-Other servers that speak the X API may ignore since_id, until_id or sorting. So "new" means: not yet seen in
-this poll. The number of pages is bounded, and order is believed only where it was shown: an interrupted poll of a
+Other servers that speak the X API may ignore since_id, until_id or sorting. So "new" means not yet seen in this
+poll. The number of pages is bounded, and order is trusted only after it has been observed: an interrupted poll of a
 server that may not sort starts over.
 """
 
@@ -56,10 +56,10 @@ MOST_STALLED_POLLS = 3
 
 @dataclass(frozen=True)
 class Target:
-    """What a poll reads: an endpoint that gives pages of tweets, and what is asked of it on every page.
+    """What a poll reads: an endpoint that returns pages of tweets, and the parameters sent with every page.
 
-    `params` are those that stay the same, the id in the path among them; window and pages are the poll's. Raises
-    ValueError for an endpoint without pages of tweets.
+    `params` are the ones that stay the same, including the id in the path; the poll itself sets the window and the
+    page. Raises ValueError for an endpoint without pages of tweets.
     """
 
     endpoint: Endpoint
@@ -67,11 +67,11 @@ class Target:
 
     def __post_init__(self) -> None:
         if None in (self.endpoint.page_size, self.endpoint.page_token, self.endpoint.source):
-            raise ValueError(f"{self.endpoint} gives no pages of tweets, so it cannot be polled")
+            raise ValueError(f"{self.endpoint} does not return pages of tweets, so it cannot be polled")
 
     @property
     def user_id(self) -> int | None:
-        """The id of the account that the path names; None where it names none."""
+        """The id of the account named in the path, or None."""
         if self.endpoint.names != "user":
             return None
         named = str(self.params.get(self.endpoint.path_params[0]))
@@ -79,7 +79,7 @@ class Target:
 
 
 class Search(Target):
-    """A query of recent search."""
+    """A recent search query."""
 
     def __init__(self, query: str) -> None:
         super().__init__(SEARCH_RECENT, {"query": query})
@@ -102,11 +102,11 @@ FINISHED: frozenset[Ended] = frozenset({"last_page", "reached_the_known", "out_o
 class PollResult:
     """What a poll did.
 
-    `ended` tells how: finished by X's last page, by reaching what an earlier poll had (of a server that ignores
-    since_id), because the rest is out of X's reach or was given up at last (both with a gap in the books); or
-    unfinished, to be resumed: nothing new any more, `max_pages`, or `state` is what X says about the account.
-    `searched_from` is set when X no longer reached back to the checkpoint. `username` is the name that the
-    account of a timeline goes by now, where an answer told it. `set_aside` counts messages too large for Kafka.
+    `ended` says how it ended. Finished: it read X's last page, reached what an earlier poll had read (on a server
+    that ignores since_id), or the rest is out of X's reach or was finally given up (both with a gap in the books).
+    Unfinished, to be resumed: nothing new came, `max_pages` was reached, or `state` holds what X says about the
+    account. `searched_from` is set if X no longer reached back to the checkpoint. `username` is the current name of a
+    timeline's account, if a response contained it. `set_aside` counts messages too large for Kafka.
     """
 
     pages: int
@@ -121,7 +121,7 @@ class PollResult:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the next poll starts above this one instead of going on with it."""
+        """Whether the next poll starts above this one instead of resuming it."""
         return self.ended in FINISHED
 
 
@@ -137,11 +137,11 @@ def poll(
     max_pages: int = 100,
     overlap: timedelta = timedelta(seconds=60),
 ) -> PollResult:
-    """Bring everything new to the sink and the checkpoint up to it; a plain string is a query.
+    """Send everything new to the sink and move the checkpoint up; a plain string is a query.
 
-    Tweets are indexed late at times, so a poll starts `overlap` before where the last one ended (only where
-    ids hold a time). With `max_pages` reached the poll stays unfinished and the next one goes on below.
-    Raises what the client, the books and the sink raise; whatever was acknowledged by then is in the books.
+    X sometimes indexes tweets late, so a poll starts `overlap` before the end of the last one (only if ids contain a
+    time). When `max_pages` is reached, the poll stays unfinished and the next one continues below. Raises what the
+    client, the books and the sink raise; whatever was acknowledged by then is in the books.
     """
     if page_size < 1 or max_pages < 1:
         raise ValueError(f"page_size and max_pages must be at least 1, not {page_size} and {max_pages}")
@@ -223,7 +223,7 @@ class _Poll:
         )
 
     def _read(self) -> tuple[Ended, ResourceFact | None]:
-        """Page by page to the end of the window, or to where it cannot be followed any more."""
+        """Read page by page to the end of the window, or as far as it can be followed."""
         promised, confirmed = False, False
         tokens_used: set[str] = set()
         asked_below: set[int] = set()
@@ -244,7 +244,7 @@ class _Poll:
                 if page.data:
                     return "last_page", None
                 if promised and not confirmed:
-                    # A token promised this page and it came empty: it is believed when it comes so again.
+                    # A token promised this page, but it is empty: believe it only if it is empty again.
                     confirmed = True
                     self._go_on_below(oldest)
                     continue
@@ -256,7 +256,7 @@ class _Poll:
                 self.token, promised = page.next_token, True
                 tokens_used.add(page.next_token)
             elif oldest is not None and oldest not in asked_below:
-                # A token that brings nothing new, or that returns, is not believed: ask once below the oldest.
+                # Do not trust a token that brings nothing new or repeats: ask once below the oldest id.
                 asked_below.add(oldest)
                 self._go_on_below(oldest)
             else:
@@ -264,19 +264,19 @@ class _Poll:
         return "max_pages", None
 
     def _go_on_below(self, oldest: int | None) -> None:
-        """Ask by id instead of by token, where ids say how far the poll is; else repeat the same request."""
+        """Ask by id instead of by token if ids show how far the poll is; otherwise repeat the same request."""
         if oldest is not None:
             self.ask_below, self.token = oldest, None
 
     def _take(self, page: Page) -> tuple[Page, bool]:
-        """Pass a page on; where X stated another number of tweets than it gave, ask once more and keep both."""
+        """Pass a page on; if X's stated count differs from what it returned, ask once more and keep both pages."""
         has_new = self._pass_on(page)
         if not _count_differs(page):
             return page, has_new
         try:
             again = self._ask()
         except TryAgain as failed:
-            log.warning("Asking again for a page that came incomplete failed: %s", failed)
+            log.warning("Could not request an incomplete page again: %s", failed)
             again = page
         except BaseException:
             self._note_difference(page)
@@ -292,7 +292,7 @@ class _Poll:
             self.books.count_differs(page.request_id, stated=stated, given=len(page.data))
 
     def _fetch(self) -> Page:
-        """One page; asks otherwise where X's refusal has a reason that this side can compute."""
+        """One page; changes the request if X refuses it for a reason that we can work out."""
         while True:
             try:
                 return self._ask()
@@ -301,18 +301,20 @@ class _Poll:
                 if self.page_size <= smallest:
                     raise
                 self.page_size = max(self.page_size // 2, smallest)
-                log.warning("A page was too large to be read: asking for pages of %d", self.page_size)
+                log.warning(
+                    "A page was too large to read: requesting pages of %d from now on", self.page_size
+                )
             except InvalidRequest as refused:
                 if self.token is not None and self.is_window_sorted:
-                    # X may have forgotten the token; what a refusal without one means is seen then
+                    # X may have forgotten the token; a refusal without one is interpreted on the next try
                     self.ask_below, self.token = min(self.in_window, default=self.ask_below), None
                 elif not self._move_into_reach(refused.server_time or self.client.server_now(self.clock())):
                     raise
 
     def _move_into_reach(self, server_now: datetime) -> bool:
-        """Whether the window asked for had left X's reach by X's own clock, and was moved into it.
+        """Whether the window had left X's reach by X's own clock and was moved back into it.
 
-        Raises _OutOfReach when nothing of it is left.
+        Raises _OutOfReach if nothing of the window is left.
         """
         if (reach := self._reach(server_now)) is None:
             return False
@@ -341,7 +343,7 @@ class _Poll:
         return True
 
     def _note_what_slipped_out_of_reach(self, checkpoint: Resumable) -> None:
-        """A poll that took more than one run may have lost its oldest part to X's reach meanwhile."""
+        """Record a gap if, over several runs, the oldest part of the poll slipped out of X's reach."""
         wanted, reached = checkpoint.start_time, self.start_time
         if checkpoint.newest_id is None or wanted is None or reached is None:
             return
@@ -366,7 +368,7 @@ class _Poll:
         return page
 
     def _pass_on(self, page: Page) -> bool:
-        """Produce the page and tell the books; whether it held a tweet not yet seen in this poll."""
+        """Produce the page and record it in the books; return whether it held a tweet new to this poll."""
         self._note_username(page)
         ids = [tweet.id for tweet in page.data if tweet.id is not None]
         new = [tweet_id for tweet_id in dict.fromkeys(ids) if tweet_id not in self.seen]
@@ -431,24 +433,24 @@ class _Poll:
         return at <= server_now + CLOCK_TOLERANCE
 
     def _resume_below(self) -> int | None:
-        """Where an interrupted poll goes on: above its top, so from the start, unless order has been shown."""
+        """Where an interrupted poll resumes: above its top, so from the start, unless order has been observed."""
         if not self.in_window or self.newest_id is None:
             return None
-        # X sorts; another server must have shown that it does
+        # X sorts; any other server must have proved it
         is_x = made_at(max(self.in_window), self.clock()) is not None
         if self.is_window_sorted and (is_x or len(self.in_window) >= FEWEST_TO_TRUST_ORDER):
             return min(self.in_window)
         return self.newest_id + 1
 
     def _reached_the_known(self, page: Page) -> bool:
-        """Whether a server that sorts, but ignores since_id, has come to what an earlier poll has had."""
+        """Whether a server that sorts but ignores since_id has reached what an earlier poll already read."""
         since_id = self.since_id
         if since_id is None or not self.is_sorted or len(self.seen) < FEWEST_TO_TRUST_ORDER:
             return False
         return bool(page.data) and all(tweet.id is not None and tweet.id <= since_id for tweet in page.data)
 
     def _reaches_further(self, page: Page) -> bool:
-        """Whether our clock made this poll reach back less far than it may by X's clock; then it does from now on."""
+        """Whether our clock kept the poll from reaching back as far as X's clock allows; if so, extend it."""
         if self.start_time is None or self.since_id is not None or page.server_time is None:
             return False
         start_time = self._reachable(page.server_time)
@@ -458,7 +460,7 @@ class _Poll:
         return True
 
     def _state_in(self, page: Page) -> ResourceFact | None:
-        """What X says about the account of a timeline instead of giving tweets."""
+        """What X says about a timeline's account instead of returning tweets."""
         self_named = asked_for(self.target.endpoint, page.params)
         if page.data or not self_named:
             return None
@@ -473,14 +475,12 @@ class _Poll:
                     self.username = name
 
     def _stall(self, checkpoint: Resumable, ended: Ended) -> Ended:
-        """A poll that brought nothing new and no end: after a few in a row its window is given up, with a gap."""
+        """Handle a poll that brought neither anything new nor an end: after a few in a row, give up with a gap."""
         if checkpoint.stalled_polls + 1 < MOST_STALLED_POLLS:
             self.books.poll_stalled()
             return ended
         now = self.client.server_now(self.clock())
-        reason = (
-            f"X gave neither tweets nor an end in {MOST_STALLED_POLLS} polls of up to {self.max_pages} pages"
-        )
+        reason = f"X returned neither tweets nor an end in {MOST_STALLED_POLLS} polls of up to {self.max_pages} pages"
         until_at = None if self.until_id is None else made_at(self.until_id, now)
         gap = Gap(reason, self.since_id, self.until_id, self.since_at or self.wanted_from, until_at or now)
         if self.newest_id is None:
@@ -492,12 +492,12 @@ class _Poll:
 
     @staticmethod
     def _trusted(checkpoint: Resumable) -> int | None:
-        """Where to go on: nowhere below the top where pages came unsorted, since no id says what is left."""
+        """Where to resume; None if pages came unsorted, since then no id says what is left."""
         until_id, newest_id = checkpoint.until_id, checkpoint.newest_id
         return None if until_id is None or (newest_id is not None and until_id > newest_id) else until_id
 
     def _reach(self, server_now: datetime) -> datetime | None:
-        """The earliest start that X accepts, by its own clock; None where time is no limit."""
+        """The earliest start that X accepts, by its own clock; None if time is no limit."""
         reach = self.target.endpoint.reach
         return None if reach is None else server_now - reach + REACH_MARGIN
 
@@ -510,7 +510,7 @@ class _Poll:
 
 
 class _OutOfReach(Exception):
-    """Nothing that is left of this poll can be had from X any more."""
+    """X can no longer return anything that is left of this poll."""
 
 
 def _count_differs(page: Page) -> bool:
@@ -519,7 +519,7 @@ def _count_differs(page: Page) -> bool:
 
 
 def _time_of(tweet: Item) -> datetime | None:
-    """When a tweet was made: as it says, else by its id where that is large enough to hold a time."""
+    """When a tweet was created: as stated, otherwise from its id if that is large enough to contain a time."""
     stated = (tweet.value or {}).get("created_at")
     if isinstance(stated, str):
         try:

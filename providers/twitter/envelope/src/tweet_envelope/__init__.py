@@ -1,9 +1,9 @@
-"""The contract between whoever fetches tweets and whoever stores them: one self-contained Kafka message per tweet.
+"""The contract between the code that fetches tweets and the code that stores them: one self-contained Kafka message each.
 
-`schema` and `writing` say what a message holds, made of a page as `pages` has it; `references` which parts of that page a
-tweet needs; `reading` and `json_text` what may be relied on in a message that somebody else wrote. `ids` and `coordinates`
-are the two ways to name a tweet: by X's id, and by its place in Kafka; `instants` are the times that are believed. `topic`
-and `sink` are the way into Kafka.
+`schema` and `writing` define what a message holds, built from a page as defined in `pages`; `references` says which
+parts of that page a tweet needs. `reading` and `json_text` say what can be relied on in a message from another writer.
+`ids` and `coordinates` are the two ways to name a tweet: X's id, and its place in Kafka. `instants` says which times are
+plausible. `topic` and `sink` write to Kafka.
 
-Knows neither Airflow nor a database.
+Depends on neither Airflow nor a database.
 """

@@ -1,7 +1,7 @@
 """X's ids: 63-bit numbers that travel as text, and the time inside them.
 
-Since November 2010 an id holds the millisecond of its making in its upper bits. Other servers that speak the X API
-number their tweets otherwise, from 0 on; an id counts as a snowflake only where the time in it is believable.
+Since November 2010 the upper bits of an id hold the millisecond in which it was created. Other servers that speak the
+X API number their tweets differently, from 0; an id counts as a snowflake only if the time in it is plausible.
 """
 
 import re
@@ -10,21 +10,21 @@ from datetime import UTC, datetime, timedelta
 LARGEST_ID = 2**63 - 1
 EPOCH_MS = 1288834974657
 SEQUENCE_BITS = 22
-FIRST_SNOWFLAKE = 29_700_859_247  # smaller ids were counted up and hold no time (before November 2010)
+FIRST_SNOWFLAKE = 29_700_859_247  # smaller ids (before November 2010) were sequential and contain no time
 FIRST_SNOWFLAKES_AT = datetime(2011, 1, 1, tzinfo=UTC)
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ID = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 
 
 class BadId(ValueError):
-    """A value that must not be guessed at; the text names its field."""
+    """A value that is not an id, and must not be guessed at; the text names its field."""
 
 
 def read_id(value: object, field: str) -> int | None:
-    """An id out of X's string (or an exact number); None stays None.
+    """Read an id from X's string (or an exact number); None stays None.
 
-    Raises BadId for anything but ASCII digits without sign, space or leading zero below 2^63. A float is
-    no id, whole or not: it may have been rounded to a neighbour's.
+    Raises BadId for anything but ASCII digits below 2^63 without sign, space or leading zero. A float is not an id,
+    even a whole one: it may have been rounded to a neighbouring id.
     """
     if value is None:
         return None
@@ -36,7 +36,7 @@ def read_id(value: object, field: str) -> int | None:
 
 
 def lenient_id(value: object) -> int | None:
-    """Like read_id, and None for what is no id."""
+    """Like read_id, but None for anything that is not an id."""
     try:
         return read_id(value, "")
     except BadId:
@@ -44,21 +44,21 @@ def lenient_id(value: object) -> int | None:
 
 
 def snowflake_time(tweet_id: int) -> datetime | None:
-    """When a snowflake id was made, by the id itself; None for the ids from before and for emulators' small ids."""
+    """When a snowflake id was created, according to the id; None for older ids and for emulators' small ids."""
     if not FIRST_SNOWFLAKE <= tweet_id <= LARGEST_ID:
         return None
     return _UNIX_EPOCH + timedelta(milliseconds=(tweet_id >> SEQUENCE_BITS) + EPOCH_MS)
 
 
 def made_at(tweet_id: int, now: datetime) -> datetime | None:
-    """When this id was made, or None where it is surely no snowflake: before 2011, or more than a day after now."""
+    """When this id was created, or None if it cannot be a snowflake: before 2011, or more than a day after now."""
     moment = snowflake_time(tweet_id)
     believable = moment is not None and FIRST_SNOWFLAKES_AT <= moment <= now + timedelta(days=1)
     return moment if believable else None
 
 
 def earlier(tweet_id: int, span: timedelta, now: datetime) -> int:
-    """The id of the same place in the sequence, this span earlier; the id itself where it is no snowflake."""
+    """The id at the same place in the sequence, this span earlier; the id itself if it is not a snowflake."""
     if made_at(tweet_id, now) is None:
         return tweet_id
     milliseconds = span // timedelta(milliseconds=1)

@@ -1,11 +1,11 @@
-"""JSON that the fast decoder refuses, read the careful way, without what no store can hold."""
+"""Careful reading of JSON that the fast decoder refuses, without what the stores cannot hold."""
 
 import json
 from typing import Any
 
 
 class NotJson(ValueError):
-    """Bytes that are no JSON text; `reason` is a stable code."""
+    """Bytes that are not JSON text; `reason` is a stable code."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -13,24 +13,24 @@ class NotJson(ValueError):
 
 
 def parse_carefully(payload: bytes) -> tuple[Any, bool]:
-    """A JSON document out of bytes that the fast decoder refuses, cleaned, and whether cleaning changed it.
+    """Parse bytes that the fast decoder refuses; return the cleaned document and whether cleaning changed it.
 
-    Takes a byte order mark, lone surrogates and NULs; raises NotJson for NaN and for anything that is not JSON.
+    Accepts a byte order mark, lone surrogates and NULs. Raises NotJson for NaN and for anything that is not JSON.
     """
     try:
         text = payload.decode().removeprefix("\ufeff")
         return clean(json.loads(text, parse_constant=_refuse_constant, parse_int=_whole_number))
     except RecursionError:
-        raise NotJson("nesting", "nested too deep to be an answer of X") from None
+        raise NotJson("nesting", "nested too deeply to be an answer from X") from None
     except ValueError as error:
         raise NotJson("not_json", str(error)[:200]) from None
 
 
 def clean(value: Any) -> tuple[Any, bool]:
-    """A JSON value without what PostgreSQL and MongoDB cannot hold, and whether anything had to go.
+    """A JSON value without what PostgreSQL and MongoDB cannot hold, and whether anything was changed.
 
-    NUL characters are removed, lone surrogates become U+FFFD, in keys too. A literal backslash-u0000 in a
-    text is just text and stays. Raises RecursionError on hostile nesting.
+    NUL characters are removed and lone surrogates become U+FFFD, in keys too. A literal backslash-u0000 in a text is
+    ordinary text and stays. Raises RecursionError on hostile nesting.
     """
     if isinstance(value, str):
         cleaned = value.replace("\x00", "")
@@ -49,9 +49,9 @@ def clean(value: Any) -> tuple[Any, bool]:
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _whole_number(digits: str) -> int | float:
-    """A number as it is; one of more digits than anything here holds as a float, which is no id and no count."""
+    """The number itself; if it has more digits than anything here can hold, a float, which is no id and no count."""
     return int(digits) if len(digits) <= 40 else float(digits)

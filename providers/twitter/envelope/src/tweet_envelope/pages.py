@@ -1,4 +1,4 @@
-"""A page of tweets and one object of it, whoever has it from where: X's answer, a line of its stream, an archive.
+"""A page of tweets and one object of it, from any origin: X's answer, a line of its stream, an archive.
 
 Bytes are kept verbatim because they are the record: a field that we do not know today must still be there tomorrow.
 """
@@ -15,10 +15,10 @@ from tweet_envelope.ids import lenient_id
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One object of a page: its bytes as they came, and what could be read of them.
+    """One object of a page: its bytes as received, and what could be read from them.
 
-    `value` is None when the bytes are no JSON object by any reading. `is_portable` says that they are JSON,
-    and so may stand inside another document without breaking it.
+    `value` is None if no reading makes the bytes a JSON object. `is_portable` says that they are JSON and so can be
+    embedded in another document without breaking it.
     """
 
     raw: bytes
@@ -27,18 +27,18 @@ class Item:
 
     @classmethod
     def of(cls, raw: bytes) -> Self:
-        """Read one object: strictly if it can be, leniently (surrogates, NaN, bad UTF-8) if it must."""
+        """Read one object: strictly if possible, otherwise leniently (surrogates, NaN, bad UTF-8)."""
         value, is_portable = read_leniently(raw)
         return cls(raw, value if isinstance(value, dict) else None, is_portable)
 
     @property
     def id(self) -> int | None:
-        """The object's id as a number of 63 bits; None where it is missing or none."""
+        """The object's id as a 63-bit number; None if it is missing or not an id."""
         return None if self.value is None else lenient_id(self.value.get("id"))
 
 
 class Page(Protocol):
-    """What an envelope is made of; `includes` has X's own names (users, media, polls, places, tweets or posts, ...)."""
+    """What envelopes are made from; `includes` has X's own names (users, media, polls, places, tweets or posts, ...)."""
 
     @property
     def data(self) -> Sequence[Item]: ...
@@ -51,7 +51,7 @@ class Page(Protocol):
 
 
 def read_leniently(document: bytes) -> tuple[Any, bool]:
-    """What these bytes say by the most forgiving reading, and whether they are JSON at all."""
+    """The value of these bytes by the most forgiving reading, and whether they are JSON at all."""
     try:
         return msgspec.json.decode(document), True
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -67,4 +67,4 @@ def read_leniently(document: bytes) -> tuple[Any, bool]:
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")

@@ -1,7 +1,7 @@
-"""What may be relied on in a message that somebody else wrote.
+"""Reads messages, and says what can be relied on in one from another writer.
 
-Two depths: the head, which is enough to file a message under its id, and the envelope, whose objects stay bytes. None
-of X's own fields is relied on here but the tweet's id.
+There are two depths: the head, which is enough to file a message under its id, and the envelope, whose objects stay
+bytes. Of X's own fields, only the tweet's id is relied on here.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from tweet_envelope.schema import ENVELOPE_VERSION, KINDS
 
 
 class NotAnEnvelope(ValueError):
-    """A message that is none, or of another version; `reason` is a stable code, the text names the field."""
+    """Not an envelope, or one of another version; `reason` is a stable code, the text names the field."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -21,14 +21,14 @@ class NotAnEnvelope(ValueError):
 
 
 class TweetHead(msgspec.Struct):
-    """The ids of a tweet, of any type: what is wrong with one is said of the id and not of the message."""
+    """The ids of a tweet, of any type, so that an error is about the id and not about the message."""
 
     id: Any
     author_id: Any = None
 
 
 class StatedProvenance(msgspec.Struct):
-    """Where an observation comes from, as far as the message says."""
+    """Where an observation comes from, as far as the message states it."""
 
     rule: str | None = None
     source: str | None = None
@@ -46,14 +46,14 @@ class Head(msgspec.Struct):
 
 
 class Requested(msgspec.Struct, frozen=True):
-    """Which fields X was asked for; null in an envelope means unknown, then presence is the only proof."""
+    """Which fields were requested from X; null in an envelope means unknown, so that presence is the only proof."""
 
     tweet_fields: frozenset[str] = frozenset()
     user_fields: frozenset[str] = frozenset()
 
 
 class Includes(msgspec.Struct):
-    """Included objects as their bytes; tweets and posts are the same in X's two vocabularies."""
+    """Included objects as bytes; tweets and posts are the same thing in X's two vocabularies."""
 
     users: list[msgspec.Raw] | None = None
     tweets: list[msgspec.Raw] | None = None
@@ -75,7 +75,7 @@ class Envelope(msgspec.Struct):
 
     @property
     def has_tweet(self) -> bool:
-        """Whether there is a tweet in it; null is none."""
+        """Whether it contains a tweet; null does not count as one."""
         return bytes(self.tweet) not in {b"", b"null"}
 
 
@@ -106,7 +106,7 @@ def read_head(value: bytes) -> Head:
 
 
 def check(version: int, kind: str, *, has_tweet: bool) -> None:
-    """Raises NotAnEnvelope (version, shape) for another version and for a kind that does not go with its contents."""
+    """Raise NotAnEnvelope (version, shape) for another version, or for a kind that does not fit the contents."""
     if version != ENVELOPE_VERSION:
         raise NotAnEnvelope(
             "version", f"envelope_version {version} is not {ENVELOPE_VERSION}; upgrade the reader"
@@ -119,7 +119,7 @@ def check(version: int, kind: str, *, has_tweet: bool) -> None:
 
 
 def source_of(value: bytes | None) -> str | None:
-    """What a message that is no envelope says of its source; None: nothing that can be read."""
+    """The source that a message states even if it is not an envelope; None if it cannot be read."""
     try:
         return _decode_source(value or b"").provenance.source
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):

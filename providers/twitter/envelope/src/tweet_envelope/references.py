@@ -1,6 +1,6 @@
 """What a tweet refers to: the keys under which a page's `includes` and `errors` may hold more about it.
 
-Reads both vocabularies of X and trusts no shape: what is not what it should be refers to nothing.
+Reads both of X's vocabularies and trusts no shape: a malformed value refers to nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

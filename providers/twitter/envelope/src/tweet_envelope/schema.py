@@ -1,4 +1,4 @@
-"""What a message holds: its version, its members and the words that they use. `envelope_v1.schema.json` declares it."""
+"""What a message holds: its version, its members and their allowed words. `envelope_v1.schema.json` declares it."""
 
 from importlib.resources import files
 from typing import Any, Literal

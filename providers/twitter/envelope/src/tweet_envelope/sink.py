@@ -1,7 +1,7 @@
-"""Messages into one Kafka topic, each batch all acknowledged or an error.
+"""Writes messages to one Kafka topic: each batch is acknowledged in full, or is an error.
 
-The topic's id is read before and after each batch. A topic of the same name that was made anew in between may
-have taken only a part of the batch, so that batch counts as not written and is fetched again.
+The topic's id is read before and after each batch. If the topic was recreated in between, it may hold only a part of
+the batch, so the batch counts as not written and is fetched again.
 """
 
 import hashlib
@@ -32,11 +32,11 @@ PRODUCER_DEFAULTS = {
 
 
 class NotAcknowledged(TopicError):
-    """Kafka did not acknowledge every message within the delivery timeout; some may be in the topic all the same."""
+    """Kafka did not acknowledge every message within the delivery timeout; some may be in the topic anyway."""
 
 
 class MessageTooLarge(TopicError):
-    """Some messages are larger than Kafka takes. Producing them again cannot help; the others can be."""
+    """Some messages are too large for Kafka. Producing them again cannot help; the others can be produced."""
 
     def __init__(self, text: str, messages: list[Message]) -> None:
         super().__init__(text)
@@ -46,9 +46,9 @@ class MessageTooLarge(TopicError):
 class EnvelopeSink:
     """Writes batches of envelopes to one topic: acks=all, idempotent, compressed, bounded buffer.
 
-    `config` is a configuration of librdkafka with at least bootstrap.servers; what it sets wins over the
-    defaults above, except for acks and idempotence. A batch is everything that was `put` before `acknowledged`;
-    `produce` does both. Use as a context manager, from one thread.
+    `config` is a librdkafka configuration with at least bootstrap.servers; its settings override the defaults above,
+    except for acks and idempotence. A batch is everything that was `put` before `acknowledged`; `produce` does both.
+    Use as a context manager, from one thread.
     """
 
     def __init__(self, config: Mapping[str, Any], topic: str) -> None:
@@ -56,7 +56,7 @@ class EnvelopeSink:
             name: value for name, value in config.items() if not name.startswith(("group.", "auto.offset."))
         }
         guarantees = {"acks": "all", "enable.idempotence": True}
-        # Without an error_cb the client library tries to raise a fatal error out of flush, and fails at that.
+        # Without an error_cb the client library tries to raise a fatal error from flush, and fails to.
         told = {"error_cb": _log_error, **client_config}
         self._producer = Producer({**PRODUCER_DEFAULTS, **told, **guarantees}, logger=logger)
         self._admin = AdminClient(told, logger=logger)
@@ -83,19 +83,19 @@ class EnvelopeSink:
 
     @property
     def topic_id(self) -> str:
-        """Id of the topic as of the last batch, or as of now before the first one."""
+        """Kafka's id of the topic at the last batch; before the first batch, its current id."""
         return self._topic_id or self.check_topic()
 
     def check_topic(self) -> str:
-        """Id of the topic as of now. Raises TopicMissing or KafkaUnavailable."""
+        """The topic's current id. Raises TopicMissing or KafkaUnavailable."""
         self._topic_id = topic_identity(self._admin, self._topic, self._request_seconds)[0]
         return self._topic_id
 
     def produce(self, messages: Sequence[Message]) -> dict[int, int]:
-        """Write all messages and wait until Kafka has acknowledged them: last offset by partition.
+        """Write all messages, wait until Kafka has acknowledged them, and return the last offset by partition.
 
-        Raises a TopicError when any one was not; some may be in the topic all the same. MessageTooLarge names all
-        those that are too large; then none of the others counts as written.
+        Raises a TopicError if any was not acknowledged; some may be in the topic anyway. MessageTooLarge names all
+        those that are too large; none of the others then counts as written.
         """
         if self._batch is not None:
             raise ValueError("a batch is open: call `acknowledged` first")
@@ -112,10 +112,10 @@ class EnvelopeSink:
         return self.acknowledged()
 
     def put(self, message: Message) -> None:
-        """Hand one message over; waits while the buffer is full.
+        """Add one message to the batch; waits while the buffer is full.
 
-        Raises MessageTooLarge, after which the others of the batch may go on, and every other TopicError, which gives
-        the batch up.
+        Raises MessageTooLarge, after which the rest of the batch may go on, or another TopicError, which abandons the
+        batch.
         """
         batch = self._batch or self._begin()
         if _size(message) > self._largest_bytes:
@@ -130,7 +130,7 @@ class EnvelopeSink:
                 if time.monotonic() > give_up_at:
                     self._give_up()
                     raise NotAcknowledged(
-                        f"Kafka takes no messages for {self._topic}: the buffer is full"
+                        f"Kafka accepts no messages for {self._topic}: the buffer is full"
                     ) from None
                 self._producer.poll(0.1)
             except KafkaException as refused:
@@ -146,10 +146,10 @@ class EnvelopeSink:
                 return
 
     def acknowledged(self) -> dict[int, int]:
-        """Wait for all that was put since the last call: last offset by partition; empty for an empty batch.
+        """Wait for everything put since the last call; return the last offset by partition, empty for an empty batch.
 
-        Raises a TopicError when any one was not acknowledged. MessageTooLarge names those that the broker refused
-        for their size, by which it ends the batch.
+        Raises a TopicError if any message was not acknowledged. MessageTooLarge names those that the broker refused
+        because of their size; it ends the batch.
         """
         batch, self._batch = self._batch, None
         if batch is None:
@@ -170,12 +170,12 @@ class EnvelopeSink:
         begun_with = self._topic_id
         if self.check_topic() != begun_with:
             raise TopicChanged(
-                f"topic {self._topic} was made anew while a batch of {batch.put} was on its way"
+                f"topic {self._topic} was recreated while a batch of {batch.put} was being written"
             )
         return batch.last_offsets
 
     def close(self) -> None:
-        """Give up what was not acknowledged; everything that was acknowledged is safe."""
+        """Abandon what was not acknowledged; everything that was acknowledged is safe."""
         self._give_up()
         self._producer.flush(1)
         self._producer.close()
@@ -211,7 +211,7 @@ def _log_error(error: KafkaError) -> None:
 
 
 class _Batch:
-    """How many messages were put, and what Kafka reported of them."""
+    """How many messages were put, and what Kafka reported about them."""
 
     def __init__(self) -> None:
         self.put = self.acknowledged = 0
@@ -220,7 +220,7 @@ class _Batch:
         self.last_offsets: dict[int, int] = {}
 
     def delivered(self, error: KafkaError | None, message: Any) -> None:
-        """Note one report of librdkafka."""
+        """Note one delivery report from librdkafka."""
         if error is not None:
             self.failures.append(error)
             if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:

@@ -1,4 +1,4 @@
-"""Which topic a name stands for now, and what can be wrong with it."""
+"""Which topic a name currently stands for, and what can be wrong with it."""
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
@@ -13,19 +13,19 @@ GONE = {
 
 
 class TopicError(RuntimeError):
-    """Kafka did not do what was asked of a topic: nothing of it counts as done."""
+    """An operation on a topic failed; nothing of it counts as done."""
 
 
 class KafkaUnavailable(TopicError):
-    """The broker did not answer, or not in time. Retry."""
+    """The broker did not answer in time, or at all. Retry."""
 
 
 class TopicMissing(TopicError):
-    """The topic does not exist; nothing here creates one (`twitter-pipeline topics keep` does)."""
+    """The topic does not exist, and nothing here creates it (`twitter-pipeline topics keep` does)."""
 
 
 class TopicChanged(TopicError):
-    """The topic is another than before: deleted and made anew under the same name."""
+    """The topic is no longer the same one: it was deleted and recreated under the same name."""
 
 
 def topic_identity(admin: AdminClient, topic: str, seconds: float = ASK_SECONDS) -> tuple[str, list[int]]:

@@ -1,9 +1,8 @@
-"""From a page to Kafka messages: one envelope a tweet, with the included objects that this tweet needs.
+"""Turns a page into Kafka messages: one envelope per tweet, with the included objects that the tweet needs.
 
-A message must be readable alone, in any order, after its page is forgotten. So each envelope carries
-everything reachable from its tweet (author, mentioned users, media, polls, places, referenced tweets and
-their authors), and what no tweet of the page reaches travels in an envelope of its own. All objects are
-copied byte for byte.
+A message must be readable on its own, in any order, after its page is forgotten. So each envelope carries everything
+reachable from its tweet (author, mentioned users, media, polls, places, referenced tweets and their authors).
+Whatever no tweet of the page reaches travels in a separate envelope. All objects are copied byte for byte.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -46,11 +45,11 @@ class _Included(NamedTuple):
 def envelopes_of(
     page: Page, provenance: Provenance, *, requested: Any = None, matching_rules: Sequence[Item] = ()
 ) -> Iterator[tuple[Message, Item | None]]:
-    """One message for each tweet of the page with that tweet, in X's order, then what no tweet needed (None).
+    """One message for each tweet of the page, together with that tweet, in X's order; then what no tweet needed (None).
 
-    `requested`: which fields X was asked for, as the schema has them; None: unknown. A tweet whose bytes are no JSON
-    or whose id cannot be read becomes a message all the same, keyed by the request id, so that whoever reads it can
-    put it aside with its bytes.
+    `requested`: which fields were requested, in the schema's form; None if unknown. A tweet whose bytes are not JSON or
+    whose id cannot be read still becomes a message, keyed by the request id, so that its reader can set it aside with
+    its bytes.
     """
     request_key = provenance.request_id.encode("ascii")
     index = _IncludesIndex(page)
@@ -80,7 +79,7 @@ def envelopes_of(
 
 
 def instant(moment: datetime) -> str:
-    """A time as envelopes write it."""
+    """A time in the form that envelopes use."""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
@@ -89,7 +88,7 @@ def _raw(items: Sequence[Item]) -> list[msgspec.Raw] | msgspec.UnsetType:
 
 
 class _IncludesIndex:
-    """The page's included objects and errors by what leads to them, and which of them some tweet has taken."""
+    """A page's included objects and errors, indexed by the references to them, and which of them a tweet has taken."""
 
     def __init__(self, page: Page) -> None:
         self._included = [
@@ -114,7 +113,7 @@ class _IncludesIndex:
         self._errors_taken: set[int] = set()
 
     def take_for(self, tweet: Item) -> tuple[list[_Included], list[Item]]:
-        """All that can be reached from this tweet, in the page's order."""
+        """Everything reachable from this tweet, in the page's order."""
         if tweet.value is None:
             return [], []
         found: dict[int, _Included] = {}
@@ -136,7 +135,7 @@ class _IncludesIndex:
         return [found[position] for position in sorted(found)], [self._errors[n][1] for n in errors]
 
     def left_over(self) -> Iterator[tuple[list[_Included], list[Item]]]:
-        """What no tweet took, in parcels of bounded size; a parcel for itself for what may not be readable."""
+        """What no tweet took, in parcels of bounded size; anything that may be unreadable gets its own parcel."""
         errors = [error for number, error in self._errors if number not in self._errors_taken]
         left = [included for included in self._included if included.position not in self._taken]
         parcel: list[_Included] = []

@@ -1,7 +1,7 @@
-"""Chance that is always the same: choices drawn from a number instead of from a stream.
+"""Repeatable chance: choices drawn from a number instead of from a random stream.
 
-What a tweet looks like must not depend on who asked first, so everything that is decided late (how many likes,
-which media lack an include) is drawn from the id of the thing itself.
+What a tweet looks like must not depend on the order of requests, so everything that is decided late (how many likes,
+which media lack an include) is drawn from the id of the object itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MASK = (1 << 64) - 1
 
 
 def draw(number: int, salt: int, sides: int) -> int:
-    """A die with `sides` sides that always falls the same way for one number and salt (splitmix64)."""
+    """A die with `sides` sides that always gives the same result for the same number and salt (splitmix64)."""
     z = (number + salt * 0x9E3779B97F4A7C15) & _MASK
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
@@ -25,7 +25,7 @@ def draw(number: int, salt: int, sides: int) -> int:
 
 
 class Weighted(Generic[T]):
-    """Picks items by weight from a given stream of chance."""
+    """Picks items by weight, using a given random stream."""
 
     def __init__(self, items: Sequence[T], weights: Sequence[float]) -> None:
         self._items = items
@@ -34,7 +34,7 @@ class Weighted(Generic[T]):
 
     @classmethod
     def zipf(cls, items: Sequence[T], flat: float = 0.0) -> Weighted[T]:
-        """The n-th item has weight 1/(n + flat): a few are everywhere, most are rare; `flat` tames the first."""
+        """The n-th item has weight 1/(n + flat): a few are common, most are rare; `flat` evens out the first."""
         return cls(items, [1 / (rank + flat) for rank in range(1, len(items) + 1)])
 
     def pick(self, rng: Random) -> T:

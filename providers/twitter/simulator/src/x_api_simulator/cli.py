@@ -16,7 +16,7 @@ from x_api_simulator.world import World
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until told to stop; 2 when the options make no sense."""
+    """Serve until told to stop; returns 2 if the options are invalid."""
     options = _parser().parse_args(arguments)
     epoch_ms = options.epoch if options.epoch is not None else time.time_ns() // 1_000_000
     world = World(options.seed, epoch_ms, options.rate)
@@ -44,10 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="x-api-simulator",
-        description="A stand-in for the X API v2: a deterministic world that grows with the clock, X's rules, "
+        description="A simulator of the X API v2: a deterministic world that grows with the clock, X's rules, "
         "faults on demand, and the ground truth under /_control/.",
         epilog="The same seed, epoch and rate give the same world after every restart. Without --epoch the world "
-        "begins now and a restart begins another.",
+        "begins now, and a restart begins a new one.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, required=True, help="port to listen on")
@@ -63,22 +63,25 @@ def _parser() -> argparse.ArgumentParser:
         "--epoch",
         type=_moment,
         metavar="TIME",
-        help="start of the world, RFC 3339; a few hundred tweets lie in the six hours before (default: now)",
+        help="start of the world, RFC 3339, preceded by six hours with a few hundred tweets (default: now)",
     )
     parser.add_argument(
-        "--journal", type=Path, metavar="FILE", help="keep what the control door changes, across kill -9"
+        "--journal",
+        type=Path,
+        metavar="FILE",
+        help="file that keeps changes made under /_control/, even after kill -9",
     )
     parser.add_argument(
         "--token",
         action="append",
         default=[],
-        help='a bearer token to accept, repeatable (default: any but "invalid" -> 401 and "forbidden" -> 403)',
+        help='a bearer token to accept, repeatable (default: all but "invalid" -> 401 and "forbidden" -> 403)',
     )
     parser.add_argument(
         "--vocabulary",
         choices=("tweet", "post"),
         default="tweet",
-        help="which names to answer with when a request uses neither tweet.fields nor post.fields",
+        help="vocabulary for requests that use neither tweet.fields nor post.fields",
     )
     return parser
 

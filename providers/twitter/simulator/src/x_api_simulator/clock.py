@@ -1,6 +1,6 @@
-"""The simulator's clock and X's numbering of moments.
+"""The simulator's clock, and how X encodes times in ids.
 
-A tweet's id is its moment: a snowflake holds the milliseconds since 2010-11-04 in its upper bits (general
+A tweet's id contains its time: the upper bits of a snowflake hold the milliseconds since 2010-11-04 (general
 knowledge; the ids in recordings/tweepy-cassettes agree with the times in their texts), so a window of time is
 a range of ids.
 """
@@ -15,7 +15,7 @@ MAX_ID = 2**63 - 1
 
 
 def first_id(at_ms: int) -> int:
-    """The lowest id that a tweet of this millisecond can have (0 for moments before snowflakes)."""
+    """The lowest id that a tweet created in this millisecond can have (0 for times before snowflakes)."""
     return max(0, at_ms - SNOWFLAKE_EPOCH_MS) << 22
 
 
@@ -29,13 +29,13 @@ def to_ms(moment: datetime) -> int:
 
 
 def to_text(at_ms: int) -> str:
-    """RFC 3339 with milliseconds, as X writes them: 2026-07-24T21:05:48.000Z."""
+    """RFC 3339 with milliseconds, as X writes it: 2026-07-24T21:05:48.000Z."""
     whole = datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return f"{whole}.{at_ms % 1000:03d}Z"
 
 
 def parse_moment(text: str) -> int:
-    """Milliseconds of an RFC 3339 time with a zone; ValueError for anything else."""
+    """Milliseconds of an RFC 3339 time with a time zone. Raises ValueError for anything else."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone; write 2026-01-02T03:04:05Z")
@@ -43,7 +43,7 @@ def parse_moment(text: str) -> int:
 
 
 class Clock:
-    """Real time, unless the control door moved it or holds it still."""
+    """Real time, unless the control door has moved or frozen it."""
 
     def __init__(self, offset_ms: int = 0, frozen_at_ms: int | None = None) -> None:
         self.offset_ms = offset_ms
@@ -55,7 +55,7 @@ class Clock:
         return time.time_ns() // 1_000_000 + self.offset_ms
 
     def move_to(self, at_ms: int) -> None:
-        """Continue from this moment (or stand there, while frozen)."""
+        """Continue from this time (or stay there, while frozen)."""
         if self.frozen_at_ms is not None:
             self.frozen_at_ms = at_ms
         else:
@@ -65,7 +65,7 @@ class Clock:
         self.frozen_at_ms = self.now_ms()
 
     def run(self) -> None:
-        """Go on from where the clock stood."""
+        """Continue from the time at which the clock stopped."""
         if self.frozen_at_ms is not None:
             stood, self.frozen_at_ms = self.frozen_at_ms, None
             self.move_to(stood)

@@ -1,6 +1,6 @@
-"""The control door, /_control/: what tests and launchers may do to the world and ask of it, and X's clients may not.
+"""The control door, /_control/: what tests and launchers, but not X's clients, may do to the world and ask about it.
 
-It is no part of X. Changes to the world and its clock are journaled; faults, rate limits and the list of requests
+It is not part of X. Changes to the world and its clock are journaled; faults, rate limits and the list of requests
 live in memory. Errors are {"error": "..."} with status 400.
 """
 
@@ -153,7 +153,7 @@ class ControlDoor:
         return {"requests": []}
 
     async def _truth(self, request: Request) -> Any:
-        """What a search or a timeline shows at a moment, without pages, limits and the seven days."""
+        """What a search or timeline shows at a given time, without pages, limits or the seven-day bound."""
         params = request.query_params
         allowed = {
             "query",
@@ -198,7 +198,7 @@ class ControlDoor:
     def _known_ids(self, given: Any) -> list[str]:
         ids = [str(one) for one in given["ids"]]
         if unknown := [one for one in ids if int(one) not in self._world.tweets]:
-            raise ValueError(f"there are no tweets {', '.join(unknown)}")
+            raise ValueError(f"there are no tweets with these ids: {', '.join(unknown)}")
         return ids
 
     def _carry_out(self, entry: dict[str, Any]) -> None:
@@ -234,7 +234,7 @@ async def _json(request: Request) -> Any:
 
 
 def _answering(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-    """JSON around a handler; what the caller got wrong becomes a 400 that says so."""
+    """Wrap a handler in JSON; a caller's mistake becomes a 400 that explains it."""
 
     async def endpoint(request: Request) -> Response:
         try:

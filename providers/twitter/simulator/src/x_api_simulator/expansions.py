@@ -1,9 +1,9 @@
-"""What comes along with an answer: includes, and the errors for what cannot come along.
+"""What accompanies an answer: includes, and the errors for whatever cannot be included.
 
-Most of what is missing is missing without a word: of 73 referenced tweets that are not in real includes, 65 have
+Most missing objects are missing without a word: of 73 referenced tweets that are not in real includes, 65 have
 no entry in errors; 12 of 142 media keys and 6 authors are unresolved (x-api-v2.md §9). The expansion of
-edit_history_tweet_ids includes every version, the asked one too, so that a tweet stands in data and includes at
-once (recordings/sfm-twitter-harvester/warc_02.json).
+edit_history_tweet_ids includes every version, even the requested one, so that a tweet appears in both data and
+includes (recordings/sfm-twitter-harvester/warc_02.json).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _UNTOLD_IN_NINE = 8
 
 
 class Includes:
-    """Gathers what a page of tweets or users refers to, each thing once, in the order of first mention."""
+    """Collects what a page of tweets or users refers to, each object once, in order of first mention."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -71,7 +71,7 @@ class Includes:
                     self._tweet(int(shown[expansion]), expansion)
 
     def fill(self, answer: dict[str, Any]) -> None:
-        """Write `includes` and `errors` into an answer; neither when there is nothing to tell."""
+        """Write `includes` and `errors` into an answer; leaves out either one if it is empty."""
         view = self._view
         found: dict[str, list[Json]] = {
             "users": [view.user(user) for user in self._users.values()],

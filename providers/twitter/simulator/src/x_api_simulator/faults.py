@@ -1,9 +1,9 @@
-"""Faults on demand: everything a server, a proxy or a network between does to a client on a bad day.
+"""Faults on demand: everything that a server, a proxy or the network does to a client on a bad day.
 
-A fault waits for the next `times` requests whose path begins with `path`, after letting `skip` of them pass. It
-either answers in X's stead (status, body, redirect, bomb), or spoils the right answer (headers, cut, drip), or
-makes the server misbehave while answering (ignore, repeat_page, unsorted). x-api-v2.md §5 tells of non-JSON bodies on 5xx;
-the rest is what clients must survive, whoever is at fault.
+A fault applies to the next `times` requests whose path begins with `path`, after letting `skip` of them pass. It
+answers in X's place (status, body, redirect, bomb), spoils the correct answer (headers, cut, drip), or makes the
+server misbehave while answering (ignore, repeat_page, unsorted). x-api-v2.md §5 reports non-JSON bodies on 5xx; the
+rest is what clients must survive, whoever is at fault.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 @dataclass(slots=True)
 class Fault:
-    """One fault; what is left unset does nothing."""
+    """One fault; unset fields have no effect."""
 
     path: str = "/2/"
     times: int = 1
@@ -27,34 +27,36 @@ class Fault:
     delay_seconds: float = 0.0
     """Wait this long before anything is sent."""
     status: int = 0
-    """Answer with this status instead (with `body`, else with a body that is no JSON)."""
+    """Answer with this status instead (with `body`, or else a body that is not JSON)."""
     body: str | None = None
     """Answer with this text instead."""
     content_type: str = ""
     headers: dict[str, str | None] = field(default_factory=dict)
-    """Headers to set, or with null to leave out: Retry-After, x-rate-limit-reset, absurd or missing."""
+    """Headers to set, or to leave out if null: Retry-After, x-rate-limit-reset, absurd or missing."""
     location: str = ""
     """Answer with a redirect to this address (status 302 unless set)."""
     cut_after_bytes: int = -1
     """Send this many bytes of the body, then break the connection."""
     gzip_bomb_bytes: int = 0
-    """Answer with so many zeros, gzipped."""
+    """Answer with this many zeros, gzipped."""
     drip_seconds: float = 0.0
     """Slow loris: pause this long after every `drip_bytes` bytes of the body."""
     drip_bytes: int = 1
     ignore: tuple[str, ...] = ()
-    """Parameters that the server acts as if it had not got them: since_id, until_id, …"""
+    """Parameters that the server ignores: since_id, until_id, …"""
     repeat_page: bool = False
-    """Give the first page again whatever the token, always with a next_token."""
+    """Return the first page again whatever the token, always with a next_token."""
     unsorted: bool = False
-    """Give the page's tweets out of order."""
+    """Return the page's tweets out of order."""
 
     @classmethod
     def read(cls, given: Mapping[str, Any]) -> Fault:
-        """A fault from JSON; ValueError names the key that is unknown."""
+        """A fault from JSON. Raises ValueError, which names unknown keys."""
         known = {one.name for one in fields(cls)}
         if unknown := sorted(set(given) - known):
-            raise ValueError(f"no fault has {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+            raise ValueError(
+                f"a fault has no key {', '.join(unknown)}; known keys are {', '.join(sorted(known))}"
+            )
         fault = cls(**given)
         fault.ignore = tuple(fault.ignore)
         return fault
@@ -64,7 +66,7 @@ class Fault:
 
 
 class Faults:
-    """The faults that wait, in the order they came. They live in memory only: a restart heals."""
+    """The pending faults, in the order they were added. They live only in memory: a restart clears them."""
 
     def __init__(self) -> None:
         self._waiting: list[Fault] = []
@@ -79,7 +81,7 @@ class Faults:
         return [asdict(fault) for fault in self._waiting]
 
     def take(self, path: str) -> Fault | None:
-        """The first fault for this path, used up by one."""
+        """The first fault for this path; uses up one of its `times`."""
         for fault in self._waiting:
             if not path.startswith(fault.path):
                 continue
@@ -95,7 +97,7 @@ class Faults:
 
 @dataclass(slots=True)
 class Reply:
-    """An answer before it is sent. Sends itself as an ASGI response, as badly as its fault wants."""
+    """An answer before it is sent. Sends itself as an ASGI response, as badly as its fault demands."""
 
     status: int
     body: bytes
@@ -133,7 +135,7 @@ class Reply:
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": self.status, "headers": raw})
         if fault.cut_after_bytes >= 0:
-            # Fewer bytes than announced: the server closes the connection when this returns.
+            # Fewer bytes than announced, so the server closes the connection when this returns.
             await send(
                 {"type": "http.response.body", "body": self.body[: fault.cut_after_bytes], "more_body": True}
             )

@@ -1,8 +1,8 @@
-"""How the world grows: one stream of chance from which tweet follows tweet.
+"""How the world grows: one random stream that produces tweet after tweet.
 
 The n-th tweet depends on the seed, the epoch, the rate and the tweets before it, never on when or how often
-somebody asked, nor on anything the control door did. So the same three numbers give the same world after every
-restart, however the way there was cut into steps.
+requests were made, nor on anything the control door did. So the same three numbers give the same world after every
+restart, however its growth was divided into steps.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ EDIT_WINDOW_MS = 3_600_000
 """An hour: the 2025-10 changelog and post.create of recordings/xdevplatform-docs (the docs page still says 30
 minutes; x-api-v2.md §4)."""
 MOST_VERSIONS = 6
-"""The first and up to five edits (x-api-v2.md §4)."""
+"""The first version and up to five edits (x-api-v2.md §4)."""
 
 
 class Growth:
-    """The stream of tweets. `until` yields those created up to a moment, in the order of their ids."""
+    """The stream of tweets. `until` yields those created up to a given time, in the order of their ids."""
 
     def __init__(self, seed: int, epoch_ms: int, rate: float) -> None:
         self.epoch_ms = epoch_ms
@@ -46,7 +46,7 @@ class Growth:
         self._next_ms = float(epoch_ms - HISTORY_MS)
         self._step()
         self.ghosts: dict[int, User] = {}
-        """Tweets that others refer to and nobody can see, with their authors."""
+        """Tweets that others refer to but nobody can see, with their authors."""
 
     def until(self, at_ms: int) -> Iterator[Tweet]:
         """Every tweet created after the last call and up to `at_ms`."""
@@ -65,13 +65,13 @@ class Growth:
         rate = self._rate_per_ms if self._next_ms >= self.epoch_ms else HISTORY_TWEETS / HISTORY_MS
         step = self._rng.expovariate(rate) if rate > 0 else float(NEVER_MS)
         if self._next_ms < self.epoch_ms < self._next_ms + step:
-            # The rate changes at the epoch; an exponential wait has no memory, so it starts anew there.
+            # The rate changes at the epoch; an exponential wait has no memory, so it restarts there.
             rate, self._next_ms = self._rate_per_ms, float(self.epoch_ms)
             step = self._rng.expovariate(rate) if rate > 0 else float(NEVER_MS)
         self._next_ms += step
 
     def _new_id(self, at_ms: int) -> int:
-        """Even and rising; odd ids are left to the control door."""
+        """Even and increasing; odd ids are reserved for the control door."""
         self._last_id = max(first_id(at_ms) + (self._rng.getrandbits(21) << 1), self._last_id + 2)
         return self._last_id
 
@@ -93,7 +93,7 @@ class Growth:
         return tweet
 
     def _partner(self, at_ms: int) -> Tweet | None:
-        """A tweet that people react to, mostly a recent one; None when it is gone by now."""
+        """A tweet that people react to, usually a recent one; None if it is gone by now."""
         if not self._talk:
             return None
         back = int(self._rng.random() ** 3 * min(len(self._talk), 3_000))

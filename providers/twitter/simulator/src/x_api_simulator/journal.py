@@ -1,7 +1,7 @@
-"""The control door's changes, on disk before they are answered: kill -9 and a restart give the same world.
+"""The control door's changes, written to disk before they are answered: kill -9 and a restart give the same world.
 
-One JSON object a line. The first line says which world the changes belong to; a journal of another world is
-refused instead of being replayed into nonsense. A last line without its end was never answered and is dropped.
+One JSON object per line. The first line says which world the changes belong to; a journal of another world is
+refused, since replaying it would make no sense. An incomplete last line was never answered and is dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class JournalMismatch(RuntimeError):
 
 
 class Journal:
-    """Append-only. `entries` are the changes found at opening."""
+    """Append-only. `entries` are the changes found when it was opened."""
 
     def __init__(self, path: Path, world: dict[str, Any]) -> None:
         self._path = path
@@ -34,11 +34,11 @@ class Journal:
             self.write({"world": world})
         elif (kept := self.entries.pop(0).get("world")) != world:
             raise JournalMismatch(
-                f"{path} was written for the world {kept}, not {world}; remove it or start that one"
+                f"{path} was written for the world {kept}, not {world}; remove it or start that world"
             )
 
     def write(self, entry: dict[str, Any]) -> None:
-        """Returns when the entry is on disk."""
+        """Return once the entry is on disk."""
         self._file.write(orjson.dumps(entry) + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())

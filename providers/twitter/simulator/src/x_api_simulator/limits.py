@@ -1,7 +1,7 @@
-"""Rate limits: so many requests per endpoint, token and quarter of an hour.
+"""Rate limits: a number of requests per endpoint, token and quarter of an hour.
 
-Limits per app after x-api-v2.md §2; header names and the fixed window that starts with the first request after
-recordings/tweepy-cassettes. Counted in real time and not in the world's, since clients sleep in real time.
+Limits per app follow x-api-v2.md §2; header names and the fixed window that starts with the first request follow
+recordings/tweepy-cassettes. They count real time, not the world's time, since clients sleep in real time.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ class RateLimits:
         self._counters: dict[tuple[str, str], _Counter] = {}
 
     def set(self, endpoint: str, limit: int, window_seconds: float) -> None:
-        """Other numbers for one endpoint, for every token, from a fresh window on."""
+        """Set another limit for one endpoint and all tokens, starting with a new window."""
         if endpoint not in self._rules:
-            raise KeyError(f"no endpoint {endpoint!r}; there are {', '.join(self._rules)}")
+            raise KeyError(f"no endpoint {endpoint!r}; the endpoints are {', '.join(self._rules)}")
         self._rules[endpoint] = (limit, window_seconds)
         for key in [key for key in self._counters if key[0] == endpoint]:
             del self._counters[key]
 
     def spend(self, endpoint: str, token_digest: str) -> tuple[bool, dict[str, str]]:
-        """(allowed, headers) for one more request; a refused one costs nothing."""
+        """(allowed, headers) for one more request; a refused request is not counted."""
         now = time.time()
         counter = self._counters.get((endpoint, token_digest))
         if counter is None or now >= counter.resets_at:

@@ -1,7 +1,7 @@
 """Who lives in the world: accounts of every state, and places.
 
-Numbers of accounts follow a Zipf law. Some accounts only ever appear as somebody whom others mention, answer or
-quote: suspended, protected and deactivated ones. They are what makes includes go missing (x-api-v2.md §9:
+How active accounts are follows a Zipf law. Suspended, protected and deactivated accounts appear only when others
+mention, answer or quote them. They are the reason why includes are missing (x-api-v2.md §9:
 73 referenced tweets not in includes, 387 of 1,337 mentions without an id).
 """
 
@@ -86,7 +86,7 @@ PLACES: tuple[Place, ...] = (
 
 
 def build_population(rng: Random, size: int) -> tuple[list[User], list[User]]:
-    """(accounts that tweet, most active first; accounts that are only spoken of)."""
+    """(accounts that tweet, most active first; accounts that others only refer to)."""
     usernames = _usernames(rng, size + size // 20 + 8)
     people = [_user(rng, username, "active") for username in usernames[:size]]
     states = ("suspended", "protected", "deactivated")
@@ -95,9 +95,9 @@ def build_population(rng: Random, size: int) -> tuple[list[User], list[User]]:
 
 
 def newcomer(username: str, at_ms: int) -> User:
-    """An account that the control door makes up because a seeded tweet names it; its id follows from its name."""
+    """An account that the control door creates because a seeded tweet names it; its id is derived from its name."""
     if not re.fullmatch(r"[A-Za-z0-9_]{1,15}", username):
-        raise ValueError(f"{username!r} is no username: 1 to 15 of A-Z a-z 0-9 _")
+        raise ValueError(f"{username!r} is not a username: use 1 to 15 of A-Z a-z 0-9 _")
     digest = hashlib.blake2b(username.casefold().encode(), digest_size=6).digest()
     return User(3_000_000_000 + int.from_bytes(digest, "big"), username, username, at_ms, followers=10)
 

@@ -1,9 +1,9 @@
-"""X's ways of saying no: problem documents (RFC 7807) and the partial errors inside a 200.
+"""X's refusals: problem documents (RFC 7807) and the partial errors inside a 200.
 
-Types after the `Problem` schemas of OpenAPI 2.166 (host api.twitter.com) and 2.167 (host api.x.com). about:blank
+Types follow the `Problem` schemas of OpenAPI 2.166 (host api.twitter.com) and 2.167 (host api.x.com). about:blank
 for 401 and 429 is in 2.166 only; 2.167 documents no type for them, so both vocabularies get about:blank here.
-Titles that do not fit their type ("Forbidden" for a suspended account under resource-not-found) are what real
-answers have (x-api-v2.md §4).
+Titles that do not fit their type ("Forbidden" for a suspended account under resource-not-found) are taken from real
+answers (x-api-v2.md §4).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def problem_type(vocabulary: str, name: str) -> str:
 
 
 def invalid_request(vocabulary: str, faults: list[tuple[str, str, str]]) -> Refused:
-    """400 for (parameter, value, message) each; shape as in recordings/sns-sdks…/streams/delete_error.json."""
+    """400 with one error per (parameter, value, message); shape as in recordings/sns-sdks…/streams/delete_error.json."""
     return Refused(
         400,
         {
@@ -54,11 +54,11 @@ KINDS = {
     "OAuth2UserToken": "OAuth 2.0 User Context",
     "BearerToken": "OAuth 2.0 Application-Only",
 }
-"""How X calls the schemes of OpenAPI `security`."""
+"""What X calls the schemes of OpenAPI `security`."""
 
 
 def unsupported_authentication(vocabulary: str, kind: str, taken: Collection[str] = KINDS) -> Refused:
-    """`kind` and `taken` are names of OpenAPI `security`, or a scheme that X does not have at all."""
+    """`kind` and `taken` are names from OpenAPI `security`, or a scheme that X does not have at all."""
     names = ", ".join(name for each, name in KINDS.items() if each in taken)
     return Refused(
         403,
@@ -73,7 +73,7 @@ def unsupported_authentication(vocabulary: str, kind: str, taken: Collection[str
 
 
 def client_forbidden(vocabulary: str) -> Refused:
-    """The app is in no package or environment that may call this (x-api-v2.md §1, client-not-enrolled)."""
+    """The app has no package or environment that may call this (x-api-v2.md §1, client-not-enrolled)."""
     return Refused(
         403,
         {
@@ -98,7 +98,7 @@ def no_such_page() -> Refused:
 
 
 def missing(vocabulary: str, resource: str, parameter: str, value: str, section: str, state: str) -> Error:
-    """A partial error: `resource` (user or tweet) cannot be given. `state` of its account says how it is told."""
+    """A partial error: `resource` (user or tweet) is not returned. The `state` of its account decides the wording."""
     what = f"Could not find {resource} with {parameter}: [{value}]."
     title, kind = "Not Found Error", "resource-not-found"
     if state == "suspended":

@@ -1,12 +1,12 @@
 """The query language of recent search: parsed, checked by X's rules, and turned into a test for a tweet.
 
-After x-api-v2.md §7 (docs: x-api/posts/search/integrate/build-a-query and /operators). A space means AND and
-binds tighter than OR; "-" negates one operator and never a group; case never matters and neither do diacritics;
-at least one standalone operator is required; a quote tweet is matched by its own words only. Matching looks at
-what the tweet itself carries: its text, the text of a long post, its entities.
+Follows x-api-v2.md §7 (docs: x-api/posts/search/integrate/build-a-query and /operators). A space means AND and
+binds tighter than OR. "-" negates one operator, never a group. Case and diacritics do not matter. At least one
+standalone operator is required. A quote tweet is matched only by its own words. Matching looks at what the tweet
+itself contains: its text, the text of a long post, its entities.
 
-Operators that X has and this world has no data for (context:, entity:, list:, point_radius:, bounding_box:,
-min_likes: and its sisters) are refused by name instead of silently matching nothing.
+Operators that X has but this world has no data for (context:, entity:, list:, point_radius:, bounding_box:,
+min_likes: and similar) are refused by name instead of silently matching nothing.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SIMULATED_NOT = frozenset(
 
 
 class QueryError(ValueError):
-    """The query breaks a rule of X; the text says which and is fit for the problem's message."""
+    """The query breaks one of X's rules; the text says which one and can be used as the problem's message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Query:
 
 
 def parse_query(text: str, longest: int = LONGEST_QUERY) -> Query:
-    """The query, ready to be asked of tweets; QueryError when X would answer 400."""
+    """The query, ready to be matched against tweets. Raises QueryError if X would answer 400."""
     if not text.strip():
         raise QueryError("Invalid 'query':''. 'query' must be a non-empty string")
     if len(text) > longest:
@@ -182,7 +182,7 @@ class _Parser:
 
 
 def _operator(token: _Token) -> tuple[Test, bool]:
-    """(test, may stand alone) of one operator, before its negation."""
+    """(test, whether it may stand alone) of one operator, before negation."""
     value = token.value
     if token.kind == "phrase" and not token.operator:
         return _contains(value), True
@@ -224,7 +224,7 @@ _WORD = "[\\w\u0900-\u0d7f]"
 
 
 def _contains(words: str) -> Test:
-    """Whole words in a row; a substring where the script has no spaces or there is no word in it (emoji)."""
+    """Consecutive whole words; a substring if the script has no spaces or the text contains no word (emoji)."""
     wanted = " ".join(fold(words).split())
     if not wanted:
         raise QueryError("There were errors processing your request: an empty phrase matches nothing")
@@ -286,7 +286,7 @@ def _has(what: str) -> Test:
 
 
 def _names(value: str) -> Callable[[str, int], bool]:
-    """Is this the user: by name (with or without @) or by id."""
+    """A test for a user: by name (with or without @) or by id."""
     wanted = value.removeprefix("@").casefold()
     if not re.fullmatch(r"[a-z0-9_]{1,19}", wanted):
         raise QueryError(

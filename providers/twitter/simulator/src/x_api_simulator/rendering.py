@@ -1,9 +1,9 @@
-"""Tweets, users and what belongs to them, as JSON: only the fields asked for, nothing empty, never null.
+"""Tweets, users and related objects as JSON: only the requested fields, nothing empty, never null.
 
-Field by field after the `Tweet`, `User`, `Media`, `Poll` and `Place` schemas of OpenAPI 2.166 and `Post` and so
-on of 2.167; empty values are left out (docs: fundamentals/consistency.mdx). An expansion brings the field that it
-expands along, as recordings/sfm-twitter-harvester shows. `source` is never there (removed 2022-12), nor are
-fields that need the user's own token or that this world has no data for (article, matched_media_notes, …).
+Field by field, this follows the `Tweet`, `User`, `Media`, `Poll` and `Place` schemas of OpenAPI 2.166, and `Post` and
+so on of 2.167; empty values are left out (docs: fundamentals/consistency.mdx). An expansion also adds the field that
+it expands, as recordings/sfm-twitter-harvester shows. `source` is never present (removed 2022-12), nor are fields that
+need the user's own token or that this world has no data for (article, matched_media_notes, …).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _TWEET_NAMES = {post: tweet for tweet, post in _POST_NAMES.items()}
 
 
 class View:
-    """The world at one moment, seen through what one request wants."""
+    """The world at one moment, limited to what one request wants."""
 
     def __init__(self, world: World, at_ms: int, wanted: Wanted) -> None:
         self.world, self.at_ms, self.wanted = world, at_ms, wanted
@@ -84,17 +84,17 @@ class View:
 
 
 def _grown(final: int, born_ms: int, at_ms: int, hours: float = 3.0) -> int:
-    """How much of a final count has come together by now; never falls."""
+    """How much of a final count has accumulated so far; never decreases."""
     return int(final * (1 - math.exp(-max(0, at_ms - born_ms) / (hours * 3_600_000))))
 
 
 def _final(number: int, salt: int, scale: float) -> int:
-    """A heavy-tailed number: mostly small, now and then huge."""
+    """A heavy-tailed number: mostly small, occasionally huge."""
     return int(scale * ((1 + draw(number, salt, 1_000_000)) / 1_000_000) ** -0.8 - scale)
 
 
 def repost_count(tweet: Tweet, view: View) -> int:
-    """Retweets of a tweet, or of its original: 782 of 782 real ones agree (x-api-v2.md §9)."""
+    """Retweets of a tweet, or of its original: they agree in 782 of 782 real retweets (x-api-v2.md §9)."""
     shown = tweet.original or tweet
     organic = _grown(_final(shown.id, 11, 1.5), shown.at_ms, view.at_ms)
     return organic + view.world.referring("retweeted", shown.id, view.at_ms)
@@ -256,7 +256,7 @@ _TWEET_PARTS: dict[str, Callable[[Tweet, View], Any]] = {
     "possibly_sensitive": lambda tweet, view: draw(tweet.id, 17, 60) == 0,
     "public_metrics": _public_metrics,
     "referenced_tweets": lambda tweet, view: [{"type": kind, "id": str(ref)} for kind, ref in tweet.refs],
-    # 2.166 allows "mentionedUsers" by its enum and forbids it by its pattern of 12 letters; "following" is both.
+    # In 2.166 the enum allows "mentionedUsers" but the 12-letter pattern forbids it; "following" satisfies both.
     "reply_settings": lambda tweet, view: "following" if draw(tweet.id, 18, 40) == 0 else "everyone",
     "scopes": lambda tweet, view: {"followers": False} if draw(tweet.id, 19, 200) == 0 else None,
     "text": lambda tweet, view: tweet.text,
@@ -299,7 +299,7 @@ def _user_url(user: User, view: View) -> str | None:
 
 
 def _pinned(user: User, view: View) -> str | None:
-    """The author's first tweet of this world, for one in five; deleted ones stay pinned until somebody looks."""
+    """The author's first tweet in this world, for one author in five; a deleted tweet stays pinned until viewed."""
     ids = view.world.ids_by(user.id)
     return str(ids[0]) if ids and draw(user.id, 26, 5) == 0 and moment_of(ids[0]) <= view.at_ms else None
 

@@ -1,4 +1,4 @@
-"""Tweets to order: what the control door adds to the world, put together from a few words of description."""
+"""Tweets on demand: what the control door adds to the world, built from a short description."""
 
 from __future__ import annotations
 
@@ -40,12 +40,15 @@ KNOWN = frozenset(
 
 
 def settle(world: World, given: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
-    """The description with everything that chance or the clock decides written down: id, created_at, author.
+    """The description with everything filled in that chance or the clock decides: id, created_at, author.
 
-    Settled descriptions go to the journal, so that a replay makes the same tweet. ValueError says what is wrong.
+    Settled descriptions go to the journal, so that a replay creates the same tweet. Raises ValueError, which says what
+    is wrong.
     """
     if unknown := sorted(set(given) - KNOWN):
-        raise ValueError(f"a tweet has no {', '.join(unknown)}; known are {', '.join(sorted(KNOWN))}")
+        raise ValueError(
+            f"a tweet has no key {', '.join(unknown)}; known keys are {', '.join(sorted(KNOWN))}"
+        )
     settled = dict(given)
     if "id" in settled and "created_at" not in settled and int(settled["id"]) >> 22:
         at_ms = moment_of(int(settled["id"]))
@@ -55,7 +58,7 @@ def settle(world: World, given: Mapping[str, Any], now_ms: int) -> dict[str, Any
     if not 0 < number <= MAX_ID:
         raise ValueError(f"id {number} does not fit into 63 bits")
     if number in world.tweets:
-        raise ValueError(f"id {number} exists already; leave the id out and a free one is chosen")
+        raise ValueError(f"id {number} already exists; leave the id out to get a free one")
     settled |= {"id": str(number), "at_ms": at_ms}
     settled.setdefault("author", "seeded")
     for key in ("in_reply_to", "quotes", "retweets", "edits"):
@@ -63,16 +66,16 @@ def settle(world: World, given: Mapping[str, Any], now_ms: int) -> dict[str, Any
             settled[key] = str(settled[key])
     for key in ("retweets", "edits"):
         if key in settled and int(settled[key]) not in world.tweets:
-            raise ValueError(f"'{key}': there is no tweet {settled[key]}")
+            raise ValueError(f"'{key}': there is no tweet with the id {settled[key]}")
     if "edits" in settled and not world.tweets[int(settled["edits"])].seeded:
-        raise ValueError("'edits': only tweets of the control door can be edited by it")
+        raise ValueError("'edits': the control door can edit only tweets that it added")
     if "text" not in settled and "retweets" not in settled:
-        raise ValueError("a tweet needs a 'text' (or 'retweets': the id of another)")
+        raise ValueError("a tweet needs a 'text' (or 'retweets': the id of another tweet)")
     return settled
 
 
 def build(world: World, settled: Mapping[str, Any]) -> Tweet:
-    """Make the tweet of a settled description and add it to the world."""
+    """Create the tweet from a settled description and add it to the world."""
     number, at_ms = int(settled["id"]), int(settled["at_ms"])
     author = world.user_named(settled["author"], at_ms)
     tweet = Tweet(number, at_ms, author, settled.get("lang", "en"), "", conversation_id=number, seeded=True)
@@ -131,7 +134,7 @@ def _compose(world: World, tweet: Tweet, settled: Mapping[str, Any]) -> None:
 
 
 def _say(world: World, tweet: Tweet, draft: Draft, text: str) -> None:
-    """Words as they are, entities marked: offsets on the text with HTML entities, links through t.co."""
+    """Add the text with its entities marked: offsets count the text with HTML entities, links go through t.co."""
     position = 0
     parts: list[str] = []
     length = 0

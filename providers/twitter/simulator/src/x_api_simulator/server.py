@@ -46,12 +46,12 @@ def create_app(
     journal: Journal | None = None,
     vocabulary: str = "tweet",
 ) -> Starlette:
-    """An ASGI application that answers as X for this world.
+    """An ASGI application that answers as X would for this world.
 
-    `tokens`: the bearer tokens accepted, and no user's; empty accepts every one but "invalid" (401) and "forbidden"
-    (403), and users' credentials.
-    `vocabulary`: tweet or post, for requests whose parameters speak neither. `journal`: where changes through the
-    control door are kept; those in it are replayed here.
+    `tokens`: the only bearer tokens accepted, without users' credentials; if empty, users' credentials and all bearer
+    tokens are accepted except "invalid" (401) and "forbidden" (403).
+    `vocabulary`: tweet or post, for requests whose parameters use neither. `journal`: where changes made through the
+    control door are kept; changes already in it are replayed here.
     """
     faults, limits = Faults(), RateLimits({endpoint.name: endpoint.limit for endpoint in ENDPOINTS})
     control = ControlDoor(world, faults, limits, journal)
@@ -113,7 +113,7 @@ class _Door:
         return self._noted(request, dict(params), Reply(status, body, headers, fault))
 
     def grant(self, request: Request, form: str) -> Reply:
-        """The authorize page, which sends the browser back, and the token endpoint. A fault in its place grants nothing."""
+        """The authorize page, which redirects the browser, and the token endpoint. If a fault answers, nothing is granted."""
         fault = self._faults.take(request.url.path)
         headers = {"content-type": "application/json; charset=utf-8"}
         try:
@@ -143,7 +143,7 @@ class _Door:
         return reply
 
     def _authenticate(self, request: Request, vocabulary: Vocabulary) -> tuple[str, str]:
-        """The kind of credentials (OpenAPI `security`) and a digest of whose they are; secrets are kept nowhere."""
+        """The kind of credentials (OpenAPI `security`) and a digest of their owner; secrets are not stored."""
         header = request.headers.get("authorization", "").strip()
         scheme, _, token = header.partition(" ")
         token = token.strip()

@@ -1,9 +1,9 @@
-"""The words of the world: everything anybody says here is put together from these lists.
+"""The words of the world: all texts are built from these lists.
 
-Sentences are built once per seed and only picked afterwards, so that a hundred thousand tweets cost seconds.
-The lists hold on purpose what breaks readers of tweets: several scripts, right-to-left text, emoji that are
-more than one code point, accented and unaccented spellings of one word, and characters that X writes as HTML
-entities. No text comes from a person.
+Sentences are built once per seed and only picked afterwards, so that a hundred thousand tweets take seconds.
+The lists deliberately contain what breaks readers of tweets: several scripts, right-to-left text, emoji with more
+than one code point, accented and unaccented spellings of one word, and characters that X writes as HTML entities.
+No text comes from a person.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Annotation = tuple[int, int, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence as it stands in a tweet (HTML entities escaped) and the named things in it."""
+    """A sentence as it appears in a tweet (HTML entities escaped) and the named things in it."""
 
     text: str
     annotations: tuple[Annotation, ...]
@@ -203,7 +203,7 @@ HASHTAGS: tuple[str, ...] = (
     "MondayMorning",
     "niño",
 )
-"""Most used first: the world picks them by a Zipf law, so #coffee is common and #niño rare."""
+"""Most used first: they are picked by a Zipf law, so #coffee is common and #niño is rare."""
 
 CASHTAGS: tuple[str, ...] = ("LUMO", "TERN", "KSTL")
 POLL_LABELS: tuple[str, ...] = ("Yes", "No", "Tea & cake", "コーヒー", "Quizás", "Only on Sundays", "🙈")
@@ -237,7 +237,7 @@ BIOS: tuple[str, ...] = (
 
 
 def build_sentences(rng: Random, per_language: int = 160) -> dict[str, tuple[Sentence, ...]]:
-    """Sentences of every language, by its tag; the same for the same `rng` state."""
+    """Sentences of every language, by language tag; the same for the same `rng` state."""
     return {
         language.tag: tuple(_sentence(rng, language) for _ in range(per_language)) for language in LANGUAGES
     }

@@ -1,8 +1,8 @@
-"""A tweet as the world keeps it, and how one is put together.
+"""A tweet as the world stores it, and how one is built.
 
-Positions count Unicode code points on the text with HTML entities, end exclusive, as 2,802 of 2,802 real
-hashtags do; annotations end inclusive (x-api-v2.md §9). Retweets look as X sends them: "RT @name: ", cut to 140
-code points with "…", entities only as far as the text goes, no likes (§9: 612 of 820 cut, 820 of 820 likes 0).
+Positions count Unicode code points in the text with HTML entities; ends are exclusive, as for 2,802 of 2,802 real
+hashtags, but inclusive for annotations (x-api-v2.md §9). Retweets look as X sends them: "RT @name: ", cut to 140
+code points with "…", entities only within the remaining text, no likes (§9: 612 of 820 cut, 820 of 820 with 0 likes).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Tweet:
     conversation_id: int = 0
     reply_to: User | None = None
     original: Tweet | None = None
-    """The retweeted tweet; a retweet goes when its original goes."""
+    """The retweeted tweet; a retweet disappears with its original."""
     media: tuple[str, ...] = ()
     poll_id: int = 0
     place: int = -1
@@ -46,43 +46,43 @@ class Tweet:
     note: tuple[str, tuple[Span, ...]] | None = None
     """Text and spans of a long post, of which `text` is the beginning."""
     indexed_ms: int = 0
-    """From here on search and timelines know it (x-api-v2.md §6: P99 latency 6-7 s)."""
+    """From this moment search and timelines show it (x-api-v2.md §6: P99 latency 6-7 s)."""
     superseded_ms: int = NEVER_MS
-    """From here on a newer version stands in its place."""
+    """From this moment a newer version replaces it."""
     deleted_ms: int = NEVER_MS
-    """When its author deletes it, as the seed has it."""
+    """When its author deletes it, as the seed decides."""
     removed_ms: int = NEVER_MS
-    """When the control door deletes it; kept apart so that it never changes what the seed makes."""
+    """When the control door deletes it; kept separate so that it never changes what the seed produces."""
     withheld: tuple[str, ...] = ()
     versions: list[int] = field(default_factory=list)
     """The edit chain, oldest first, shared by all its versions; empty means never edited."""
     seeded: bool = False
 
     def kind(self) -> str:
-        """retweeted, quoted, replied_to or original; the first of them that is true."""
+        """retweeted, quoted, replied_to or original; the first that applies."""
         kinds = {kind for kind, _ in self.refs}
         return next((kind for kind in ("retweeted", "quoted", "replied_to") if kind in kinds), "original")
 
     def exists_at(self, at_ms: int) -> bool:
-        """True when a lookup by id at this moment finds it."""
+        """Whether a lookup by id finds it at this moment."""
         return self.at_ms <= at_ms < self.gone_ms()
 
     def gone_ms(self) -> int:
-        """The moment from which on it is deleted; a retweet is gone with its original."""
+        """The moment of its deletion; a retweet is deleted with its original."""
         gone_ms = min(self.deleted_ms, self.removed_ms)
         return gone_ms if self.original is None else min(gone_ms, self.original.gone_ms())
 
     def found_at(self, at_ms: int) -> bool:
-        """True when search and timelines show it: indexed, not deleted, the newest version."""
+        """Whether search and timelines show it: indexed, not deleted, the newest version."""
         return self.indexed_ms <= at_ms < self.superseded_ms and self.exists_at(at_ms)
 
     def was_found_before(self, at_ms: int) -> bool:
-        """True when it could have been found at some moment up to this one."""
+        """Whether it could have been found at any moment up to this one."""
         return self.indexed_ms <= at_ms and self.indexed_ms < min(self.superseded_ms, self.gone_ms())
 
 
 class Draft:
-    """Text that grows piece by piece and remembers where each entity lies."""
+    """Text that is built piece by piece and remembers where each entity is."""
 
     __slots__ = ("_length", "_parts", "spans")
 
@@ -96,11 +96,11 @@ class Draft:
         return "".join(self._parts)
 
     def begin(self, text: str) -> None:
-        """Start with a whole text whose entities are in `spans` already."""
+        """Start with a complete text whose entities are already in `spans`."""
         self._parts, self._length = [text], len(text)
 
     def say(self, text: str, annotations: tuple[tuple[int, int, str, str], ...] = ()) -> None:
-        """Append plain text; a space parts it from what is there already."""
+        """Append plain text, after a space if there is text already."""
         if self._length:
             self._parts.append(" ")
             self._length += 1
@@ -116,14 +116,14 @@ class Draft:
 
 
 def short_link(number: int, salt: int) -> str:
-    """A t.co address of 23 characters, the same for one number and salt."""
+    """A t.co address of 23 characters, the same for the same number and salt."""
     alphabet = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ0123456789"
     return "https://t.co/" + "".join(alphabet[draw(number, salt * 16 + n, len(alphabet))] for n in range(10))
 
 
 def cut(text: str, spans: tuple[Span, ...], length: int) -> tuple[str, tuple[Span, ...]]:
-    """The first `length` code points with "…" at the end; never half an HTML entity, half an entity of X, or a
-    dangling joiner."""
+    """The first `length` code points, ending in "…"; never half an HTML entity, half an X entity, or a dangling
+    joiner."""
     if len(text) <= length:
         return text, spans
     end = length - 1
@@ -148,7 +148,7 @@ def retweet_text(original: Tweet) -> tuple[str, tuple[Span, ...]]:
 
 
 def shorten_note(text: str, spans: tuple[Span, ...], tweet_id: int) -> tuple[str, tuple[Span, ...]]:
-    """What `text` shows of a long post: its beginning, "…" and a link to the whole."""
+    """What `text` shows of a long post: its beginning, "…" and a link to the full post."""
     head, kept = cut(text, spans, LONG_TEXT - 24)
     link = short_link(tweet_id, 7)
     start = len(head) + 1

@@ -1,9 +1,9 @@
-"""Credentials of users as X checks them: OAuth 2.0 with PKCE and renewal, and signatures of OAuth 1.0a.
+"""Users' credentials as X checks them: OAuth 2.0 with PKCE and refresh, and OAuth 1.0a signatures.
 
-OAuth 2.0 after x-api-v2.md §1 and the `OAuth2UserToken` scheme of the OpenAPI documents: a code lives 30 seconds, an
-access token two hours; a refresh token comes only with offline.access, works once [know] and is replaced; a public
-client names itself in the body, a confidential one sends HTTP Basic. Each user who is sent to the authorize page
-agrees at once. OAuth 1.0a after RFC 5849 §3.4, HMAC-SHA1. All of it lives in memory.
+OAuth 2.0 follows x-api-v2.md §1 and the `OAuth2UserToken` scheme of the OpenAPI documents: a code lives 30 seconds, an
+access token two hours. A refresh token comes only with offline.access, works once [know] and is replaced. A public
+client sends its id in the body, a confidential one uses HTTP Basic. Every user who is sent to the authorize page
+agrees at once. OAuth 1.0a follows RFC 5849 §3.4, HMAC-SHA1. Everything is kept in memory.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Grant:
 
 
 class UserAuth:
-    """What users have granted; `now_ms` is the clock by which codes and tokens expire."""
+    """What users have granted; codes and tokens expire by the clock `now_ms`."""
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
@@ -53,7 +53,7 @@ class UserAuth:
         self._nonces: deque[str] = deque(maxlen=10_000)
 
     def authorize(self, params: Mapping[str, str]) -> str:
-        """Where the browser of a user who agrees is sent back to: the client's address with a code."""
+        """Where the browser of a user who agrees is redirected: the client's address with a code."""
         wanted = ("client_id", "redirect_uri", "scope", "state", "code_challenge")
         if any(not params.get(name) for name in wanted) or (
             params.get("response_type"),
@@ -71,7 +71,7 @@ class UserAuth:
         return f"{params['redirect_uri']}?{urlencode({'state': params['state'], 'code': code})}"
 
     def token(self, form: Mapping[str, str], authorization: str) -> dict[str, Any]:
-        """The answer to a token request: tokens for a code, or for a refresh token, each used up by it."""
+        """The answer to a token request: tokens in exchange for a code or refresh token, which is then used up."""
         client_id = _client(form, authorization)
         match form.get("grant_type"):
             case "authorization_code":
@@ -105,16 +105,16 @@ class UserAuth:
         return answer
 
     def client_of(self, access_token: str) -> str:
-        """The client that a user's access token was given to; 401 for an unknown or expired one."""
+        """The client that a user's access token was issued to; 401 for an unknown or expired token."""
         grant = self._access.get(access_token)
         if grant is None or grant.until_ms < self._now_ms():
             raise unauthorized()
         return grant.client_id
 
     def signer_of(self, method: str, url: str, query: str, authorization: str) -> str:
-        """The token that signed a request of OAuth 1.0a; 401 for anything but a fresh, right signature.
+        """The token that signed an OAuth 1.0a request; 401 for anything but a fresh, correct signature.
 
-        `url` has no query. A JSON body is no part of a signature (RFC 5849 §3.4.1.3.1).
+        `url` has no query. A JSON body is not part of a signature (RFC 5849 §3.4.1.3.1).
         """
         stated = {k: unquote(v) for k, v in re.findall(r'(\w+)="([^"]*)"', authorization)}
         signature = stated.pop("oauth_signature", "")
@@ -142,7 +142,7 @@ class UserAuth:
 
 
 def _client(form: Mapping[str, str], authorization: str) -> str:
-    """Who asks for tokens; a confidential client must show its secret."""
+    """The client that requests tokens; a confidential client must send its secret."""
     scheme, _, given = authorization.partition(" ")
     if scheme.lower() == "basic":
         try:
@@ -157,7 +157,7 @@ def _client(form: Mapping[str, str], authorization: str) -> str:
 
 
 def _refused(error: str, description: str, status: int = 400) -> Refused:
-    """OAuth's own form of a refusal (RFC 6749 §5.2), which is none of X's problems."""
+    """OAuth's own form of a refusal (RFC 6749 §5.2), which is not one of X's problem documents."""
     return Refused(status, {"error": error, "error_description": description})
 
 

@@ -1,9 +1,9 @@
-"""The two vocabularies of X: "tweet" (OpenAPI 2.166) and "post" (OpenAPI 2.167), and which one a request speaks.
+"""X's two vocabularies, "tweet" (OpenAPI 2.166) and "post" (OpenAPI 2.167), and which one a request uses.
 
-Lists are the enums of the *FieldsParameter and *ExpansionsParameter components of the two documents. A request
-speaks the post vocabulary when it uses any word that only 2.167 has (post.fields, an expansion such as
-referenced_posts); the documents leave open what happens to a request that uses neither, so that one gets the
-server's default, and one that mixes both gets a 400 [inferred].
+The lists are the enums of the *FieldsParameter and *ExpansionsParameter components of the two documents. A request
+uses the post vocabulary if it contains any word that only 2.167 has (post.fields, an expansion such as
+referenced_posts). The documents do not say what happens to a request that uses neither, so it gets the server's
+default; a request that mixes both gets a 400 [inferred].
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _SHARED_USER_FIELDS = _words(
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """One edition of X's words. `name` is tweet or post, also the prefix of its fields parameter."""
+    """One edition of X's words. `name` is tweet or post, which is also the prefix of its fields parameter."""
 
     name: str
     tweet_fields: frozenset[str]
@@ -90,7 +90,7 @@ VOCABULARIES = {"tweet": TWEET, "post": POST}
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a request wants to see, beside the defaults that are in here already."""
+    """What a request wants to see, including the defaults."""
 
     vocabulary: Vocabulary
     tweet: frozenset[str]
@@ -122,7 +122,7 @@ def spoken(params: Mapping[str, str], default: Vocabulary) -> Vocabulary:
 def read_wanted(
     params: Mapping[str, str], vocabulary: Vocabulary, of_users: bool
 ) -> tuple[Wanted, list[Fault]]:
-    """Fields and expansions of a request, with the faults that X would answer 400 for."""
+    """A request's fields and expansions, with the faults for which X would answer 400."""
     faults: list[Fault] = []
     other = TWEET if vocabulary is POST else POST
     if other.fields_parameter in params:

@@ -1,7 +1,7 @@
-"""Windows of time as ranges of ids, and the tokens that walk through them.
+"""Windows of time as ranges of ids, and the tokens that page through them.
 
-Rules of recent search and of timelines after OpenAPI 2.166/2.167 (parameter descriptions) and x-api-v2.md §7.
-Messages that the documents do not give follow the live API's wording [general knowledge].
+Rules for recent search and timelines follow OpenAPI 2.166/2.167 (parameter descriptions) and x-api-v2.md §7.
+Messages that are not in the documents follow the live API's wording [general knowledge].
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from x_api_simulator.clock import MAX_ID, first_id, moment_of, parse_moment, to_
 
 SEVEN_DAYS_MS = 7 * 86_400_000
 DEFAULT_LAG_MS = 30_000
-"""Without an end, search ends half a minute ago (docs: search/integrate/paginate.mdx; x-api-v2.md §7)."""
+"""Without an end_time, search ends 30 seconds ago (docs: search/integrate/paginate.mdx; x-api-v2.md §7)."""
 LEAST_LAG_MS = 10_000
 """An explicit end_time must be at least ten seconds ago [general knowledge of the live API]."""
 OLDEST_TIMELINE_MS = parse_moment("2010-11-06T00:00:00Z")
@@ -73,7 +73,7 @@ def search_window(params: Mapping[str, str], now_ms: int) -> tuple[Window, list[
 
 
 def timeline_window(params: Mapping[str, str], now_ms: int) -> tuple[Window, list[Fault]]:
-    """The window of a user's timeline: no 30 s, no seven days; ids win over times (OpenAPI 2.166)."""
+    """The window of a user's timeline: no 30 s delay, no seven-day limit; ids win over times (OpenAPI 2.166)."""
     faults: list[Fault] = []
     start_ms, end_ms = _time(params, "start_time", faults), _time(params, "end_time", faults)
     since_id, until_id = _id(params, "since_id", faults), _id(params, "until_id", faults)
@@ -138,10 +138,10 @@ def _in_order(
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A place in a walk: the window of its first page, and the id where this page starts.
+    """A position while paging: the window of the first page, and the id where this page starts.
 
     `backward` means the page of newer ids (previous_token). The token carries its window, so that the default
-    end_time of the first page holds for the whole walk.
+    end_time of the first page applies to all pages.
     """
 
     window: Window
@@ -149,7 +149,7 @@ class Token:
     backward: bool = False
 
     def encode(self, asked: str) -> str:
-        """Opaque text in base32hex (OpenAPI 2.167), bound to what was asked for."""
+        """Opaque text in base32hex (OpenAPI 2.167), bound to the request."""
         plain = _FORM.pack(
             self.window.lowest, self.window.highest, self.anchor, self.backward, zlib.crc32(asked.encode())
         )
@@ -157,12 +157,12 @@ class Token:
 
     @classmethod
     def decode(cls, text: str, asked: str) -> Token:
-        """ValueError when the text is no token, or one of another question."""
+        """Read a token. Raises ValueError if the text is not a token, or belongs to another request."""
         try:
             plain = base64.b32hexdecode(text.upper() + "=" * (-len(text) % 8))
             lowest, highest, anchor, backward, checksum = _FORM.unpack(plain)
         except (binascii.Error, struct.error, ValueError) as error:
-            raise ValueError("no token of ours") from error
+            raise ValueError("not one of our tokens") from error
         if checksum != zlib.crc32(asked.encode()):
             raise ValueError("a token of another query")
         return cls(Window(lowest, highest), anchor, bool(backward))

@@ -1,9 +1,8 @@
-"""The world as a reader sees it: everything that exists, ordered so that a window of ids is two bisections.
+"""The world as a reader sees it: everything that exists, ordered so that a window of ids takes two bisections.
 
 Holds what grew by itself (growth.py) and what the control door added, and answers three questions: which ids
-match a query or an author, what stands behind an id, and what was there to be found at a moment. Answers to a
-query are kept and only extended by what came since, so a world that has run for hours is as cheap to ask as a
-young one.
+match a query or an author, what an id stands for, and what could be found at a given moment. Answers to a query are
+kept and only extended by what came since, so a world that has run for hours is as cheap to query as a young one.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ class _Answer:
 class Truth:
     """Ids in a window, ascending, at one moment.
 
-    `ids`: what search or the timeline shows then. `superseded` and `removed`: what it showed at some moment
-    before, and no longer does because of an edit or a deletion.
+    `ids`: what search or the timeline shows then. `superseded` and `removed`: what it showed at some earlier moment
+    but no longer does because of an edit or a deletion.
     """
 
     ids: list[int]
@@ -44,7 +43,7 @@ class Truth:
 
 
 class World:
-    """Everything that exists. Not for several threads at once: the server asks from one event loop."""
+    """Everything that exists. Not thread-safe: the server uses it from one event loop."""
 
     def __init__(self, seed: int, epoch_ms: int, rate: float, clock: Clock | None = None) -> None:
         self.seed, self.epoch_ms, self.rate = seed, epoch_ms, rate
@@ -70,13 +69,13 @@ class World:
         return self._growth.people
 
     def now_ms(self) -> int:
-        """The clock, after everything due by now has come into being."""
+        """The clock's time, after creating everything that is due by then."""
         now_ms = self.clock.now_ms()
         self.grow(now_ms)
         return now_ms
 
     def grow(self, until_ms: int) -> None:
-        """Bring the world up to this moment; nothing happens when it is there already."""
+        """Bring the world up to this moment; does nothing if it is already there."""
         collecting = gc.isenabled()
         gc.disable()  # a hundred thousand small objects, none of them garbage
         try:
@@ -87,9 +86,9 @@ class World:
                 gc.enable()
 
     def add(self, tweet: Tweet) -> None:
-        """Add a tweet of the control door's making, at whatever place in time."""
+        """Add a tweet that the control door created, at any point in time."""
         if tweet.id in self.tweets:
-            raise ValueError(f"id {tweet.id} exists already; leave the id out and a free one is chosen")
+            raise ValueError(f"id {tweet.id} already exists; leave the id out to get a free one")
         self._keep(tweet)
 
     def remove(self, tweet: Tweet, at_ms: int) -> None:
@@ -98,12 +97,12 @@ class World:
             self.tweets[version].removed_ms = min(at_ms, self.tweets[version].removed_ms)
 
     def user_named(self, username: str, at_ms: int) -> User:
-        """The account of that name; a new one where there is none."""
+        """The account with that name; creates one if there is none."""
         found = self.by_username.get(username.casefold())
         return found or self._admit(newcomer(username, at_ms))
 
     def free_id(self, at_ms: int) -> int:
-        """An odd id of this millisecond, so that it can never be one of the seed's."""
+        """An odd id in this millisecond, which can never be one of the seed's."""
         while True:
             self._odd_ids += 1
             tweet_id = first_id(at_ms) + ((2 * self._odd_ids + 1) & 0x3FFFFF)
@@ -111,7 +110,7 @@ class World:
                 return tweet_id
 
     def ids_matching(self, query: Query) -> list[int]:
-        """Every id whose tweet matches, ascending, whatever its state now."""
+        """Every id whose tweet matches, ascending, whatever its current state."""
         answer = self._answers.setdefault(query.text, _Answer())
         self._answers.move_to_end(query.text)
         if len(self._answers) > KEPT_QUERIES:
@@ -124,7 +123,7 @@ class World:
         return ids
 
     def ids_by(self, user_id: int) -> list[int]:
-        """Every id of that author, ascending, as deep as a timeline goes."""
+        """Every id by that author, ascending, as far back as a timeline goes."""
         return self._by_author[user_id][-TIMELINE_DEPTH:] if user_id in self._by_author else []
 
     def referring(self, kind: str, tweet_id: int, at_ms: int) -> int:
@@ -145,7 +144,7 @@ class World:
         return None
 
     def truth(self, ids: list[int], lowest: int, highest: int, at_ms: int) -> Truth:
-        """What of `ids` lies in lowest <= id <= highest, by what became of it until `at_ms`."""
+        """Those of `ids` with lowest <= id <= highest, sorted by their state at `at_ms`."""
         answer = Truth([], [], [])
         for tweet_id in ids[bisect_left(ids, lowest) : bisect_right(ids, highest)]:
             tweet = self.tweets[tweet_id]

@@ -1,4 +1,4 @@
-"""Speaks to the X API v2: auth, rate limits, pages, prices, errors. No Airflow inside."""
+"""A client for the X API v2: auth, rate limits, pages, prices, errors. Does not use Airflow."""
 
 from airflow_provider_twitter.client.auth import (
     Auth,

@@ -1,9 +1,8 @@
-"""Where the bearer token may go.
+"""Where the bearer token may be sent.
 
-The base URL is an operator's input, and a wrong one would send the token, or a worker's position inside a
-network, to a stranger. The text of the URL is checked when a client is made; the address that its name
-resolved to is checked again on the connected socket, before a byte is sent, so that no name can be rebound in
-between.
+An operator enters the base URL, and a wrong one would send the token to a stranger, or lead a worker's requests into
+its own network. The text of the URL is checked when a client is created. The address that the name resolves to is
+checked again on the connected socket, before a byte is sent, so that no name can be rebound in between.
 """
 
 from __future__ import annotations
@@ -20,21 +19,21 @@ METADATA_ADDRESSES = frozenset(map(ip_address, ("100.100.100.200", "fd00:ec2::25
 
 
 def allowed_base_url(base_url: str, *, allow_local: bool) -> str:
-    """The base URL without its last slash; raises AddressRefused for one the token may not be sent to.
+    """The base URL without a trailing slash. Raises AddressRefused if the token may not be sent there.
 
-    https to a public host is allowed; with `allow_local` also plain http, loopback and private addresses.
-    Credentials in the URL, other schemes, queries and cloud metadata addresses are refused in any case.
+    https to a public host is allowed; `allow_local` also allows plain http, loopback and private addresses.
+    Credentials in the URL, other schemes, queries and cloud metadata addresses are always refused.
     """
     try:
         parts = urlsplit(base_url.strip())
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise AddressRefused(
-            "the base URL of the X API cannot be read: write it as https://host[:port]"
+            "the base URL of the X API is not a valid URL: write it as https://host[:port]"
         ) from None
     if parts.username is not None or parts.password is not None:
         raise AddressRefused(
-            "the base URL of the X API holds a user name or password: put the token into the connection"
+            "the base URL of the X API contains a user name or password: put the token into the connection"
         )
     if parts.scheme not in ("https", "http") or not host:
         raise AddressRefused(
@@ -44,8 +43,8 @@ def allowed_base_url(base_url: str, *, allow_local: bool) -> str:
         raise AddressRefused("the base URL of the X API has a query or fragment: write https://host[:port]")
     if parts.scheme == "http" and not allow_local:
         raise AddressRefused(
-            f"http://{host} would send the token unencrypted: use https, or set allow_local for a "
-            "simulator of your own"
+            f"http://{host} would send the token unencrypted: use https, or set allow_local for your "
+            "own simulator"
         )
     if host in METADATA_NAMES:
         raise AddressRefused(f"{host} is a cloud metadata service, never the X API")
@@ -64,9 +63,7 @@ def require_allowed_address(address: str, *, allow_local: bool) -> None:
     if ip in METADATA_ADDRESSES or ip.is_link_local or ip.is_multicast:
         raise AddressRefused(f"{ip} is a metadata, link-local or multicast address, never the X API")
     if not ip.is_global and not allow_local:
-        raise AddressRefused(
-            f"{ip} is a loopback or private address: set allow_local for a simulator of your own"
-        )
+        raise AddressRefused(f"{ip} is a loopback or private address: set allow_local for your own simulator")
 
 
 def _is_address(host: str) -> bool:

@@ -1,7 +1,7 @@
-"""How a request is signed: an app's bearer token, or a user's OAuth 2.0 or OAuth 1.0a token.
+"""How requests are signed: with an app's bearer token, or a user's OAuth 2.0 or OAuth 1.0a token.
 
-A client asks its `Auth` for the headers of each request. After a 401 it lets it refresh, once, and sends the request
-again. OAuth itself is tweepy's; what its handlers send goes through our transport, to the base URL of the connection,
+A client asks its `Auth` for the headers of each request. After a 401 it calls `refresh` once and sends the request
+again. tweepy implements OAuth itself; what its handlers send goes through our transport to the connection's base URL,
 and what they log is dropped. No secret shows in a repr, a log or an exception.
 """
 
@@ -29,7 +29,7 @@ from airflow_provider_twitter.client.transport import Answer, Transport
 AUTHORIZE_ROUTE = "/2/oauth2/authorize"
 TOKEN_ROUTE = "/2/oauth2/token"  # noqa: S105
 TOKEN_URL = f"https://token.invalid{TOKEN_ROUTE}"
-"""What the OAuth libraries are told, which insist on https; our transport sends to the base URL instead."""
+"""The URL given to the OAuth libraries, which insist on https; our transport sends to the base URL instead."""
 
 silence_logs_of_the_oauth_libraries()
 
@@ -39,32 +39,32 @@ class Auth(Protocol):
 
     @property
     def kind(self) -> Credentials:
-        """What X calls it; an endpoint takes some kinds only."""
+        """The kind of credentials; an endpoint accepts only some kinds."""
         ...
 
     @property
     def fingerprint(self) -> str:
-        """Tells two owners apart in shared books: stays the same over a refresh, and is too short to find out more."""
+        """Tells two owners apart in shared books. Survives a refresh, and is too short to reveal anything else."""
         ...
 
     def secrets(self) -> Sequence[str]:
-        """Everything that must never be shown, as it is now."""
+        """All current values that must never be shown."""
         ...
 
     def headers(self, method: str, url: str) -> Mapping[str, str]:
-        """The headers that sign a request with this method and this whole URL."""
+        """The headers that sign a request with this method and full URL."""
         ...
 
     def refresh(self, transport: Transport) -> bool:
-        """Get new tokens after a 401; False where that is not possible. Sends at most one request.
+        """Get new tokens after a 401; False if that is not possible. Sends at most one request.
 
-        Raises CredentialsRefused when X does not renew them, and what the transport raises.
+        Raises CredentialsRefused if X does not renew them, and what the transport raises.
         """
         ...
 
 
 class BearerToken:
-    """An app's bearer token, which X gives out once. Raises CredentialsRefused for one that no header may carry."""
+    """An app's bearer token, which X issues once. Raises CredentialsRefused for one not allowed in a header."""
 
     kind: Credentials = "app"
 
@@ -73,7 +73,7 @@ class BearerToken:
 
     @property
     def fingerprint(self) -> str:
-        """Of the token itself."""
+        """A digest of the token itself."""
         return _digest(b"x-api-token:", self._token)
 
     def secrets(self) -> Sequence[str]:
@@ -85,15 +85,15 @@ class BearerToken:
         return {"Authorization": Masked(f"Bearer {self._token}")}
 
     def refresh(self, transport: Transport) -> bool:
-        """Never: a new one comes from X's console."""
+        """Not possible: a new token comes from X's console."""
         return False
 
 
 @dataclass(frozen=True, slots=True)
 class UserTokens:
-    """The tokens of one user for one app, which show themselves to nobody.
+    """The tokens of one user for one app. Their values never show in a repr.
 
-    A refresh token, which X gives with the scope offline.access, works once.
+    A refresh token, which X issues for the scope offline.access, works once.
     """
 
     access_token: str
@@ -108,9 +108,9 @@ class UserTokens:
 class OAuth2UserToken:
     """A user's OAuth 2.0 token (authorization code with PKCE), renewed when it has expired.
 
-    `store` is called with the renewed tokens before they are used, since the ones before work no more: it must
-    return only when they are kept for good. When it raises, they are handed to it again by the next refresh.
-    Two processes must not refresh the same tokens: the owner of `store` keeps them apart.
+    `store` is called with the renewed tokens before they are used, since the previous ones no longer work; it must
+    return only once they are stored durably. If it raises, the next refresh passes them to it again. Two processes
+    must not refresh the same tokens: the owner of `store` must prevent that.
     """
 
     kind: Credentials = "oauth2_user"
@@ -131,7 +131,7 @@ class OAuth2UserToken:
 
     @property
     def fingerprint(self) -> str:
-        """Of the app, which is what X charges."""
+        """A digest of the app's client id, since X charges the app."""
         return _digest(b"x-api-client:", self._app.client_id)
 
     def secrets(self) -> Sequence[str]:
@@ -143,7 +143,7 @@ class OAuth2UserToken:
         return {"Authorization": Masked(f"Bearer {self._tokens.access_token}")}
 
     def refresh(self, transport: Transport) -> bool:
-        """Trade the refresh token for new tokens and store them; False without a refresh token."""
+        """Exchange the refresh token for new tokens and store them; False without a refresh token."""
         with self._lock:
             if self._unstored is None:
                 if self._tokens.refresh_token is None:
@@ -155,7 +155,7 @@ class OAuth2UserToken:
 
 
 class OAuth1UserToken:
-    """A user's OAuth 1.0a token, which does not expire; each request has a signature of its own (HMAC-SHA1)."""
+    """A user's OAuth 1.0a token, which does not expire; every request has its own signature (HMAC-SHA1)."""
 
     kind: Credentials = "oauth1_user"
 
@@ -169,7 +169,7 @@ class OAuth1UserToken:
 
     @property
     def fingerprint(self) -> str:
-        """Of the app, which is what X charges."""
+        """A digest of the app's client id, since X charges the app."""
         return _digest(b"x-api-client:", self._secrets[0])
 
     def secrets(self) -> Sequence[str]:
@@ -177,19 +177,19 @@ class OAuth1UserToken:
         return self._secrets
 
     def headers(self, method: str, url: str) -> Mapping[str, str]:
-        """Authorization: OAuth, over method, URL and query; a JSON body is not signed."""
+        """Authorization: OAuth. Signs method, URL and query, but not a JSON body."""
         signed = self._handler.apply_auth()(requests.Request(method, url).prepare())
         return {"Authorization": Masked(signed.headers["Authorization"])}
 
     def refresh(self, transport: Transport) -> bool:
-        """Never: there is nothing to renew."""
+        """Not possible: there is nothing to renew."""
         return False
 
 
 class Authorization:
-    """One walk of a user through the OAuth 2.0 flow with PKCE, for the first tokens.
+    """One user's OAuth 2.0 flow with PKCE, for the first tokens.
 
-    Send the user's browser to `url`; hand the address that they come back to over to `tokens`.
+    Send the user's browser to `url`, then pass the address that they are redirected to to `tokens`.
     """
 
     def __init__(
@@ -210,15 +210,15 @@ class Authorization:
         self.url = f"{transport.base_url}{AUTHORIZE_ROUTE}?{query}"
 
     def tokens(self, came_back_to: str) -> UserTokens:
-        """The user's tokens; the code in the address is worth them once, for 30 seconds.
+        """The user's tokens; the code in the address works once and for 30 seconds.
 
-        Raises CredentialsRefused when the user or X said no, and what the transport raises.
+        Raises CredentialsRefused if the user or X refused, and what the transport raises.
         """
         return _fetched(self._transport, lambda: self._handler.fetch_token(came_back_to))
 
 
 class _App:
-    """Who asks: a public client has no secret and names itself; a confidential one sends HTTP Basic."""
+    """The app: a public client has no secret and sends its id; a confidential client uses HTTP Basic."""
 
     def __init__(self, client_id: str, client_secret: str | None) -> None:
         self.client_id = _fit_for_a_header(client_id, "client id")
@@ -232,7 +232,7 @@ class _App:
 
 
 class _Handler(tweepy.OAuth2UserHandler):
-    """tweepy's handler; whatever address it asks for, the request goes to the token endpoint of the base URL."""
+    """tweepy's handler; whatever address it requests, the request goes to the base URL's token endpoint."""
 
     def __init__(self, transport: Transport, app: _App, **options: Any) -> None:
         super().__init__(client_id=app.client_id, client_secret=app.client_secret, **options)
@@ -240,7 +240,7 @@ class _Handler(tweepy.OAuth2UserHandler):
         transport.masked.learn(app.secrets())
 
     def request(self, method: str, url: str, **options: Any) -> requests.Response:
-        """One token request. Raises CredentialsRefused and what the transport raises."""
+        """Send one token request. Raises CredentialsRefused and what the transport raises."""
         asked = {name: options.get(name) for name in ("data", "headers", "auth")}
         prepared = requests.Request(method, url, **asked).prepare()
         answer = self._transport.exchange(
@@ -267,15 +267,15 @@ def _refreshed(app: _App, refresh_token: str, transport: Transport) -> UserToken
 
 
 def _fetched(transport: Transport, fetch: Callable[[], Mapping[str, Any]]) -> UserTokens:
-    """The tokens that a handler gets. Its errors come without their chain, whose frames hold secrets."""
+    """The tokens that a handler gets. Errors are raised without their chain, whose frames hold secrets."""
     with masked_logs(transport.masked):
         try:
             return _tokens_in(fetch())
         except XError as refused:
             failed = refused
-        except Exception as broken:  # noqa: BLE001 - what the OAuth libraries raise may hold what the server sent
+        except Exception as broken:  # noqa: BLE001 - errors of the OAuth libraries may contain what the server sent
             failed = CredentialsRefused(
-                f"the user's answer brings no tokens ({type(broken).__name__}): let the user authorize the app again",
+                f"no tokens were obtained ({type(broken).__name__}): ask the user to authorize the app again",
                 endpoint=TOKEN_ROUTE,
             )
     raise failed.with_traceback(None)
@@ -286,7 +286,7 @@ def _tokens_in(granted: Mapping[str, Any]) -> UserTokens:
 
 
 def _require_granted(answer: Answer, masked: Callable[[str], str]) -> None:
-    """Raise for an answer that holds no tokens: OAuth's own refusals are about the credentials."""
+    """Raise unless the answer holds tokens; OAuth's own refusals concern the credentials."""
     try:
         said = msgspec.json.decode(answer.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -295,8 +295,8 @@ def _require_granted(answer: Answer, masked: Callable[[str], str]) -> None:
     if 400 <= answer.status < 500 and isinstance(said.get("error"), str):
         words = masked(f"{said['error']}: {said.get('error_description', '')}")[:300].rstrip(": .")
         raise CredentialsRefused(
-            f"POST {TOKEN_ROUTE} answered {answer.status}: {words}. Check client id and secret, or let the user "
-            "authorize the app again",
+            f"POST {TOKEN_ROUTE} answered {answer.status}: {words}. Check the client id and secret, or ask the "
+            "user to authorize the app again",
             endpoint=TOKEN_ROUTE,
             status=answer.status,
         )
@@ -322,9 +322,11 @@ def _require_granted(answer: Answer, masked: Callable[[str], str]) -> None:
 def _fit_for_a_header(secret: str, name: str) -> str:
     secret = Masked(secret.strip())
     if not secret:
-        raise CredentialsRefused(f"there is no {name}: put it into the connection")
+        raise CredentialsRefused(f"the {name} is missing: enter it in the connection")
     if not re.fullmatch(r"[\x21-\x7e]+", secret):
-        raise CredentialsRefused(f"the {name} holds spaces or characters that no header may carry")
+        raise CredentialsRefused(
+            f"the {name} contains spaces or characters that are not allowed in a header: enter it again"
+        )
     return secret
 
 

@@ -1,4 +1,4 @@
-"""Waiting between tries: exponential, with full jitter, capped, and few of them."""
+"""Waits between tries: exponential with full jitter, capped, and only a few tries."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How often one call is tried, and how long it waits in between.
+    """How often a call is tried, and how long it waits in between.
 
-    Before try n + 1 it waits a random time between 0 and min(cap, first * 2**(n - 1)) seconds: full jitter,
-    so that many clients of one failed server do not return in step. What the answer itself asked for is a
-    floor under the wait, up to `longest_floor_seconds`. A floor above `patience_seconds` is not waited for: the
-    failure is raised with its `retry_after`, for whoever can wait without holding anything.
+    Before try n + 1 it waits a random time between 0 and min(cap, first * 2**(n - 1)) seconds: full jitter, so that
+    many clients of a failed server do not come back in step. A wait that the answer itself asked for is a floor, up to
+    `longest_floor_seconds`. A floor above `patience_seconds` is not waited for: the failure is raised with its
+    `retry_after`, for a caller that can wait without holding anything.
     """
 
     tries: int = 4

@@ -1,24 +1,24 @@
 """What can go wrong between us and X, sorted by what the caller should do next.
 
     XError
-    ├── RateLimited           wait until `reset_at`, then ask again
-    ├── TryAgain              ask again later; the client has already tried a few times
-    │   ├── ServerFailed      X answered 5xx, or with something that is no answer of X
+    ├── RateLimited           wait until `reset_at`, then try again
+    ├── TryAgain              try again later; the client has already tried a few times
+    │   ├── ServerFailed      X answered 5xx, or the answer is not one of X's
     │   │   ├── NotFromX      a proxy, firewall or portal answered in X's place; the message names it
-    │   │   └── UnprovenAnswer  200 in X's JSON, but nothing in it says that it is an answer
+    │   │   └── UnprovenAnswer  200 in X's JSON, but nothing in it proves that it is a complete answer
     │   └── Unreachable       no connection, no complete answer, no answer in time
     ├── CredentialsRefused    put a working token into the connection (401, 403)
     ├── InvalidRequest        correct the request; `parameters` names what X complained about
-    │   └── SinceIdTooOld     X blames since_id; whether it is too old is computed by whoever asked
+    │   └── SinceIdTooOld     X blames since_id; the caller works out whether it is too old
     ├── SpendingStopped       X sells nothing more to this account for now
     │   ├── OutOfCredits      buy credits (402)
     │   └── UsageCapped       wait for the next cycle, or raise the cap
-    ├── AddressRefused        correct the base URL; also a redirect, which is never followed
-    └── BodyTooLarge          X (or what answers in its place) sent more than the byte cap
+    ├── AddressRefused        correct the base URL; also for a redirect, which is never followed
+    └── BodyTooLarge          X (or whatever answered in its place) sent more than the byte cap
 
-Only X's own JSON is X's verdict about a token, credits or a request: whatever else answers is tried again.
-Each error says in `outcome` whether the request can have cost anything. A message never holds the token; it
-names the endpoint, the status, and who answered or X's own transaction id where there is one.
+Only X's own JSON counts as X's verdict on a token, credits or a request; after any other answer the request is tried
+again. Each error says in `outcome` whether the request may have cost anything. A message never contains the token; it
+names the endpoint, the status, and who answered or X's own transaction id, if there is one.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ NAMES_OF_A_REQUEST = ("x-transaction-id", "cf-ray", "x-request-id", "x-amz-cf-id
 
 
 class XError(Exception):
-    """Anything that kept X from giving a usable answer. `status` is None when there was none.
+    """Anything that kept X from giving a usable answer. `status` is None if there was no answer.
 
-    `server_time` is the Date of the answer behind it (aware UTC), None where there was no answer or no date.
-    `outcome` is "free" when nothing can have been charged, else "unknown": then the reservation is kept.
+    `server_time` is the Date of the answer behind it (aware UTC), or None without an answer or a date. `outcome` is
+    "free" if nothing can have been charged, otherwise "unknown": then the reservation is kept.
     """
 
     outcome: Outcome = "unknown"
@@ -90,7 +90,7 @@ class XError(Exception):
 class RateLimited(XError):
     """The window of this endpoint is used up until `reset_at` (aware UTC, at most 15 minutes ahead).
 
-    `is_estimated` says that X named no reset, or an absurd one, and that the time is ours.
+    `is_estimated` says that the time is our own estimate, since X named no reset or an absurd one.
     """
 
     outcome = "free"
@@ -110,17 +110,16 @@ class RateLimited(XError):
 
 
 class TryAgain(XError):
-    """Nothing is wrong with the request: the same one may succeed later.
+    """The request itself is fine: the same one may succeed later.
 
-    `retry_after` is how long the answer itself asked to wait (Retry-After), at most 15 minutes; zero where it
-    said nothing.
+    `retry_after` is how long the answer itself asked to wait (Retry-After), at most 15 minutes; zero if it did not.
     """
 
     retry_after: timedelta = timedelta(0)
 
 
 class ServerFailed(TryAgain):
-    """X answered 5xx, or something came that is no answer of X."""
+    """X answered 5xx, or the answer is not one of X's."""
 
 
 class NotFromX(ServerFailed):
@@ -128,21 +127,21 @@ class NotFromX(ServerFailed):
 
 
 class UnprovenAnswer(ServerFailed):
-    """A 200 in X's JSON that does not say what an answer of this endpoint has to say. It may have been charged."""
+    """A 200 in X's JSON without what an answer from this endpoint must contain. It may have been charged."""
 
 
 class Unreachable(TryAgain):
-    """No connection, a broken one, or no complete answer within the deadline."""
+    """No connection, a broken connection, or no complete answer within the deadline."""
 
 
 class CredentialsRefused(XError):
-    """X does not accept the credentials, or not for this endpoint. Asking again cannot help."""
+    """X does not accept the credentials, or not for this endpoint. Trying again cannot help."""
 
     outcome = "free"
 
 
 class InvalidRequest(XError):
-    """X refuses the request as it stands; `parameters` are the names that it complains about."""
+    """X refuses the request as it is; `parameters` are the names that it complains about."""
 
     outcome = "free"
 
@@ -159,7 +158,7 @@ class InvalidRequest(XError):
 
 
 class SinceIdTooOld(InvalidRequest):
-    """X blames since_id, which may be older than what recent search reaches back to (7 days), or may not."""
+    """X blames since_id, which may or may not be older than recent search reaches back (7 days)."""
 
 
 class SpendingStopped(XError):
@@ -173,11 +172,11 @@ class OutOfCredits(SpendingStopped):
 
 
 class UsageCapped(SpendingStopped):
-    """A cap on what the account may read in this day or month is reached."""
+    """A cap on what the account may read in this day or month has been reached."""
 
 
 class AddressRefused(XError):
-    """The address is none that credentials may be sent to."""
+    """Credentials may not be sent to this address."""
 
     outcome = "free"
 
@@ -196,9 +195,9 @@ def refusal_of(
     method: str = "GET",
     masked: Callable[[str], str] = str,
 ) -> XError | None:
-    """The error that this whole answer stands for, or None for one in 2xx that may be X's.
+    """The error that this complete answer stands for, or None for a 2xx answer that may be X's.
 
-    `masked` takes secrets out of the words that are repeated from the answer.
+    `masked` removes secrets from words that are quoted from the answer.
     """
     answer = _Answered(status, headers, body, endpoint, method, now, masked)
     if 200 <= status < 300:
@@ -208,7 +207,7 @@ def refusal_of(
     where, said = answer.where, answer.said
     if 300 <= status < 400 and not answer.is_a_page:
         return AddressRefused(
-            f"{where}, a redirect, which is never followed: set the connection's host to the final address",
+            f"{where}, a redirect; redirects are never followed: set the connection's host to the final address",
             endpoint=endpoint,
             status=status,
             outcome="free" if answer.is_whole else "unknown",
@@ -223,7 +222,7 @@ def refusal_of(
     if status == 429 and (limit is not None or retry_after is not None or not answer.is_a_page):
         reset_at, is_estimated = reset_of(headers, now)
         window = (
-            f"{limit.limit} requests a window" if limit and limit.limit is not None else "limit not named"
+            f"{limit.limit} requests per window" if limit and limit.limit is not None else "limit not named"
         )
         return RateLimited(
             f"{where}: rate limit used up ({window}), open again at {reset_at:%Y-%m-%dT%H:%M:%SZ}",
@@ -263,7 +262,7 @@ def refusal_of(
 
 @dataclass(frozen=True)
 class _Answered:
-    """A whole answer, and what may be told of it."""
+    """A complete answer, and what may be reported about it."""
 
     status: int
     headers: Mapping[str, str]
@@ -284,13 +283,13 @@ class _Answered:
 
     @property
     def said(self) -> str:
-        """X's own words and its id of the request, to stand at the end of a sentence."""
+        """X's own words and its id of the request, as the end of a sentence."""
         words, transaction = self.masked(_said(self.problem))[:WORDS_LENGTH], self._header("x-transaction-id")
         return (f": {words}" if words else "") + (f" (x-transaction-id {transaction})" if transaction else "")
 
     @property
     def who(self) -> str:
-        """Who answered: server, content type, size, and the ids by which its owner finds the request."""
+        """Who answered: server, content type, size, and the ids with which its owner can find the request."""
         server = f"server {name}" if (name := self._header("server")) else "no server named"
         content_type = self._header("content-type") or "none"
         ids = [f"{name} {value}" for name in NAMES_OF_A_REQUEST if (value := self._header(name))]
@@ -298,7 +297,7 @@ class _Answered:
 
     @property
     def is_a_page(self) -> bool:
-        """Whether the body is somebody's page: markup, or text that does not even call itself JSON."""
+        """Whether the body is some web page: markup, or text that does not even claim to be JSON."""
         if self._content.startswith(b"<"):
             return True
         stated = self.headers.get("content-type", "").lower()
@@ -306,7 +305,7 @@ class _Answered:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing can be missing at its end: its length was announced, or it ends as what it is.
+        """Whether the body is surely complete: its length was announced, or it ends properly.
 
         A connection that was cut after some headers looks like an empty body without a length.
         """
@@ -318,7 +317,7 @@ class _Answered:
     def not_from_x(self) -> NotFromX:
         redirect = f", a redirect to {self._header('location')}" if "location" in self.headers else ""
         failed = NotFromX(
-            f"{self.where}{redirect}, but not from X: {self.who}. Look at what stands between this machine "
+            f"{self.where}{redirect}, but not from X: {self.who}. Check what sits between this machine "
             "and X; this says nothing about the token or the request",
             endpoint=self.endpoint,
             status=self.status,
@@ -340,7 +339,7 @@ class _Answered:
 
 
 def _decoded(document: bytes) -> Any:
-    """What a JSON document says, lone surrogates and the like included; None for what is no JSON."""
+    """The value of a JSON document, which may contain lone surrogates and the like; None if it is not JSON."""
     try:
         return msgspec.json.decode(document)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -352,7 +351,7 @@ def _decoded(document: bytes) -> Any:
 
 
 def _word(value: Any) -> str:
-    """A text or number out of a problem, fit for a message; empty for anything else."""
+    """A text or number from a problem, fit for a message; empty for anything else."""
     if not isinstance(value, str | int):
         return ""
     return str(value)[:LONGEST_WORD].replace("\x00", "").encode("utf-8", "replace").decode()
@@ -364,7 +363,7 @@ def _complaints(problem: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _said(problem: Mapping[str, Any]) -> str:
-    """X's own words: what it complains about comes first, then title and detail."""
+    """X's own words: its complaints first, then title and detail."""
     complaints = [
         _word(c.get("message")) or _word(c.get("detail")) or _word(c.get("title"))
         for c in _complaints(problem)

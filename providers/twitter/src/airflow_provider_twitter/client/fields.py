@@ -1,7 +1,7 @@
-"""Which fields and expansions a request asks for, in either vocabulary of X.
+"""Which fields and expansions a request asks for, in either of X's vocabularies.
 
-X leaves out what is empty, so a missing field means "empty" only when it was requested. The envelope
-therefore carries this selection along, and it is declared once, here.
+X leaves out empty fields, so a missing field means "empty" only if it was requested. The envelope therefore carries
+this selection along. It is declared once, here.
 """
 
 from __future__ import annotations
@@ -89,9 +89,9 @@ _SHARED_EXPANSIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """A selection of fields and expansions, written in one vocabulary.
+    """A selection of fields and expansions, in one vocabulary.
 
-    `tweet_fields` holds the names of tweet.fields or post.fields, as the vocabulary says.
+    `tweet_fields` holds the names for tweet.fields or post.fields, depending on the vocabulary.
     """
 
     vocabulary: Vocabulary
@@ -104,7 +104,7 @@ class Requested:
 
     @classmethod
     def everything_public(cls, vocabulary: Vocabulary = "tweet") -> Requested:
-        """All that an app's bearer token may read and a pipeline stores (OpenAPI 2.166 tweet, 2.167 post)."""
+        """Everything that an app's bearer token may read and a pipeline stores (OpenAPI 2.166 tweet, 2.167 post)."""
         if vocabulary == "post":
             tweet_fields: tuple[str, ...] = (*_SHARED_FIELDS, "article_title", "note_post")
             expansions: tuple[str, ...] = (*_SHARED_EXPANSIONS, "edit_history_post_ids", "referenced_posts")
@@ -136,7 +136,7 @@ class Requested:
         )
 
     def params(self, names: Iterable[str]) -> dict[str, str]:
-        """The selections for these parameters of an endpoint, as X takes them; empty ones are left out.
+        """The selections for these parameters of an endpoint, as X expects them; empty ones are left out.
 
         "tweet.fields" stands for the parameter of the vocabulary.
         """

@@ -1,8 +1,8 @@
-"""The books that the client keeps for its owner: asked before every request, told after it.
+"""The ledger of a client: it reserves money before every request and records the request afterwards.
 
-Every HTTP request goes through them, each try of a repeated one too, so that a budget that another process
-shares cannot be passed by a client that forgot to ask. An outcome that nobody knows (a cut connection, a
-deadline, a kill) is not free: its reservation stays.
+Every HTTP request goes through it, including each retry, so that no client can exceed a budget shared with another
+process because it forgot to ask. An unknown outcome (a cut connection, a deadline, a kill) is not free: its
+reservation stays.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ LONGEST_PROBE_WAIT = timedelta(days=1)
 
 
 class Ledger(Protocol):
-    """Prices requests before they are sent and records them after. All times aware UTC, money in USD."""
+    """Reserves the price of requests before they are sent and records them afterwards. Times are aware UTC, money is USD."""
 
     def may_spend(self, endpoint: str, price_usd: Decimal) -> str:
-        """Reserve this much and return the reservation's id; raise an exception of your own to refuse."""
+        """Reserve this amount and return the reservation's id. To refuse, raise an exception of your own."""
         ...
 
     def record_request(
@@ -38,28 +38,28 @@ class Ledger(Protocol):
         observed_at: datetime,
         error: str | None,
     ) -> None:
-        """Settle the reservation; called once for every request, for a failed one with `error`.
+        """Settle the reservation. Called once for every request; for a failed one, with `error`.
 
-        `cost_usd` is None when nobody knows whether X charged for it: then the reservation stays as it is.
+        `cost_usd` is None if it is unknown whether X charged for it; the reservation then stays as it is.
         """
         ...
 
 
 @runtime_checkable
 class BoundedLedger(Ledger, Protocol):
-    """Books that also know how much is left, so that pages shrink before a budget refuses them."""
+    """A ledger that also knows how much is left, so that pages shrink before a budget refuses them."""
 
     def charged_by(self, api: str) -> None:
-        """Whom the requests go to: base URL and a fingerprint of the token. Called when a client takes the books."""
+        """Note who charges for the requests: base URL and token fingerprint. Called when a client gets this ledger."""
         ...
 
     def left_usd(self) -> Decimal | None:
-        """The most that the next request should cost; None for no limit, 0 for the smallest that there is."""
+        """The most that the next request should cost; None for no limit, 0 for the smallest possible request."""
         ...
 
 
 class NoLedger:
-    """Books of an owner who keeps none: everything may be spent, nothing is remembered."""
+    """The ledger for owners without one: everything may be spent, nothing is remembered."""
 
     def may_spend(self, endpoint: str, price_usd: Decimal) -> str:
         """Allow it."""
@@ -70,13 +70,13 @@ class NoLedger:
 
 
 class BudgetSpent(Exception):
-    """This request could cost more than the budget has left, or an answer has cost more than was asked for."""
+    """This request could cost more than the budget has left, or an answer cost more than its reservation."""
 
     fail_task = True
 
 
 class CircuitOpen(Exception):
-    """Nobody knows what the last requests cost, so nothing is sent before `probe_at` (aware UTC)."""
+    """The cost of the last requests is unknown, so nothing is sent before `probe_at` (aware UTC)."""
 
     fail_task = True
 
@@ -87,11 +87,11 @@ class CircuitOpen(Exception):
 
 @dataclass(kw_only=True)
 class InMemoryLedger:
-    """Books of one request at a time that last as long as the object, with an optional budget in USD.
+    """A ledger for one request at a time that lives as long as the object, with an optional budget in USD.
 
-    After three requests in a row of which nobody knows what they cost nothing more is sent, except the smallest
-    request as a probe after 15 minutes, then after twice as long, up to a day; a success ends that. An answer
-    that cost more than was asked for stops these books.
+    After three requests in a row whose cost is unknown, nothing more is sent except the smallest request as a probe:
+    after 15 minutes, then after twice as long, up to a day. A success ends that. An answer that cost more than was
+    reserved stops all further requests.
     """
 
     budget_usd: Decimal | None = None
@@ -103,35 +103,35 @@ class InMemoryLedger:
     probe_wait: timedelta = FIRST_PROBE_AFTER
 
     def now(self) -> datetime:
-        """This instant, for the waits between probes."""
+        """The current time, for the waits between probes."""
         return datetime.now(UTC)
 
     def charged_by(self, api: str) -> None:
-        """One object serves one client, so whom it pays makes no difference."""
+        """Do nothing: one object serves one client, so it makes no difference whom it pays."""
 
     def left_usd(self) -> Decimal | None:
-        """What the budget has left; nothing while a probe is all that may be sent."""
+        """What the budget has left; 0 while only a probe may be sent."""
         if self.probe_at is not None:
             return Decimal(0)
         return None if self.budget_usd is None else max(self.budget_usd - self.spent_usd, Decimal(0))
 
     def may_spend(self, endpoint: str, price_usd: Decimal) -> str:
-        """Allow it while the budget covers the worst case and the outcome of the last requests is known."""
+        """Allow it if the budget covers the worst case and the outcome of the last requests is known."""
         if self.overcharged_usd:
             raise BudgetSpent(
-                f"{endpoint} is not sent: an answer has cost {self.overcharged_usd} USD more than was asked "
-                "for; find out why before going on"
+                f"{endpoint} was not sent: an answer cost {self.overcharged_usd} USD more than was reserved; "
+                "find out why before going on"
             )
         if price_usd and self.probe_at is not None and self.now() < self.probe_at:
             raise CircuitOpen(
-                f"{endpoint} is not sent: of the last {self.unknown_in_a_row} requests nobody knows what they "
-                f"cost; the smallest request may try again at {self.probe_at:%Y-%m-%dT%H:%M:%SZ}",
+                f"{endpoint} was not sent: the cost of the last {self.unknown_in_a_row} requests is unknown; "
+                f"the smallest request may be tried again at {self.probe_at:%Y-%m-%dT%H:%M:%SZ}",
                 self.probe_at,
             )
         if self.budget_usd is not None and self.spent_usd + price_usd > self.budget_usd:
             raise BudgetSpent(
                 f"{endpoint} may cost up to {price_usd} USD; {self.spent_usd} of the budget of "
-                f"{self.budget_usd} USD are spent: raise the budget"
+                f"{self.budget_usd} USD has been spent: raise the budget"
             )
         self.reserved_usd = price_usd
         return ""
@@ -139,7 +139,7 @@ class InMemoryLedger:
     def record_request(
         self, reservation: str, *, cost_usd: Decimal | None, error: str | None, **_: Any
     ) -> None:
-        """Add up the cost: the actual one, or the reserved one where nobody knows."""
+        """Add the cost: the actual amount, or the reserved amount if the cost is unknown."""
         if cost_usd is None:
             self.spent_usd += self.reserved_usd
             self._unknown()

@@ -1,4 +1,4 @@
-"""Takes secrets out of words that came from outside: a gateway may repeat what it was sent."""
+"""Removes secrets from text that came from outside: a gateway may echo what it was sent."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from contextvars import ContextVar
 from urllib.parse import quote, quote_plus, unquote
 
 MASK = "***"
-LEAST_SECRET = 6  # a shorter secret hides nothing, and its letters are in every other word
-RECOGNISABLE = 12  # as much of a secret's beginning is masked too: words are cut to a length
+LEAST_SECRET = 6  # a shorter secret protects nothing, and its letters occur in ordinary words
+RECOGNISABLE = 12  # this much of a secret's beginning is masked too, since messages are truncated
 
 LOGGERS = (
     "requests",
@@ -28,7 +28,7 @@ _masking: ContextVar[Callable[[str], str] | None] = ContextVar("masking", defaul
 
 
 class Masked(str):
-    """A string that shows itself to nobody but the wire, not even to tracebacks that print locals."""
+    """A string that shows only on the wire, not even in tracebacks that print locals."""
 
     __slots__ = ()
 
@@ -37,7 +37,7 @@ class Masked(str):
 
 
 class TokenMask:
-    """Replaces secrets by *** in a text: as they are, url-encoded or decoded, escaped for JSON, in any case, cut."""
+    """Replaces secrets in a text with ***: verbatim, URL-encoded or decoded, JSON-escaped, in any case, truncated."""
 
     def __init__(self, *secrets: str) -> None:
         self._known: frozenset[str] = frozenset()
@@ -45,7 +45,7 @@ class TokenMask:
         self.learn(secrets)
 
     def learn(self, secrets: Iterable[str]) -> None:
-        """Mask these from now on too; what was secret stays secret."""
+        """Mask these as well from now on; earlier secrets stay masked."""
         forms = {form for secret in secrets for form in _forms(str(secret)) if len(form) >= LEAST_SECRET}
         if forms <= self._known:
             return
@@ -72,7 +72,7 @@ def _forms(secret: str) -> set[str]:
 
 @contextmanager
 def masked_logs(masked: Callable[[str], str]) -> Iterator[None]:
-    """What the HTTP libraries log in this context goes through `masked` first."""
+    """Pass whatever the HTTP libraries log in this context through `masked` first."""
     token = _masking.set(masked)
     try:
         yield
@@ -81,7 +81,7 @@ def masked_logs(masked: Callable[[str], str]) -> Iterator[None]:
 
 
 class _MaskedRecords(logging.Filter):
-    """Masks what the HTTP libraries log during an exchange; headers that they cannot parse stand in it whole."""
+    """Masks what the HTTP libraries log during an exchange; they log headers that they cannot parse in full."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record pass, without the secrets."""
@@ -94,7 +94,7 @@ class _MaskedRecords(logging.Filter):
 
 
 def mask_logs_of_the_http_libraries() -> None:
-    """Filter their loggers, once however often it is called."""
+    """Add a filter to their loggers; calling it again changes nothing."""
     for name in LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(each, _MaskedRecords) for each in logger.filters):
@@ -102,15 +102,15 @@ def mask_logs_of_the_http_libraries() -> None:
 
 
 class _NoRecords(logging.Filter):
-    """Drops what the OAuth libraries log during an exchange: at debug level, the tokens that they just received."""
+    """Drops what the OAuth libraries log during an exchange: at debug level, they log the tokens they receive."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let records pass that have nothing to do with our exchanges."""
+        """Pass records that have nothing to do with our exchanges."""
         return _masking.get() is None
 
 
 def silence_logs_of_the_oauth_libraries() -> None:
-    """Filter every logger that they have made, once however often it is called. Call it after importing them."""
+    """Add a filter to every logger that they created. Call it after importing them; again changes nothing."""
     for name in list(logging.root.manager.loggerDict):
         logger = logging.getLogger(name)
         if name.split(".")[0] in OAUTH_LIBRARIES and not any(

@@ -1,8 +1,8 @@
-"""An answer of X as frozen data, with every object kept as the bytes that X sent.
+"""X's answers as frozen data, with every object kept as the bytes that X sent.
 
-Bytes are kept verbatim because they are the record: a field that we do not know today must still be there
-tomorrow. Each object is decoded on its own, so that a lone surrogate, a NaN or a nesting bomb in one tweet
-costs that tweet its reading, never its neighbours theirs.
+Bytes are kept verbatim because they are the record: a field that we do not know today must still be there tomorrow.
+Each object is decoded separately, so a lone surrogate, a NaN or a nesting bomb in one tweet makes only that tweet
+unreadable, not its neighbours.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from tweet_envelope.pages import Item, read_leniently
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer of X and how it was asked for.
+    """One answer from X and the request that led to it.
 
     `data` are the tweets (or users, buckets, usage) in X's order; `includes` maps X's own names (users,
     media, polls, places, tweets or posts, topics) to objects; `errors` are X's partial errors. `params` are
-    the query parameters as sent, with the path's id as `id`. `cost_usd` is what the answer cost by the price
-    list. `server_time` is the answer's own Date; None when it has none.
+    the query parameters as sent, with the path's id as `id`. `cost_usd` is what the answer cost according to the
+    price list. `server_time` is the answer's own Date, or None.
     """
 
     endpoint: str
@@ -54,10 +54,10 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The four parts of an answer's body, each of them possibly empty.
+    """The four parts of an answer's body, each of which may be empty.
 
-    `meta` is None where the answer has no such object. `odd_data` names what stands under `data` when that is
-    neither objects nor nothing; `problem` is the title and detail of a problem object.
+    `meta` is None if the answer has no such object. `odd_data` describes `data` if it holds neither objects nor
+    nothing; `problem` is the title and detail of a problem object.
     """
 
     data: tuple[Item, ...]
@@ -69,7 +69,7 @@ class Body:
 
 
 def parse_body(body: bytes) -> Body:
-    """Take an answer apart without changing a byte of its objects; ValueError when it is no object."""
+    """Split an answer without changing a byte of its objects. Raises ValueError if it is not a JSON object."""
     members = _members(body.removeprefix(b"\xef\xbb\xbf").strip())
     includes, data, odd_data = members.get("includes", b"{}"), members.get("data", b"[]"), None
     if data in (b"null", b"{}", b'""'):
@@ -102,7 +102,7 @@ def _members(document: bytes) -> dict[str, bytes]:
 
 
 def _objects(document: bytes) -> list[bytes]:
-    """The elements of an array; a single object counts as an array of one (lookup of one, usage)."""
+    """The elements of an array; a single object counts as an array of one (single lookups, usage)."""
     if document == b"null":
         return []
     if not document.startswith(b"["):
@@ -117,9 +117,9 @@ _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{},:]', re.DOTALL)
 
 
 def _split(document: bytes, opening: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Cut an array or object into (name, value) by its brackets and strings only, whatever stands inside.
+    """Split an array or object into (name, value) by its brackets and strings only, whatever is inside.
 
-    The strict parser gives up on the whole document for one odd value; this one looks at the outermost level.
+    The strict parser rejects the whole document for one odd value; this one looks only at the outermost level.
     """
     if not document.startswith(opening):
         raise ValueError(f"expected a JSON {'object' if opening == b'{' else 'array'}")
@@ -136,7 +136,7 @@ def _split(document: bytes, opening: bytes) -> Iterator[tuple[bytes, bytes]]:
             start, name = token.end(), b""
             if mark != b",":
                 if document[token.end() :].strip():
-                    raise ValueError("something follows the JSON document")
+                    raise ValueError("extra text after the JSON document")
                 return
         elif mark == b":" and depth == 1 and opening == b"{":
             name, start = document[start : token.start()].strip(), token.end()

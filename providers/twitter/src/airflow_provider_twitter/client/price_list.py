@@ -1,6 +1,6 @@
-"""X's pay-per-use price list, as far as the table of endpoints refers to it.
+"""X's pay-per-use prices, as far as the table of endpoints needs them.
 
-Page "Pricing" (docs.x.com), read in September 2026. Failed requests are free where X says so itself.
+From the page "Pricing" (docs.x.com), read in September 2026. Failed requests are free if X itself says so.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What X charges: `usd` for each object that an answer holds, or for each request."""
+    """What X charges: `usd` for each object in an answer, or for each request."""
 
     usd: Decimal
     per: Literal["object", "request"]

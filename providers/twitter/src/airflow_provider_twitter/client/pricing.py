@@ -1,8 +1,8 @@
-"""What a request costs at X, before it is sent and after it was answered, by the price in the endpoint's row.
+"""What a request costs, before it is sent and after it is answered, by the price in the endpoint's row.
 
-Whether objects in `includes` are billed is not stated by X; authors are counted here (one user read for each author
+X does not state whether objects in `includes` are billed. Here authors are counted (one user read for each author
 that an expansion brings), other included objects are not. X does not bill the same object twice in a UTC day; that is
-not counted on, so these figures are upper bounds.
+not taken into account, so these figures are upper bounds.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ def worst_case_usd(endpoint: Endpoint, params: Mapping[str, str]) -> Decimal:
 
 
 def affordable_max_results(endpoint: Endpoint, params: Mapping[str, str], left_usd: Decimal) -> int | None:
-    """The largest max_results up to the one asked for whose worst case `left_usd` covers.
+    """The largest max_results, up to the requested one, whose worst case `left_usd` covers.
 
-    Never less than X takes for a page: below that the budget decides. None where the size of a page does not change
-    the price.
+    Never less than X's smallest page: below that the budget decides. None if the page size does not change the price.
     """
     if endpoint.page_size is None or endpoint.price.per == "request":
         return None

@@ -1,13 +1,13 @@
-"""What makes an answer count. Absence is not a statement: an answer that does not say so itself has failed.
+"""What makes an answer count. Absence is not a statement: an answer without the following has failed.
 
-    search, timelines   a `meta` object; `next_token` absent or printable text; without data and without a token
-                        a `result_count`, and only 0 means the end
-    lookups             at least one object, or a known fact about at least one id or name that was asked for
+    search, timelines   a `meta` object; `next_token` absent or printable text; if there is neither data nor a token,
+                        a `result_count`, of which only 0 means the end
+    lookups             at least one object, or a known fact about at least one requested id or name
     counts              `meta.total_tweet_count`
     usage               a `data` object
 
-Known facts are partial errors of a type that speaks about the resource itself, such as not found, suspended or not
-authorised. Errors of other types say that X could not tell, and are no verdict about anything.
+Known facts are partial errors whose type concerns the resource itself, such as not found, suspended or not authorised.
+Errors of other types mean that X could not tell; they are no verdict about anything.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ STATE_OF_TYPE: dict[str, State] = {
 
 @dataclass(frozen=True, slots=True)
 class ResourceFact:
-    """What X says about a resource that it does not give; `reason` is X's own words, at most 300 characters."""
+    """What X says about a resource that it does not return; `reason` is X's own words, at most 300 characters."""
 
     state: State
     reason: str
 
 
 def facts_in(errors: Iterable[Item]) -> dict[str, ResourceFact]:
-    """The known facts among partial errors, by the id or name (in lower case) that they speak about."""
+    """The known facts among partial errors, by the id or lower-case name that they concern."""
     facts: dict[str, ResourceFact] = {}
     for error in errors:
         said = error.value or {}
@@ -48,7 +48,7 @@ def facts_in(errors: Iterable[Item]) -> dict[str, ResourceFact]:
             continue
         words = [str(said[name]) for name in ("title", "detail") if isinstance(said.get(name), str)]
         reason = ": ".join(words)[:300]
-        # X reports suspended users under the type of missing ones; only its words tell them apart
+        # X reports suspended users with the type for missing ones; only its words tell them apart
         if state == "gone" and (said.get("title") == "Forbidden" or "suspended" in reason.lower()):
             state = "suspended"
         for name in ("resource_id", "value"):
@@ -65,7 +65,7 @@ def asked_for(endpoint: Endpoint, params: Mapping[str, str]) -> list[str]:
 
 
 def stated_count(meta: Mapping[str, Any] | None) -> int | None:
-    """`meta.result_count` as a number; None when it is absent or none."""
+    """`meta.result_count` as a number; None if it is absent or not a number."""
     stated = (meta or {}).get("result_count")
     if isinstance(stated, str) and stated.isascii() and stated.isdigit() and len(stated) < 10:
         return int(stated)
@@ -84,7 +84,7 @@ def why_unproven(endpoint: Endpoint, params: Mapping[str, str], body: Body) -> s
         facts = facts_in(body.errors)
         if body.data or any(each in facts for each in asked_for(endpoint, params)):
             return None
-        return "it holds none of what was asked for, and no known fact about it" + _said(body)
+        return "it holds nothing that was requested, and no known fact about it" + _said(body)
     if endpoint.answer == "counts":
         total = (body.meta or {}).get("total_tweet_count")
         is_total = isinstance(total, int) and not isinstance(total, bool)
@@ -105,14 +105,14 @@ def _why_no_page(resources: list[str], body: Body) -> str | None:
 
 
 def _is_state_of(resources: list[str], body: Body) -> bool:
-    """Whether the answer is nothing but known facts about the resource asked for."""
+    """Whether the answer consists only of known facts about the requested resource."""
     if body.data or not body.errors or not resources:
         return False
     return all(facts_in([error]).keys() & set(resources) for error in body.errors)
 
 
 def _said(body: Body) -> str:
-    """X's own words in an answer that proves nothing, short."""
+    """X's own words in an answer that proves nothing, shortened."""
     words = [
         str(said.get("message") or said.get("detail") or said.get("title") or said.get("code") or "")
         for said in (error.value or {} for error in body.errors)

@@ -1,9 +1,9 @@
-"""The three x-rate-limit headers and Retry-After, and how long to wait when they are missing or absurd.
+"""The three x-rate-limit headers and Retry-After, and how long to wait if they are missing or absurd.
 
-X counts a window of 15 minutes per endpoint and token. Its reset is given in seconds since 1970 by *its*
-clock, so the wait is measured against the answer's own Date header where there is one, and then added to
-ours. Retry-After, which X and everything in front of it may send, is a floor under each wait. No wait is
-longer than 15 minutes, whatever a header says.
+X counts requests per endpoint and token in windows of 15 minutes. It gives the reset in seconds since 1970 by *its*
+clock, so the wait is measured against the answer's own Date header, if there is one, and then added to our clock.
+Retry-After, which X and everything in front of it may send, is a floor under each wait. No wait is longer than 15
+minutes, whatever a header says.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ GUESSED_WAIT = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """What an answer said about its window; a part that was missing or no number is None."""
+    """What an answer said about its window; a part that is missing or not a number is None."""
 
     limit: int | None
     remaining: int | None
@@ -27,7 +27,7 @@ class RateLimit:
 
     @classmethod
     def of(cls, headers: Mapping[str, str]) -> RateLimit | None:
-        """The window named by these headers, or None when none of the three is there."""
+        """The window in these headers, or None if none of the three is there."""
         limit = _number(headers.get("x-rate-limit-limit"))
         remaining = _number(headers.get("x-rate-limit-remaining"))
         reset_at = _instant(_number(headers.get("x-rate-limit-reset")))
@@ -36,15 +36,15 @@ class RateLimit:
         return cls(limit=limit, remaining=remaining, reset_at=reset_at)
 
     def as_dict(self) -> dict[str, int | str | None]:
-        """The same as plain JSON values, for books that store it."""
+        """The same as plain JSON values, for ledgers that store it."""
         reset_at = None if self.reset_at is None else self.reset_at.isoformat()
         return {"limit": self.limit, "remaining": self.remaining, "reset_at": reset_at}
 
 
 def reset_of(headers: Mapping[str, str], now: datetime) -> tuple[datetime, bool]:
-    """When to ask again after a 429, by our clock, and whether that is our own estimate.
+    """When to try again after a 429, by our clock, and whether that is our own estimate.
 
-    Never before `now` or before what Retry-After asks for, never more than 15 minutes after `now`. Without a
+    Never before `now` or the time that Retry-After asks for, never more than 15 minutes after `now`. Without a
     usable header: 60 seconds, X's advice for the first wait after a 429.
     """
     floor = retry_after_of(headers, now)
@@ -60,7 +60,7 @@ def reset_of(headers: Mapping[str, str], now: datetime) -> tuple[datetime, bool]
 def retry_after_of(headers: Mapping[str, str], now: datetime) -> timedelta | None:
     """How long Retry-After (seconds, or a date by the server's clock) asks to wait, at most 15 minutes.
 
-    None without the header, or with one that is neither.
+    None if the header is missing or is neither.
     """
     stated = headers.get("retry-after", "").strip()
     if stated.isascii() and stated.isdigit():
@@ -76,12 +76,12 @@ def _server_time(headers: Mapping[str, str], now: datetime) -> datetime:
 
 
 def _date(text: str) -> datetime | None:
-    """An HTTP date, aware UTC; None for what is none, or lies outside of what can be counted with."""
+    """An HTTP date, aware UTC; None if it is not a date or is out of range."""
     try:
         stated = parsedate_to_datetime(text)
         return stated.astimezone(UTC) if stated.tzinfo else stated.replace(tzinfo=UTC)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-        return None  # the standard library raises each of these for one or another odd date
+        return None  # the standard library raises each of these for some odd date
 
 
 def _number(text: str | None) -> int | None:

@@ -1,4 +1,4 @@
-"""A request to X, built from the row of its endpoint and checked against it before anything is priced or sent."""
+"""A request to X, built from its endpoint's row and checked against it before anything is priced or sent."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from airflow_provider_twitter.client.endpoints import Endpoint
 from airflow_provider_twitter.client.fields import Requested
 
 Value = str | int | bool | datetime | Sequence[str | int] | None
-"""What a parameter may hold: times are aware (UTC when they are not), a sequence becomes a list with commas."""
+"""What a parameter may hold: times are aware (naive ones count as UTC), sequences become comma-separated lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request as it goes over the wire. `path` and `query` hold its parameters as text; `body` is JSON.
 
-    `requested` is the selection of fields that the answer's tweets came with, None where the answer holds none.
+    `requested` is the selection of fields for the answer's tweets, or None if the answer holds no tweets.
     """
 
     endpoint: Endpoint
@@ -33,9 +33,9 @@ class Request:
     def of(
         cls, endpoint: Endpoint, params: Mapping[str, Value], *, requested: Requested, body: object = None
     ) -> Request:
-        """Build the request for these parameters; what is None or an empty sequence is left out.
+        """Build the request for these parameters; None and empty sequences are left out.
 
-        Raises ValueError that names a parameter which the endpoint does not take, or misses.
+        Raises ValueError, naming the parameter, if the endpoint does not take it or a required one is missing.
         """
         given = {name: text for name, value in params.items() if (text := _text(value)) is not None}
         known = {*endpoint.path_params, *endpoint.query_params}
@@ -54,7 +54,7 @@ class Request:
             if not re.fullmatch(r"\w+", text, re.ASCII):
                 raise ValueError(f"{endpoint} cannot be asked for {name} {text!r}: no id of X")
         of_tweets = endpoint.answer == "tweets"
-        # users are asked for without their pinned tweets, which would be reads of their own
+        # users are requested without their pinned tweets, which would be billed as further reads
         selected = endpoint.fields if of_tweets else {"user.fields"}.intersection(endpoint.fields)
         return cls(
             endpoint,
@@ -66,13 +66,13 @@ class Request:
 
     @property
     def route(self) -> str:
-        """The path with the ids in it."""
+        """The path with its ids filled in."""
         parts = self.endpoint.path.split("/")
         return "/".join(self.path[part[1:]] if part.startswith(":") else part for part in parts)
 
     @property
     def params(self) -> dict[str, str]:
-        """All parameters as text, those of the path too, as books and pages keep them."""
+        """All parameters as text, including those of the path, as ledgers and pages keep them."""
         return {**self.path, **self.query}
 
     def with_page_of(self, max_results: int) -> Request:
@@ -81,7 +81,7 @@ class Request:
 
 
 def _text(value: Value) -> str | None:
-    """A value as X wants it: RFC 3339 in whole seconds of UTC, lists with commas; None for what is left out."""
+    """A value as X expects it: RFC 3339 in whole UTC seconds, comma-separated lists; None for what is left out."""
     match value:
         case None:
             return None

@@ -1,18 +1,18 @@
 """One HTTP exchange with X, bounded in time and bytes.
 
-Everything that goes to X goes this way: requests that the table of endpoints describes, and the token requests of
-tweepy's OAuth handlers, which on their own would go to a fixed host, without a timeout. What carries the exchange is
-a `requests` session of our own:
+Everything sent to X goes through here: the requests in the table of endpoints, and the token requests of tweepy's
+OAuth handlers, which on their own would go to a fixed host without a timeout. A `requests` session of our own carries
+the exchange:
 
-- the total deadline is a clock that shuts the socket down: it holds against a server that trickles headers or
-  body one byte at a time, which no read timeout does, and name resolution and connecting are inside of it;
-- a stream has no total deadline, but one for each line, and a cap on a line's bytes;
-- the body is counted after decompression, so a bomb stops at the cap, and one that ends before its compression
-  does is a cut one;
-- interim answers (1xx) are read over; headers that end with the connection are a cut answer;
-- whatever the libraries raise becomes an error of ours that says whether the request was sent, without the
-  chain of theirs, which may hold what the server sent;
-- redirects, cookies, proxies and .netrc of the environment are never used.
+- The total deadline is a clock that shuts the socket down. Unlike a read timeout, it also holds against a server that
+  trickles headers or body one byte at a time. It includes name resolution and connecting.
+- A stream has no total deadline, but a deadline for each line and a cap on a line's bytes.
+- The body is counted after decompression, so a decompression bomb stops at the cap. A body that ends before its
+  compression does counts as truncated.
+- Interim answers (1xx) are skipped. Headers cut off by the end of the connection are a truncated answer.
+- Whatever the libraries raise becomes one of our errors, which says whether the request was sent. The original chain
+  is dropped, since it may contain what the server sent.
+- Redirects, cookies, and the environment's proxies and .netrc are never used.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ from airflow_provider_twitter.client.masking import TokenMask, mask_logs_of_the_
 CHUNK_BYTES = 64 * 1024
 MOST_INTERIM_ANSWERS = 50
 REUSE_SECONDS = (
-    4.0  # servers close idle connections after 5 s and more; a request sent into that is lost money
+    4.0  # servers close idle connections after 5 s or more; a request sent just then is lost money
 )
 MOST_LAYERS = 3
-CLOCK_SECONDS = 1.0  # how late a deadline may be noticed that was moved to an earlier time
+CLOCK_SECONDS = 1.0  # how late a deadline that was moved to an earlier time may be noticed
 
 mask_logs_of_the_http_libraries()
 
@@ -56,7 +56,7 @@ mask_logs_of_the_http_libraries()
 class Limits:
     """How long one exchange may take and how large its decoded body may be.
 
-    Of a stream: how long it may stay without a whole line (X sends an empty one every 20 s at least), and how large
+    For a stream: how long it may go without a complete line (X sends an empty one at least every 20 s), and how large
     a decoded line may be.
     """
 
@@ -70,22 +70,22 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, headers (names in lower case) and the whole decoded body."""
+    """Status, headers (names in lower case) and the complete decoded body."""
 
     status: int
     headers: Mapping[str, str]
-    body: bytes = field(repr=False)  # of a token request it holds tokens
+    body: bytes = field(repr=False)  # the answer to a token request contains tokens
 
 
 Sign = Callable[[str, str], Mapping[str, str]]
-"""The headers that sign a request, for its method and its whole URL."""
+"""Returns the headers that sign a request, for its method and full URL."""
 
 
 class Transport:
     """Sends requests to one base URL, within limits. Close it when done.
 
-    `masked` takes secrets out of what is logged and told; let it learn them before they are sent. Raises
-    AddressRefused for a base URL that credentials may not be sent to.
+    `masked` removes secrets from logs and errors; let it learn them before they are sent. Raises AddressRefused for a
+    base URL that credentials may not be sent to.
     """
 
     def __init__(self, base_url: str, *, limits: Limits, allow_local: bool = False) -> None:
@@ -118,8 +118,8 @@ class Transport:
     ) -> Answer:
         """One exchange: no retry, no redirect. Raises Unreachable, BodyTooLarge or AddressRefused.
 
-        The error's outcome is "free" only when nothing of the request was sent. One that comes after the status
-        line carries the status.
+        The error's outcome is "free" only if nothing of the request was sent. An error after the status line
+        carries the status.
         """
         limits, failed, status = self._limits, None, None
         with masked_logs(self.masked), self._guard() as guard:
@@ -127,7 +127,7 @@ class Transport:
                 with self._send(method, route, params, sign, headers, body, limits.read_seconds) as response:
                     status = response.status_code
                     return _answer(response, limits.body_bytes, method, route)
-            except Exception as broken:  # noqa: BLE001 - no byte of a server may raise anything but our errors
+            except Exception as broken:  # noqa: BLE001 - whatever a server sends, only our errors may be raised
                 late = f"{method} {route} gave no complete answer within {limits.total_seconds:g} s"
                 failed = self._failure(broken, guard, method, route, status, late)
         raise failed.with_traceback(None)
@@ -143,9 +143,9 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         body: bytes | str | None = None,
     ) -> Iterator[Stream]:
-        """An answer that need not end, open inside of `with`: iterate over its lines, or `read` it when it is a refusal.
+        """An answer that need not end, open inside `with`: iterate over its lines, or `read` it if it is a refusal.
 
-        Its head must come within the total deadline. Raises, as iterating does, what `exchange` raises.
+        Its head must arrive within the total deadline. Raises what `exchange` raises; so does iterating.
         """
         failed = None
         with masked_logs(self.masked), self._guard() as guard:
@@ -173,7 +173,7 @@ class Transport:
         body: bytes | str | None,
         read_seconds: float,
     ) -> requests.Response:
-        """The answer up to its head."""
+        """Send the request and return the answer once its head has arrived."""
         asked = requests.Request(method, self.base_url + route, params=params, headers=headers, data=body)
         prepared = self._session.prepare_request(asked)
         if sign is not None:
@@ -188,10 +188,10 @@ class Transport:
     def _failure(
         self, broken: Exception, guard: _Exchange, method: str, route: str, status: int | None, late: str
     ) -> XError:
-        """The error of ours for what a library raised; `late` is what there is to say when a deadline passed."""
+        """Our error for what a library raised; `late` is the message if a deadline passed."""
         failed = broken if isinstance(broken, XError) else None
         if failed is None:
-            words = f"{method} {route} failed on the way: {self.masked(_plain(broken))[:300]}"
+            words = f"{method} {route} failed in transit: {self.masked(_plain(broken))[:300]}"
             failed = Unreachable(late if guard.is_expired else words, endpoint=route, status=status)
         if not guard.is_sent:
             failed.outcome = "free"
@@ -203,7 +203,7 @@ class Transport:
 
 
 class Stream:
-    """An answer whose head has come. `headers` have names in lower case. Made by `Transport.stream`."""
+    """An answer whose head has arrived. `headers` have lower-case names. Created by `Transport.stream`."""
 
     def __init__(
         self, transport: Transport, response: requests.Response, guard: _Exchange, method: str, route: str
@@ -214,7 +214,7 @@ class Stream:
         self._method, self._route = method, route
 
     def read(self) -> Answer:
-        """The whole answer, when it is one that ends; within the deadline that its head had."""
+        """The complete answer, if it ends at all; within the same deadline as its head."""
         limits = self._transport._limits
         try:
             return _answer(self._response, limits.body_bytes, self._method, self._route)
@@ -223,17 +223,17 @@ class Stream:
         raise failed.with_traceback(None)
 
     def __iter__(self) -> Iterator[bytes]:
-        """Each line, without its end, as soon as it has come whole; an empty one only says that X is there.
+        """Each line, without its line ending, as soon as it is complete; an empty line only says that X is there.
 
-        Ends when X ends the stream. Raises Unreachable when it breaks off inside of a line, or brings none in time,
-        and BodyTooLarge for a line above the cap.
+        Ends when X ends the stream. Raises Unreachable if it breaks off inside a line or brings no line in time, and
+        BodyTooLarge for a line above the cap.
         """
         idle_seconds = self._transport._limits.idle_seconds
         failed = None
         try:
             self._guard.extend(idle_seconds)
             for line in self._lines():
-                self._guard.extend(math.inf)  # what the reader does with a line takes as long as it takes
+                self._guard.extend(math.inf)  # the reader may take as long as it likes with a line
                 yield line
                 self._guard.extend(idle_seconds)
         except Exception as broken:  # noqa: BLE001
@@ -255,7 +255,7 @@ class Stream:
             yield from (bytes(line.removesuffix(b"\r")) for line in lines)
             rest = end
         if rest:
-            raise HTTPException("the stream ended inside of a line")
+            raise HTTPException("the stream ended inside a line")
 
     def _failure(self, broken: Exception, late: str) -> XError:
         words = f"{self._method} {self._route} {late}"
@@ -272,7 +272,7 @@ def _answer(response: requests.Response, cap_bytes: int, method: str, route: str
 
 
 def _as_they_come(response: requests.Response) -> Iterator[bytes]:
-    """Pieces of a body at once, however small; `stream` of urllib3 may wait until one is full."""
+    """Pieces of a body as they arrive, however small; urllib3's `stream` may wait until one is full."""
     while piece := response.raw.read1(CHUNK_BYTES, decode_content=False):
         yield piece
 
@@ -300,12 +300,14 @@ def _codings(content_encoding: str) -> list[str]:
     codings = [each.strip().lower() for each in content_encoding.split(",")]
     applied = [each for each in codings if each not in ("", "identity")]
     if len(applied) > MOST_LAYERS or not {"gzip", "x-gzip", "deflate"}.issuperset(applied):
-        raise HTTPException(f"the body has the content encoding {content_encoding[:50]!r}, not asked for")
+        raise HTTPException(
+            f"the body has the content encoding {content_encoding[:50]!r}, which was not requested"
+        )
     return applied
 
 
 def _decompressed(chunks: Iterator[bytes], coding: str) -> Iterator[bytes]:
-    """Decompress gzip (also of several members) or deflate (with and without a zlib header), a chunk at a time."""
+    """Decompress gzip (one or more members) or deflate (with or without a zlib header), a chunk at a time."""
     reader: Any = None
     for chunk in chunks:
         rest = chunk
@@ -324,7 +326,7 @@ def _decompressed(chunks: Iterator[bytes], coding: str) -> Iterator[bytes]:
 
 
 def _plain(error: Exception) -> str:
-    """The innermost reason, without the query string that requests would print."""
+    """The innermost reason, without the query string that `requests` would print."""
     reason: BaseException = error
     while reason.__cause__ is not None or reason.__context__ is not None:
         reason = cast(BaseException, reason.__cause__ or reason.__context__)
@@ -332,7 +334,7 @@ def _plain(error: Exception) -> str:
 
 
 class _Exchange:
-    """Guards the sockets of one exchange: whom they may reach, until when, and whether anything was sent."""
+    """Guards the sockets of one exchange: which addresses they may reach, until when, and whether anything was sent."""
 
     current: ContextVar[_Exchange] = ContextVar("current")
 
@@ -359,7 +361,7 @@ class _Exchange:
             self._drop_handle()
 
     def left_seconds(self) -> float:
-        """What the deadline leaves; raises TimeoutError when that is nothing."""
+        """The time left until the deadline. Raises TimeoutError if there is none."""
         left = self._ends_at - time.monotonic()
         if left <= 0 or self.is_expired:
             self.is_expired = True
@@ -367,11 +369,11 @@ class _Exchange:
         return left
 
     def extend(self, seconds: float) -> None:
-        """Move the deadline to so long from now."""
+        """Move the deadline to this many seconds from now."""
         self._ends_at = time.monotonic() + seconds
 
     def watch(self, connected: socket.socket) -> None:
-        """Shut this connection down at the deadline, from a handle that no TLS wrapper can hide."""
+        """Shut this connection down at the deadline, through a handle that no TLS wrapper can hide."""
         with self._lock:
             self._drop_handle()
             self._handle = socket.fromfd(connected.fileno(), connected.family, connected.type)
@@ -398,16 +400,16 @@ class _Exchange:
 
 
 def _addresses(host: str, port: int, seconds: float) -> list[Any]:
-    """What the name resolves to, or TimeoutError: getaddrinfo itself knows no timeout.
+    """What the name resolves to. Raises TimeoutError; getaddrinfo itself has no timeout.
 
-    The thread of one that hangs ends when the system's resolver gives up.
+    If a call hangs, its thread ends when the system's resolver gives up.
     """
     found: list[Any] = []
 
     def resolve() -> None:
         try:
             found.extend(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except Exception as failed:  # noqa: BLE001 - told to whoever waits; an odd name raises UnicodeError too
+        except Exception as failed:  # noqa: BLE001 - reported to the waiting caller; an odd name raises UnicodeError too
             found.append(failed)
 
     thread = threading.Thread(target=resolve, daemon=True, name="name resolution")
@@ -417,12 +419,12 @@ def _addresses(host: str, port: int, seconds: float) -> list[Any]:
     if not answers:
         raise TimeoutError(f"the name {host} was not resolved in time")
     if isinstance(answers[0], Exception):
-        raise OSError(f"the name {host} cannot be resolved: {answers[0]}")
+        raise OSError(f"the name {host} could not be resolved: {answers[0]}")
     return answers
 
 
 class _WholeHeaders:
-    """Lines of an answer's head; the end of the connection among them is an error and not the end of the head."""
+    """Lines of an answer's head; if the connection ends among them, that is an error, not the end of the head."""
 
     def __init__(self, lines: Any) -> None:
         self.lines = lines
@@ -430,7 +432,9 @@ class _WholeHeaders:
     def readline(self, limit: int = -1) -> bytes:
         if not (line := self.lines.readline(limit)).endswith(b"\n") and len(line) != limit:
             raise ConnectionError(
-                "the connection ended among the headers" if line else "the connection ended without an answer"
+                "the connection ended inside the headers"
+                if line
+                else "the connection ended without an answer"
             )
         return cast(bytes, line)
 
@@ -439,7 +443,7 @@ class _WholeHeaders:
 
 
 class _WholeResponse(HTTPResponse):
-    """Reads over interim answers, all of 1xx and not only 100, and takes no cut head for a whole one."""
+    """Skips all interim answers (1xx, not only 100), and does not take a truncated head for a complete one."""
 
     def begin(self) -> None:
         if self.headers is not None:
@@ -461,7 +465,7 @@ class _WholeResponse(HTTPResponse):
 
 
 class _GuardedConnection(HTTPConnection):
-    debuglevel = 0  # http.client would print the token for whoever sets its own to 1
+    debuglevel = 0  # with http.client's own level at 1, it would print the token
     response_class = _WholeResponse
     _answered_at = 0.0
 
@@ -520,7 +524,7 @@ class _GuardedTLSPool(HTTPSConnectionPool):
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None for every answer: requests would read the body without a limit to prepare a redirect."""
+        """None for every answer: to prepare a redirect, `requests` would read the body without a limit."""
 
 
 class _GuardedAdapter(HTTPAdapter):

@@ -1,4 +1,4 @@
-"""The client of the X API v2: any endpoint of the table by `request`, each by a method, a frozen Page as the answer."""
+"""The X API v2 client: `request` for any endpoint in the table, a method for each; answers are frozen Pages."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ X_BEGAN_AT = datetime(2006, 1, 1, tzinfo=UTC)
 
 
 def utc_now() -> datetime:
-    """This instant, aware."""
+    """The current time, aware."""
     return datetime.now(UTC)
 
 
 @dataclass(slots=True)
 class _ServerClock:
-    """How far X's clock is ahead of ours, by the newest answer that had a date; shared by copies of a client."""
+    """How far X's clock is ahead of ours, by the newest answer with a date; shared by copies of a client."""
 
     ahead: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Where the client takes time and chance from; tests bring their own."""
+    """The client's sources of time and randomness; tests pass their own."""
 
     now: Callable[[], datetime] = utc_now
     sleep: Callable[[float], None] = time.sleep
@@ -70,13 +70,13 @@ class Pace:
 
 
 class XClient:
-    """Reads from the X API with an app's bearer token, or as `auth` says.
+    """Reads from the X API with an app's bearer token, or with the credentials in `auth`.
 
-    Promises: a total deadline and a byte cap on each request; redirects refused; 5xx and broken
-    connections repeated a few times with full jitter; a rate limit raised at once as RateLimited and never
-    slept away; each request priced before it is sent and recorded after, one whose outcome nobody knows as such;
-    pages shrink to what the books have left. After a 401 the credentials are renewed once, where they can be. No
-    secret shows in a repr, log or exception, also where a server repeats it.
+    Promises: every request has a total deadline and a byte cap. Redirects are refused. 5xx answers and broken
+    connections are retried a few times with full jitter. A rate limit is raised at once as RateLimited, never slept
+    through. Each request is priced before it is sent and recorded afterwards; an unknown outcome is recorded as
+    unknown. Pages shrink to what the ledger has left. After a 401 the credentials are renewed once, if possible. No
+    secret shows in a repr, log or exception, even if a server repeats it.
     """
 
     def __init__(
@@ -117,36 +117,36 @@ class XClient:
         self.close()
 
     def close(self) -> None:
-        """Close the connections, also those of clients made by `charged_to`."""
+        """Close the connections, including those of clients created by `charged_to`."""
         self._transport.close()
 
     def charged_to(self, ledger: Ledger) -> XClient:
-        """The same client, with every request priced and recorded in these books. Shares the connections."""
+        """The same client, with every request priced and recorded in this ledger. Shares the connections."""
         client = copy(self)
         client._ledger = self._introduced_to(ledger)
         return client
 
     def server_now(self, now: datetime) -> datetime:
-        """What X's clock says when ours says `now`; ours, until an answer had a date."""
+        """What X's clock says when ours says `now`; `now` itself until an answer has had a date."""
         return now + self._server_clock.ahead
 
     def search_recent(self, query: str, *, max_results: int = 100, **params: Value) -> Page:
-        """One page of tweets of the last 7 days that match, newest first; 10 to 100 on a page.
+        """One page of matching tweets of the last 7 days, newest first; 10 to 100 per page.
 
-        Further: since_id and until_id (exclusive), start_time, end_time, next_token, sort_order. X takes at most one
-        of since_id and start_time.
+        Also takes since_id and until_id (exclusive), start_time, end_time, next_token and sort_order. X accepts only
+        one of since_id and start_time.
         """
         return self.request(SEARCH_RECENT, query=query, max_results=max_results, **params)
 
     def user_tweets(self, user_id: int, *, max_results: int = 100, **params: Value) -> Page:
-        """One page of a user's own tweets, newest first, the last 3,200 at most; 5 to 100 on a page.
+        """One page of a user's own tweets, newest first, the last 3,200 at most; 5 to 100 per page.
 
-        Further: the window of a search, pagination_token, and `exclude`, which may hold "replies" and "retweets".
+        Also takes the window of a search, pagination_token, and `exclude`, which may hold "replies" and "retweets".
         """
         return self.request(USER_TWEETS, id=user_id, max_results=max_results, **params)
 
     def tweets(self, ids: Sequence[int]) -> Page:
-        """Up to 100 tweets by id; those that X does not give are named in `errors`."""
+        """Up to 100 tweets by id; `errors` names those that X does not return."""
         return self.request(TWEETS, ids=ids)
 
     def users(self, ids: Sequence[int]) -> Page:
@@ -160,23 +160,23 @@ class XClient:
     def counts_recent(self, query: str, *, granularity: str = "hour", **params: Value) -> Page:
         """How many tweets of the last 7 days match, in buckets; the sum is meta["total_tweet_count"].
 
-        Further: the window of a search. The sum may exceed what search gives, which filters for compliance.
+        Also takes the window of a search. The sum may exceed what search returns, which is filtered for compliance.
         """
         return self.request(COUNTS_RECENT, query=query, granularity=granularity, **params)
 
     def usage(self, *, days: int = 7) -> Page:
-        """How many posts the project has read in its cycle, and its cap. Free of charge."""
+        """How many posts the project has read in its billing cycle, and its cap. Free of charge."""
         return self.request(USAGE, days=days)
 
     def request(self, endpoint: Endpoint, /, *, json: object = None, **params: Value) -> Page:
-        """Ask an endpoint; which parameters it takes is in its row. `json` is the body of one that is no GET.
+        """Send a request to an endpoint, whose row lists its parameters. `json` is the body of a non-GET request.
 
-        Raises ValueError for parameters that it does not take or misses, and an XError for what X answers.
+        Raises ValueError for unknown or missing parameters, and an XError if X gives no usable answer.
         """
         request = Request.of(endpoint, params, requested=self.requested, body=json)
         if self._auth.kind not in endpoint.auth:
             raise CredentialsRefused(
-                f"{endpoint} is not sent: X takes {' or '.join(sorted(endpoint.auth))} there, not {self._auth.kind}",
+                f"{endpoint} was not sent: X accepts {' or '.join(sorted(endpoint.auth))} there, not {self._auth.kind}",
                 endpoint=endpoint.path,
             )
         try:
@@ -188,7 +188,7 @@ class XClient:
         return self._repeated(request)
 
     def _repeated(self, request: Request) -> Page:
-        """Try a few times, each try priced and recorded; never twice what X may have done already."""
+        """Try a few times, each try priced and recorded; never repeat what X may already have done."""
         failed: TryAgain | None = None
         for tries_made in range(1, self._backoff.tries + 1):
             try:
@@ -196,7 +196,7 @@ class XClient:
             except CircuitOpen as refused:
                 if failed is None:
                     raise
-                raise failed from refused  # the books of one task: it ends with what really failed
+                raise failed from refused  # a retry within one call: report what really failed
             except TryAgain as again:
                 floor_seconds = again.retry_after.total_seconds()
                 if tries_made == self._backoff.tries or floor_seconds > self._backoff.patience_seconds:
@@ -259,7 +259,7 @@ class XClient:
         return page
 
     def _affordable(self, request: Request) -> Request:
-        """The same request for a page as large as the books have money for."""
+        """The same request, for as large a page as the ledger has money for."""
         left_usd = self._ledger.left_usd() if isinstance(self._ledger, BoundedLedger) else None
         if left_usd is None:
             return request
@@ -291,8 +291,8 @@ class XClient:
             body = parse_body(answer.body)
         except ValueError as unreadable:
             raise ServerFailed(
-                f"{endpoint} answered {answer.status} with {len(answer.body)} bytes that are no JSON "
-                f"of X: {unreadable}",
+                f"{endpoint} answered {answer.status} with {len(answer.body)} bytes that are not X's JSON: "
+                f"{unreadable}",
                 endpoint=endpoint.path,
                 status=answer.status,
             ) from unreadable
@@ -320,7 +320,7 @@ class XClient:
 
 
 def _date_of(headers: Mapping[str, str]) -> datetime | None:
-    """The answer's own Date, where it is one."""
+    """The answer's own Date, if it is a valid one."""
     try:
         stated = parsedate_to_datetime(headers["date"])
         stated = stated.astimezone(UTC) if stated.tzinfo else stated.replace(tzinfo=UTC)

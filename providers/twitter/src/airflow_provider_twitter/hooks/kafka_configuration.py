@@ -1,4 +1,4 @@
-"""A Kafka connection as configuration, for clients that are made elsewhere."""
+"""A Kafka connection as configuration, for clients that are created elsewhere."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from airflow.sdk import Connection
 
 
 class KafkaConfigurationHook(KafkaBaseHook):
-    """Gives the configuration of a connection of type "kafka" with its callbacks resolved, not a client.
+    """Returns the configuration in a connection of type "kafka", with callbacks resolved, instead of a client.
 
     :param kafka_config_id: id of the connection
-    :param connection: the connection itself, where it was read already (a trigger reads it asynchronously)
+    :param connection: the connection itself, if it was already read (a trigger reads it asynchronously)
     """
 
     def __init__(
@@ -24,11 +24,11 @@ class KafkaConfigurationHook(KafkaBaseHook):
         self._connection = connection
 
     def configuration(self) -> dict[str, Any]:
-        """What librdkafka takes: bootstrap.servers and whatever the connection's extra sets."""
+        """Settings for librdkafka: bootstrap.servers and whatever else the connection's extra sets."""
         return dict(self.get_conn)
 
     def get_connection(self, conn_id: str) -> Connection:
-        """The connection given, or the one of this id."""
+        """The connection passed in, or the one with this id."""
         return self._connection or super().get_connection(conn_id)
 
     def _get_client(self, config: dict[str, Any]) -> dict[str, Any]:

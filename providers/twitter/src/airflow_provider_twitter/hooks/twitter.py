@@ -2,9 +2,9 @@
 
 host       base URL, https://api.x.com when empty
 password   the app's bearer token
-extra      allow_local      plain http, loopback and private addresses (a simulator, another emulator)
-           vocabulary       "tweet" (default) or "post": the names in which fields are asked for
-           total_seconds    how long one request may take at most
+extra      allow_local      allow plain http, loopback and private addresses (a simulator or other emulator)
+           vocabulary       "tweet" (default) or "post": use tweet.fields or post.fields
+           total_seconds    time limit for one request
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from airflow_provider_twitter.client.fields import Vocabulary
 from airflow_provider_twitter.client.masking import Masked
 
 NOT_FOUND = 404
-PATIENCE = timedelta(minutes=1)  # a worker's slot is not held for a longer wait that X asks for
+PATIENCE = timedelta(minutes=1)  # a worker slot is not held for longer than this when X asks for a wait
 
 
 class ConnectionExtra(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the extra of a connection may hold; null stands for the default."""
+    """What a connection's extra may contain; null means the default."""
 
     allow_local: bool | None = None
     vocabulary: Vocabulary | None = None
@@ -35,7 +35,7 @@ class ConnectionExtra(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class TwitterConnection:
-    """A connection, read and checked. Never shows the token."""
+    """A validated connection. Never shows the token."""
 
     base_url: str
     bearer_token: str = field(repr=False)
@@ -45,17 +45,17 @@ class TwitterConnection:
 
     @classmethod
     def of(cls, connection: Connection) -> TwitterConnection:
-        """Read an Airflow connection; ValueError names what is wrong with it."""
+        """Read an Airflow connection. Raises ValueError, which names what is wrong with it."""
         where = f"connection {connection.conn_id!r}"
         try:
             extra = msgspec.convert(connection.extra_dejson, ConnectionExtra, strict=False)
         except msgspec.ValidationError as wrong:
-            raise ValueError(f"the extra of {where} is wrong: {wrong}") from wrong
+            raise ValueError(f"the extra of {where} is invalid: {wrong}") from wrong
         total_seconds = Limits().total_seconds if extra.total_seconds is None else extra.total_seconds
         if not 0 < total_seconds <= 600:
             raise ValueError(f"total_seconds in the extra of {where} must be above 0 and at most 600")
         if not connection.password:
-            raise ValueError(f"{where} has no bearer token: put it into the password field")
+            raise ValueError(f"{where} has no bearer token: enter it in the password field")
         return cls(
             base_url=_base_url(connection),
             bearer_token=Masked(connection.password),
@@ -66,7 +66,7 @@ class TwitterConnection:
 
 
 class TwitterHook(BaseHook):
-    """Makes clients of the X API from a connection; reads it anew each time, so a rotated token is picked up.
+    """Creates X API clients from a connection; reads it each time, so a rotated token is picked up.
 
     :param twitter_conn_id: id of a connection of type "twitter"
     """
@@ -81,11 +81,11 @@ class TwitterHook(BaseHook):
         self.twitter_conn_id = twitter_conn_id
 
     def read_connection(self) -> TwitterConnection:
-        """The connection as it is now."""
+        """The current connection."""
         return TwitterConnection.of(self.get_connection(self.twitter_conn_id))
 
     def get_conn(self) -> XClient:
-        """A client, to be closed by the caller: `with hook.get_conn() as x`. Nothing is sent yet."""
+        """A client, which the caller closes: `with hook.get_conn() as x`. Sends nothing yet."""
         return self._client(backoff=Backoff(patience_seconds=PATIENCE.total_seconds()))
 
     def _client(self, **options: Any) -> XClient:
@@ -100,13 +100,13 @@ class TwitterHook(BaseHook):
         )
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask once for the project's usage, which only reads and costs nothing."""
+        """Request the project's usage once; this only reads and costs nothing."""
         try:
             with self._client(backoff=Backoff(tries=1)) as client:
                 usage = client.usage(days=1)
         except XError as failed:
             if failed.status == NOT_FOUND:
-                return True, "The server answers, but has no usage endpoint, so the token was not tried."
+                return True, "The server responds but has no usage endpoint, so the token was not checked."
             return False, str(failed)
         except ValueError as failed:
             return False, str(failed)

@@ -1,1 +1,1 @@
-"""Airflow operators: pages of X to Kafka."""
+"""Airflow operators: pages from X to Kafka."""

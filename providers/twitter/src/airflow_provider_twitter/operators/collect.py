@@ -1,4 +1,4 @@
-"""What every operator shares that asks X and produces envelopes: connections, waiting, and when a retry helps."""
+"""The base of all operators that read from X and produce envelopes: connections, waiting, and when to retry."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ LONGEST_JITTER_SECONDS = 5.0
 
 
 class CollectOperator(BaseOperator):
-    """Base of operators that ask X and produce envelopes: override `collect`.
+    """Base of operators that read from X and produce envelopes: override `collect`.
 
-    Used-up rate limits are waited for in the triggerer, without a worker slot, and then `collect` is called
-    again. Refused credentials, requests and budgets fail the task at once, since a retry cannot help; outages of
-    X and Kafka fail it for Airflow's retry. An exception with a true class attribute `skip_task` skips the task
-    (somebody else does the work), one with `fail_task` fails it without a retry.
+    When a rate limit is used up, the task waits in the triggerer, without a worker slot, and then calls `collect`
+    again. Refused credentials, requests and budgets fail the task at once, since a retry cannot help. Outages of X
+    and Kafka fail it so that Airflow retries. An exception with a true class attribute `skip_task` skips the task
+    (another process does the work); one with `fail_task` fails it without a retry.
 
     :param topic: Kafka topic; it must exist
     """
@@ -56,22 +56,22 @@ class CollectOperator(BaseOperator):
         self.kafka_conn_id = kafka_conn_id
 
     def collect(self, context: Context, client: XClient, sink: EnvelopeSink) -> PollResult:
-        """Ask X and produce; called again from the start after a wait for the rate limit."""
+        """Read from X and produce; called again from the start after a wait for the rate limit."""
         raise NotImplementedError
 
     def keep(self) -> dict[str, Any]:
-        """What must outlive a wait for the rate limit, as plain values; nothing by default."""
+        """Plain values that must survive a wait for the rate limit; none by default."""
         return {}
 
     def restore(self, kept: dict[str, Any]) -> None:
-        """Take up what `keep` gave, after the wait."""
+        """Restore what `keep` returned, after the wait."""
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Collect; return pages, tweets, newest_id (text), how it ended and cost_usd (text)."""
+        """Collect; return pages, tweets, newest_id (text), ended (how it ended) and cost_usd (text)."""
         return self._collect_or_wait(context)
 
     def resume(self, context: Context, event: dict[str, Any], **kept: Any) -> dict[str, Any]:
-        """Go on after the rate limit's reset."""
+        """Continue after the rate limit's reset."""
         self.restore(kept)
         return self._collect_or_wait(context)
 
@@ -89,7 +89,7 @@ class CollectOperator(BaseOperator):
         except TryAgain as away:
             if away.retry_after <= PATIENCE:
                 raise
-            self.log.warning("%s; asked to wait for %s", away, away.retry_after)
+            self.log.warning("%s; the server asked to wait for %s", away, away.retry_after)
             self.defer(
                 trigger=RateLimitResetTrigger(reset_at=datetime.now(UTC) + away.retry_after),
                 method_name="resume",

@@ -1,4 +1,4 @@
-"""Collect what is new for one search or timeline, and put it into Kafka as envelopes."""
+"""Collect what is new in one search or timeline and write it to Kafka as envelopes."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ from tweet_envelope.sink import EnvelopeSink
 class SearchTweetsOperator(CollectOperator):
     """Poll X once for one query or one user and produce each tweet as an envelope to a Kafka topic.
 
-    Used-up rate limits are waited for in the triggerer, without a worker slot. Refused credentials, requests and
-    budgets fail the task at once, since a retry cannot help; outages of X and Kafka fail it for Airflow's retry.
+    When a rate limit is used up, the task waits in the triggerer, without a worker slot. Refused credentials, requests
+    and budgets fail the task at once, since a retry cannot help. Outages of X and Kafka fail it so that Airflow retries.
 
-    Where to resume, what may be spent and what was fetched is kept by books. Those of this class last for one
-    task instance: they start from `start_time`, and on the real X they spend nothing without `budget_usd`.
-    Override `open_books` to keep them in a database.
+    The books hold where to resume, what may be spent and what was fetched. By default they last for one task
+    instance: they start from `start_time`, and on the real X they spend nothing without `budget_usd`. Override
+    `open_books` to keep them in a database.
 
-    :param query: what recent search takes, up to 512 characters
+    :param query: a recent search query, up to 512 characters
     :param user_id: instead of a query, the user whose own tweets are read
     :param username: instead of an id, the user's name; costs one user read each time
-    :param exclude: for a user: "replies", "retweets" or both are left out
+    :param exclude: for a user, what to leave out: "replies", "retweets" or both
     :param topic: Kafka topic; it must exist
-    :param rule: name that goes into each envelope
-    :param start_time: how far back to reach, as a datetime or ISO text; as far as X does when empty
+    :param rule: name written to each envelope
+    :param start_time: how far back to reach, as a datetime or ISO text; if empty, as far as X does
     :param budget_usd: the most that one task instance may spend, by the price list
-    :param page_size: tweets on a page, 10 to 100
-    :param max_pages: pages in one run; what is left is for the next run of books that remember
-    :param overlap_seconds: how far a poll reaches back before its checkpoint, for tweets that X indexed late
+    :param page_size: tweets per page, 10 to 100
+    :param max_pages: pages per run; persistent books leave the rest to the next run
+    :param overlap_seconds: how far before its checkpoint a poll starts, for tweets that X indexed late
     """
 
     template_fields: Sequence[str] = (
@@ -97,7 +97,7 @@ class SearchTweetsOperator(CollectOperator):
 
     @contextmanager
     def open_books(self, context: Context) -> Iterator[Books]:
-        """The books of this poll, open while it runs. Closed also before a wait for the rate limit."""
+        """The books of this poll, open while it runs. Also closed before a wait for the rate limit."""
         if self._own_books is None:
             self._own_books = InMemoryBooks(
                 checkpoint=Checkpoint(start_time=_instant(self.start_time)), budget_usd=self._budget_usd()
@@ -105,7 +105,7 @@ class SearchTweetsOperator(CollectOperator):
         yield self._own_books
 
     def collect(self, context: Context, client: XClient, sink: EnvelopeSink) -> PollResult:
-        """One poll, from where the books are."""
+        """Run one poll from the checkpoint in the books."""
         with self.open_books(context) as books:
             result = poll(
                 client,
@@ -119,18 +119,18 @@ class SearchTweetsOperator(CollectOperator):
             )
             if isinstance(books, InMemoryBooks) and books.too_large:
                 raise AirflowFailException(
-                    f"everything was read and produced, but for tweets that are larger than Kafka takes: "
+                    f"everything was read and produced, except for tweets that are too large for Kafka: "
                     f"{', '.join(books.too_large)}; raise message.max.bytes of connection {self.kafka_conn_id!r} and "
-                    "of the topic, or keep them elsewhere with books of your own (set_aside)"
+                    "of the topic, or store them elsewhere by implementing set_aside in your own books"
                 )
             return result
 
     def keep(self) -> dict[str, Any]:
-        """The books, so that they outlive a wait for the rate limit."""
+        """The books, so that they survive a wait for the rate limit."""
         return {"books": msgspec.to_builtins(self._own_books)}
 
     def restore(self, kept: dict[str, Any]) -> None:
-        """Take up the books after the wait."""
+        """Restore the books after the wait."""
         books = kept.get("books")
         self._own_books = None if books is None else msgspec.convert(books, InMemoryBooks)
 

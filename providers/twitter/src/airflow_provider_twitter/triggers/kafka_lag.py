@@ -1,19 +1,19 @@
-"""The doorbell: rings when somebody has messages to read and nobody reads them, and reads none itself.
+"""The doorbell: a trigger that rings when messages wait and nobody reads them. It consumes none itself.
 
-Each ring becomes a run of Airflow, and a ring while a run is under way becomes one more run that finds nothing. So
-the bell rings once and waits for somebody to answer by moving the position. It is held back while the position moves,
-for ten seconds at most, and rings again when the reader has stopped with messages left.
+Each ring becomes an Airflow run, and a ring during a run becomes one more run that finds nothing. So the doorbell rings
+once and then waits for an answer: a move of the group's position. It stays silent while the position moves, for ten
+seconds at most, and rings again when the reader has stopped with messages left.
 
-Two positions are compared without consuming or committing anything:
+Two modes, neither of which consumes or commits anything:
 
-- `group_id` alone: is there a message at the group's committed position? This is asked by a real fetch there and
-  never by subtracting offsets: a broker's "end of log" may lag behind the true end (Tansu gives the base offset of
-  the last batch plus one). The fetch waits at the position, so a message rings as soon as it is there.
-- `group_id` and `behind_group_id`: has the first group (the stage upstream) committed more than the second? With
-  `ring_early` a message that the stage upstream has yet to read rings as well, so that both stages begin at once
-  and the second does not begin only when the first has read.
+- `group_id` alone: is there a message at the group's committed position? This is checked with a real fetch, never by
+  subtracting offsets: a broker's "end of log" may lag behind the true end (Tansu returns the base offset of the last
+  batch plus one). The fetch waits at the position, so the doorbell rings as soon as a message arrives.
+- `group_id` and `behind_group_id`: has the first group (the upstream stage) committed more than the second? With
+  `ring_early`, a message that the upstream stage has yet to read also rings, so that both stages start at once
+  instead of the second waiting until the first has read.
 
-Consumers are assigned, never subscribed: no group is joined, no rebalance caused.
+Consumers are assigned, never subscribed, so they join no group and cause no rebalance.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ REQUEST_SECONDS = 10.0
 LOOK_SECONDS = 1.0
 HELD_LOOK_SECONDS = 0.25
 QUIET_PROBE_SECONDS = 0.25
-LIVE_SECONDS = 7.0  # a drain of ours stays for five quiet seconds, and its run takes a moment to end
+LIVE_SECONDS = 7.0  # our drains stay for five quiet seconds, and their runs take a moment to end
 STALLED_SECONDS = 4.0
 LONGEST_HOLD_SECONDS = 10.0
-EARLY_READER_SECONDS = 20.0  # a reader that was woken early and found nothing has left by then
+EARLY_READER_SECONDS = 20.0  # by then, a reader that was woken early and found nothing has left
 REDISCOVER_SECONDS = 30.0
 LONGEST_OUTAGE_WAIT_SECONDS = 30.0
 
@@ -60,9 +60,9 @@ PROBE_SETTINGS = {
 
 @dataclass(frozen=True)
 class Look:
-    """What a probe saw: the reader's position by partition, and the first unread offset where there is a lag.
+    """What a probe saw: the reader's position by partition, and the first unread offset of each lagging partition.
 
-    `coming`: offsets that the stage upstream has yet to read, where the reader itself has no lag.
+    `coming`: offsets that the upstream stage has yet to read, if the reader itself has no lag.
     """
 
     positions: Mapping[int, int]
@@ -71,36 +71,37 @@ class Look:
 
 
 class Probe(Protocol):
-    """Compares two positions; blocking, used from one thread at a time."""
+    """Compares two positions; blocking, for use from one thread at a time."""
 
     def look(self, wait_seconds: float) -> Look:
-        """Waits for a lag, at most so long."""
+        """Wait for a lag, for at most `wait_seconds`."""
         ...
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         ...
 
 
 class KafkaLagTrigger(BaseEventTrigger):
     """Fires when a consumer group lags behind its topic, or one group behind another, and nobody catches up.
 
-    Never ends, never raises. Once it has fired it waits until the group's position moves, or `interval_seconds` have
-    passed. While the position moves somebody reads, and it is held back, for ten seconds at most; it fires as soon as
-    that reader has stopped for four seconds with messages left. An early ring is for what has yet to be read upstream:
-    it is not repeated while that lasts, and counts as unanswered ten seconds after the reader's own lag has begun.
+    Never ends, never raises. After firing it waits until the group's position moves or `interval_seconds` have
+    passed. While the position moves, someone is reading and the trigger holds back, for ten seconds at most; it fires
+    as soon as that reader has stopped for four seconds with messages left. An early ring announces messages that are
+    still unread upstream: it is not repeated while that lasts, and counts as unanswered ten seconds after the reader's
+    own lag began.
 
-    An event's payload is {"topic", "group_id", "partitions": {partition: first unread offset}}: a reference, no
-    message. During outages of Kafka or of Airflow's API the trigger backs off inside, up to 30 seconds.
+    An event's payload is {"topic", "group_id", "partitions": {partition: first unread offset}}: a reference, not a
+    message. During outages of Kafka or Airflow's API the trigger backs off internally, up to 30 seconds.
 
     :param kafka_conn_id: id of a connection of type "kafka"
-    :param topic: the topic; partitions are discovered, also new ones
-    :param group_id: the group whose committed offsets are its position; without `behind_group_id` it is the one
-        that lags, with it the one in front
+    :param topic: the topic; its partitions are discovered, including new ones
+    :param group_id: the group whose committed offsets are its position: the one that lags, or with
+        `behind_group_id` the one in front
     :param behind_group_id: the group that lags behind `group_id`
-    :param ring_early: ring for `behind_group_id` already when `group_id` itself has something to read: once, and its
-        reader must wait a moment for what is on its way. Only with `behind_group_id`
-    :param interval_seconds: pause before firing again when nobody answers
+    :param ring_early: ring for `behind_group_id` once as soon as `group_id` itself has something to read; the reader
+        must then wait a moment for what is on its way. Only with `behind_group_id`
+    :param interval_seconds: pause before firing again if nobody answers
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class KafkaLagTrigger(BaseEventTrigger):
         if interval_seconds <= 0:
             raise ValueError(f"interval_seconds must be above 0, not {interval_seconds}")
         if ring_early and behind_group_id is None:
-            raise ValueError("ring_early needs behind_group_id: without one there is no stage upstream")
+            raise ValueError("ring_early needs behind_group_id: without it there is no upstream stage")
         self.kafka_conn_id = kafka_conn_id
         self.topic = topic
         self.group_id = group_id
@@ -126,7 +127,7 @@ class KafkaLagTrigger(BaseEventTrigger):
         self.interval_seconds = interval_seconds
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The class and what remakes it: ids only, no addresses and no secrets."""
+        """The class and its arguments: ids only, no addresses and no secrets."""
         return f"{type(self).__module__}.{type(self).__qualname__}", {
             "kafka_conn_id": self.kafka_conn_id,
             "topic": self.topic,
@@ -137,13 +138,13 @@ class KafkaLagTrigger(BaseEventTrigger):
         }
 
     async def open_probe(self) -> Probe:
-        """A probe on the connection as it is now."""
+        """A probe that uses the current connection."""
         connection = await BaseHook.aget_connection(self.kafka_conn_id)
         hook = KafkaConfigurationHook(self.kafka_conn_id, connection)
         return await asyncio.to_thread(lambda: self._make_probe(hook.configuration()))
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Ring at once when a lag appears, then as `Patience` says."""
+        """Ring at once when a lag appears, then as `Patience` decides."""
         probe: Probe | None = None
         patience = Patience(self.interval_seconds)
         outages = 0
@@ -153,13 +154,13 @@ class KafkaLagTrigger(BaseEventTrigger):
                     probe = probe or await self.open_probe()
                     seen = await asyncio.to_thread(probe.look, LOOK_SECONDS)
                     outages = 0
-                except Exception as broken:  # noqa: BLE001 - one that raises is restarted at once, without a pause
+                except Exception as broken:  # noqa: BLE001 - a trigger that raises is restarted at once, without a pause
                     outages += 1
                     pause = outage_pause(outages)
                     if outages == 1:
-                        self.log.warning("Doorbell of %s cannot ask Kafka: %s", self.topic, broken)
+                        self.log.warning("Doorbell of %s cannot reach Kafka: %s", self.topic, broken)
                     else:
-                        self.log.info("Doorbell of %s asks again in %.1f s: %s", self.topic, pause, broken)
+                        self.log.info("Doorbell of %s retries in %.1f s: %s", self.topic, pause, broken)
                     await _close(probe)
                     probe = None
                     await asyncio.sleep(pause)
@@ -189,12 +190,12 @@ class KafkaLagTrigger(BaseEventTrigger):
 
 
 class Patience:
-    """Decides when to ring: not while a reader that was rung for is on its way or at work.
+    """Decides when to ring: not while a reader that was called is starting or at work.
 
-    A reader counts as at work for seven seconds after the position last moved; one that leaves messages for four
-    seconds without a move has stopped, and after ten seconds of moves without an end another ring does no harm. For
-    what is only coming it rings once, whatever else is read meanwhile: its reader gets ten seconds from when it has
-    come, and none when that is so long after the ring that it has left.
+    A reader counts as at work for seven seconds after the position last moved. If it leaves messages unread for four
+    seconds without a move, it has stopped. After ten seconds of continuous moves another ring does no harm. For
+    messages that are only coming it rings once, whatever else is read meanwhile: the reader gets ten seconds from their
+    arrival, but none if they arrive so long after the ring that the reader has left.
     """
 
     def __init__(self, interval_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -206,7 +207,7 @@ class Patience:
         self._waiting_since: float | None = None
 
     def is_over(self, seen: Look) -> bool:
-        """Whether to ring now; counts as rung."""
+        """Whether to ring now; if true, it counts as rung."""
         now = self._clock()
         self._note_moves(seen.positions, now)
         if not seen.unread:
@@ -248,7 +249,7 @@ class Patience:
 
 
 class UnreadProbe:
-    """Asks for a message at a group's committed positions by a fetch that waits there."""
+    """Looks for a message at a group's committed positions, with a fetch that waits there."""
 
     def __init__(self, configuration: Mapping[str, Any], topic: str, group_id: str) -> None:
         self._lock = threading.Lock()
@@ -256,17 +257,17 @@ class UnreadProbe:
         self._waiting_at: dict[int, int] | None = None
 
     def committed(self) -> dict[int, int]:
-        """The group's position by partition, without a look at the log."""
+        """The group's position by partition, without looking at the log."""
         with self._lock:
             return self._positions.committed()
 
     def look(self, wait_seconds: float) -> Look:
-        """A committed position that the log no longer reaches, on either side, counts as a lag."""
+        """Wait for a lag. A committed position outside the log, at either end, counts as one."""
         committed = self.committed()
         return Look(committed, self.unread_at(committed, wait_seconds))
 
     def unread_at(self, committed: dict[int, int], wait_seconds: float) -> Mapping[int, int]:
-        """Where the first message at or after these positions lies, as soon as there is one; else nothing."""
+        """Partition and offset of the first message at or after these positions, once there is one; else empty."""
         with self._lock:
             if committed != self._waiting_at:
                 self._positions.consumer.assign(
@@ -287,13 +288,13 @@ class UnreadProbe:
             raise KafkaException(error)
 
     def close(self) -> None:
-        """Give the connection back, after a fetch that is still waiting."""
+        """Close the connection, once a fetch that is still waiting has ended."""
         with self._lock:
             self._positions.consumer.close()
 
 
 class CommittedProbe:
-    """Compares what two groups have committed; an early one also asks what the first has yet to read."""
+    """Compares what two groups have committed; an early probe also checks what the first has yet to read."""
 
     def __init__(
         self,
@@ -311,7 +312,7 @@ class CommittedProbe:
         self._is_early = is_early
 
     def look(self, wait_seconds: float) -> Look:
-        """Nothing committed counts as position 0."""
+        """Wait for a lag. A group without a committed position counts as being at 0."""
         with self._lock:
             looks = max(round(wait_seconds / QUIET_PROBE_SECONDS), 1)
             for _ in range(looks):
@@ -327,14 +328,14 @@ class CommittedProbe:
             return Look(behind, lagging, coming)
 
     def _wait(self, ahead: dict[int, int], seconds: float) -> Mapping[int, int]:
-        """What the first group has yet to read, as soon as there is something to tell."""
+        """What the first group has yet to read, as soon as there is something."""
         if self._is_early:
             return self._ahead.unread_at(ahead, seconds)
         self._closing.wait(seconds)
         return {}
 
     def close(self) -> None:
-        """Give both connections back."""
+        """Close both connections."""
         self._closing.set()
         with self._lock:
             self._ahead.close()
@@ -342,7 +343,7 @@ class CommittedProbe:
 
 
 class _Positions:
-    """Committed positions of one group; OFFSET_BEGINNING where nothing is committed."""
+    """Committed positions of one group; OFFSET_BEGINNING if nothing is committed."""
 
     def __init__(self, configuration: Mapping[str, Any], topic: str, group_id: str) -> None:
         self.topic = topic
@@ -351,7 +352,7 @@ class _Positions:
         self._discovered_at: float | None = None
 
     def committed(self) -> dict[int, int]:
-        """Position by partition. Raises KafkaException when the broker or the topic is not there."""
+        """Position by partition. Raises KafkaException if the broker or the topic is not there."""
         topic_partitions = [TopicPartition(self.topic, partition) for partition in self._discover()]
         answered = self.consumer.committed(topic_partitions, timeout=REQUEST_SECONDS)
         for each in answered:
@@ -374,7 +375,7 @@ class _Positions:
 
 
 def outage_pause(outages: int) -> float:
-    """Seconds to wait after so many failures in a row: doubling, up to 30, with jitter."""
+    """Seconds to wait after this many failures in a row: doubling, up to 30, with jitter."""
     ceiling = min(LONGEST_OUTAGE_WAIT_SECONDS, 2.0 ** min(outages - 1, 10))
     return random.uniform(ceiling / 2, ceiling)
 

@@ -1,4 +1,4 @@
-"""Waiting for a rate limit's reset in the triggerer, where a wait costs no worker slot."""
+"""Waits for a rate limit's reset in the triggerer, where a wait costs no worker slot."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ LONGEST_NAP_SECONDS = 30.0
 
 
 class RateLimitResetTrigger(BaseTrigger):
-    """Fires once, at `reset_at` (aware), or at once when that is past.
+    """Fires once, at `reset_at` (aware), or at once if that is past.
 
-    Never waits longer than X's window of 15 minutes and a minute of grace, whatever the time says: a clock that
+    Never waits longer than X's window of 15 minutes plus a minute of grace, whatever `reset_at` says: a clock that
     was wrong when the task was deferred must not put it to sleep for years.
     """
 
@@ -28,11 +28,11 @@ class RateLimitResetTrigger(BaseTrigger):
             raise ValueError("reset_at has no time zone")
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The class and what remakes it."""
+        """The class and its arguments."""
         return f"{type(self).__module__}.{type(self).__qualname__}", {"reset_at": self.reset_at.isoformat()}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Sleep in naps, so that a clock set forward is noticed; then fire."""
+        """Sleep in short naps, to notice a clock that is set forward; then fire."""
         latest = datetime.now(UTC) + LONGEST_WAIT + timedelta(minutes=1)
         while (left := (min(self.reset_at, latest) - datetime.now(UTC)).total_seconds()) > 0:
             await asyncio.sleep(min(left, LONGEST_NAP_SECONDS))

@@ -1,7 +1,7 @@
-"""A doorbell on a question: rings when a query of PostgreSQL has an answer that was not rung for yet.
+"""A doorbell for a PostgreSQL query: rings when the query returns a row that it has not yet rung for.
 
-Whoever has a table of things to do (rules that are due, checks that are old) can have a run of Airflow made when there
-is something to do, instead of a run every few seconds that finds out that there is nothing.
+With a table of things to do (due rules, outdated checks), Airflow runs when there is something to do, instead of
+every few seconds only to find that there is nothing.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ Clock = Callable[[], float]
 
 
 class SqlConditionTrigger(BaseEventTrigger):
-    """Fires when a query returns a row that it did not fire for yet. Never ends, never raises.
+    """Fires when a query returns a row that it has not yet fired for. Never ends, never raises.
 
-    The query is asked every `poll_seconds` in a read-only session, for at most half a minute. While none of the rows
-    that it fired for has gone, its run is still on its way, and new rows wait for that one. Rows that stay are fired for
-    again after `interval_seconds`, so that a run that died is made up for; one that went and comes back is new. Of many
-    rows the first thousand are looked at. An event's payload is {"rows": how many there are}: a reference, no data.
-    During outages of PostgreSQL or of Airflow's API the trigger backs off inside, up to 30 seconds.
+    The query runs every `poll_seconds` in a read-only session, for at most half a minute. As long as all rows that it
+    fired for are still there, that run is still on its way and new rows wait for it. Rows that stay fire again after
+    `interval_seconds`, to make up for a run that died; a row that disappears and comes back is new. Only the first
+    thousand rows are considered. An event's payload is {"rows": how many there are}: a reference, no data. During
+    outages of PostgreSQL or Airflow's API the trigger backs off internally, up to 30 seconds.
 
     :param postgres_conn_id: id of a connection of type "postgres"; its extra goes to libpq
-    :param sql: the question; its columns say what a row is about, such as a name and the time it is due at
-    :param parameters: values for %(name)s in the query, no secrets: Airflow's database keeps them
-    :param poll_seconds: pause between two looks
+    :param sql: the query; its columns identify a row, for example by a name and the time it is due
+    :param parameters: values for %(name)s in the query; no secrets, since Airflow's database stores them
+    :param poll_seconds: pause between two checks
     :param interval_seconds: pause before firing again for rows that stay
     """
 
@@ -59,7 +59,7 @@ class SqlConditionTrigger(BaseEventTrigger):
         self.interval_seconds = interval_seconds
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The class and what remakes it: the question and ids, no addresses and no secrets."""
+        """The class and its arguments: the query and ids, no addresses and no secrets."""
         return f"{type(self).__module__}.{type(self).__qualname__}", {
             "postgres_conn_id": self.postgres_conn_id,
             "sql": self.sql,
@@ -69,7 +69,7 @@ class SqlConditionTrigger(BaseEventTrigger):
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Fire for new rows at once, then look again every `poll_seconds`."""
+        """Fire at once for new rows, then check again every `poll_seconds`."""
         connection: psycopg.AsyncConnection[Any] | None = None
         news = News(self.interval_seconds, asyncio.get_running_loop().time)
         outages = 0
@@ -81,14 +81,14 @@ class SqlConditionTrigger(BaseEventTrigger):
                         cursor = await connection.execute(self.sql.encode(), self.parameters or None)
                         rows = await cursor.fetchmany(MOST_ROWS)
                     outages = 0
-                except Exception as broken:  # noqa: BLE001 - one that raises is restarted at once, without a pause
+                except Exception as broken:  # noqa: BLE001 - a trigger that raises is restarted at once, without a pause
                     outages += 1
                     pause = outage_pause(outages)
                     reason = str(broken) or type(broken).__name__
                     if outages == 1:
-                        self.log.warning("Cannot ask %s: %s", self.postgres_conn_id, reason)
+                        self.log.warning("Cannot query %s: %s", self.postgres_conn_id, reason)
                     else:
-                        self.log.info("Asks %s again in %.1f s: %s", self.postgres_conn_id, pause, reason)
+                        self.log.info("Querying %s again in %.1f s: %s", self.postgres_conn_id, pause, reason)
                     await _close(connection)
                     connection = None
                     await asyncio.sleep(pause)
@@ -117,7 +117,7 @@ class SqlConditionTrigger(BaseEventTrigger):
 
 
 class News:
-    """Remembers which rows were fired for, and whether somebody has come for one of them."""
+    """Remembers which rows were fired for, and whether any of them has been dealt with since."""
 
     def __init__(self, interval_seconds: float, clock: Clock) -> None:
         self._interval, self._clock = interval_seconds, clock
@@ -126,7 +126,7 @@ class News:
         self._is_answered = True
 
     def are_in(self, rows: Sequence[Sequence[Any]]) -> bool:
-        """Whether to fire; then all of them count as fired for."""
+        """Whether to fire; if true, all these rows count as fired for."""
         now, keys = self._clock(), {repr(row) for row in rows}
         self._is_answered |= not self._fired <= keys
         self._fired &= keys

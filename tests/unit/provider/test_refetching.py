@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from airflow_provider_twitter.lookup import fetch_again
+from airflow_provider_twitter.refetching import refetch
 
 
-class LookupBooks:
+class RefetchLedger:
     """Books of lookups that note what was acknowledged."""
 
     def __init__(self) -> None:
@@ -43,8 +43,8 @@ def some_of_them(handled: Any, asked: Any) -> None:
 def test_what_x_still_gives_is_produced_and_told(x: Any, client: Any, sink: Any) -> None:
     """Ids are asked for by the hundred; the ids that came are returned, and each page is in the books."""
     x.behaves(some_of_them)
-    books = LookupBooks()
-    found = fetch_again(client, list(range(1, 251)), books, sink, rule="coffee")
+    books = RefetchLedger()
+    found = refetch(client, list(range(1, 251)), books, sink, rule="coffee")
     assert found.found == set(range(2, 251, 2))
     assert (found.refused.keys(), found.unanswered) == (set(range(1, 251, 2)), set())
     assert [len(asked.params["ids"].split(",")) for asked in x.asked] == [100, 100, 50]
@@ -57,9 +57,9 @@ def test_a_sink_that_fails_leaves_the_books_alone(x: Any, client: Any, sink: Any
     """What Kafka did not acknowledge is not told as fetched."""
     x.behaves(some_of_them)
     sink.break_after = 0
-    books = LookupBooks()
+    books = RefetchLedger()
     with pytest.raises(ConnectionError):
-        fetch_again(client, [1, 2], books, sink, rule=None)
+        refetch(client, [1, 2], books, sink, rule=None)
     assert (books.requests, books.acknowledged) == (1, [])
 
 
@@ -70,7 +70,7 @@ def test_what_x_does_not_answer_is_no_verdict(x: Any, client: Any, sink: Any, ki
     """A tweet that neither comes nor is refused for a known reason is asked for again, and then left open."""
     error = {"resource_id": "2"} | ({"type": f"https://api.x.com/2/problems/{kind}"} if kind else {})
     x.answers({"data": [{"id": "1"}], "errors": [error]})
-    result = fetch_again(client, [1, 2], LookupBooks(), sink, rule=None)
+    result = refetch(client, [1, 2], RefetchLedger(), sink, rule=None)
     assert (result.found, result.refused, result.unanswered) == ({1}, {}, {2})
     assert [asked.params["ids"] for asked in x.asked] == ["1,2", "2", "2"]
 
@@ -78,13 +78,13 @@ def test_what_x_does_not_answer_is_no_verdict(x: Any, client: Any, sink: Any, ki
 def test_what_x_answers_at_the_second_try_is_found(x: Any, client: Any, sink: Any) -> None:
     """Only the missing tweets are asked for again."""
     x.answers({"data": [{"id": "1"}]}).answers({"data": [{"id": "2"}]})
-    result = fetch_again(client, [1, 2], LookupBooks(), sink, rule=None)
+    result = refetch(client, [1, 2], RefetchLedger(), sink, rule=None)
     assert (result.found, result.unanswered) == ({1, 2}, set())
 
 
 def test_an_outage_leaves_one_hundred_open_and_goes_on_with_the_next(x: Any, client: Any, sink: Any) -> None:
     """Answers that prove nothing, for ever, are no verdict about any tweet."""
     x.answers({})
-    result = fetch_again(client, list(range(150)), LookupBooks(), sink, rule=None)
+    result = refetch(client, list(range(150)), RefetchLedger(), sink, rule=None)
     assert (result.found, result.refused, result.unanswered) == (set(), {}, set(range(150)))
     assert len(x.asked) == 6

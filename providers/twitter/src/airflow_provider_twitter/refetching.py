@@ -1,4 +1,4 @@
-"""Fetch known tweets again by their ids, and produce them: for pages that were lost on the way to the store."""
+"""Refetch tweets by id and produce them again, after their page was lost on the way to the store."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from airflow_provider_twitter.envelopes import messages_of
 ROUNDS = 3
 
 
-class LookupBooks(Ledger, Protocol):
-    """What a lookup needs from its owner."""
+class RefetchLedger(Ledger, Protocol):
+    """What a refetch needs from its owner."""
 
     def page_acknowledged(
         self,
@@ -36,36 +36,36 @@ class LookupBooks(Ledger, Protocol):
         ...
 
     def set_aside(self, *, request_id: str, endpoint: str, key: str, payload: bytes, reason: str) -> None:
-        """Keep a message that Kafka does not take; returns when it is stored for good."""
+        """Keep a message that Kafka does not accept; return once it is stored durably."""
         ...
 
 
 @dataclass
-class FetchedAgain:
-    """What became of the tweets asked for: came, refused with a known fact, or not answered (no verdict)."""
+class Refetched:
+    """What happened to the tweets: found, refused with a known fact, or unanswered (no verdict)."""
 
     found: set[int] = field(default_factory=set)
     refused: dict[int, ResourceFact] = field(default_factory=dict)
     unanswered: set[int] = field(default_factory=set)
 
 
-def fetch_again(
-    client: XClient, tweet_ids: Sequence[int], books: LookupBooks, sink: Sink, *, rule: str | None
-) -> FetchedAgain:
-    """Ask X for tweets by id (100 a request) and produce what it gives.
+def refetch(
+    client: XClient, tweet_ids: Sequence[int], books: RefetchLedger, sink: Sink, *, rule: str | None
+) -> Refetched:
+    """Request tweets by id (100 per request) and produce those that X returns.
 
-    A tweet counts as answered only when it came or X named a known reason (not found, not authorised, suspended).
-    The rest is asked for again, three times in all, and is then `unanswered`. Raises what the books and the sink
-    raise and what the client raises, but for answers that may be better later.
+    A tweet counts as answered only if X returns it or gives a known reason (not found, not authorised, suspended).
+    The others are requested again, up to three times in all, and then count as `unanswered`. Raises what the books,
+    the sink and the client raise, except for failures that may pass (TryAgain).
     """
-    charged, result = client.charged_to(books), FetchedAgain(unanswered=set(tweet_ids))
+    charged, result = client.charged_to(books), Refetched(unanswered=set(tweet_ids))
     for start in range(0, len(tweet_ids), MOST_LISTED):
         wanted = list(dict.fromkeys(tweet_ids[start : start + MOST_LISTED]))
         for _ in range(ROUNDS):
             try:
                 page = charged.tweets(wanted)
             except TryAgain:
-                break  # the client has tried a few times
+                break  # the client has already retried
             offsets, _ = produce_or_set_aside(
                 sink, books, messages_of(page, rule=rule, source=TWEETS.tweet_source), page
             )
