@@ -1,4 +1,4 @@
-"""The command `twitter-pipeline`: a table of commands, each loaded when it is called."""
+"""The command `twitter-pipeline`: a table of subcommands, each imported when it is called."""
 
 import importlib
 
@@ -47,7 +47,7 @@ class _CommandTable(click.Group):
 
 @click.command(cls=_CommandTable)
 def main() -> None:
-    """Tweets from the X API through Kafka and MongoDB into PostgreSQL."""
+    """Collect tweets from the X API, through Kafka and MongoDB, into PostgreSQL."""
 
 
 if __name__ == "__main__":

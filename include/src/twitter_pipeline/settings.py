@@ -1,8 +1,8 @@
-"""Settings, from the environment and two files beside it, checked once and then only read.
+"""Settings from the environment and two files, checked once and read-only from then on.
 
-A value is looked for in the process environment, then in `.env` of the clone (the user's own), then in
-`$PIPELINE_HOME/run/environment` (written by the launcher: where the running stack's servers are). The launcher itself does
-not read the last one. What only the launcher reads is in `stack/settings.py`. Secrets are never in a repr or an error.
+A value comes from the process environment, else from the checkout's `.env` (the user's own), else from
+`$PIPELINE_HOME/run/environment` (where the running stack's servers are; written by the launcher, which itself does not
+read it). Settings that only the launcher reads are in `stack/settings.py`. Secrets never show in a repr or an error.
 """
 
 import io
@@ -52,20 +52,20 @@ KafkaOption = str | int | float | bool
 
 
 class SettingsError(Exception):
-    """A setting is missing or wrong; the message names the variable."""
+    """A setting is missing or invalid; the message names the variable."""
 
 
 def clone() -> Path:
-    """The folder of the clone that this package is installed from, else the current folder."""
+    """The root folder of the checkout that this package is installed from, else the current folder."""
     ancestors = Path(__file__).resolve().parents
     return ancestors[3] if len(ancestors) > 3 and (ancestors[3] / "dags").is_dir() else Path.cwd()
 
 
 def read_environment_file(path: Path) -> dict[str, str]:
-    """The assignments of an environment file; {} when there is none.
+    """The assignments in an environment file; {} if there is no file.
 
-    Lines are NAME=VALUE, comments or empty; a value may be in quotes; nothing is expanded or executed.
-    Errors name the line and never its content.
+    Lines are NAME=VALUE, comments or empty; a value may be quoted; nothing is expanded or executed. Errors name the
+    line number, never the content.
     """
     try:
         lines = path.read_text("utf-8").split("\n")
@@ -84,14 +84,14 @@ def read_environment_file(path: Path) -> dict[str, str]:
                 continue
             if binding.value is None or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", binding.key):
                 raise SettingsError(f"{path}, line {number}: expected NAME=VALUE")
-            # single quotes are literal, as for docker compose, which reads the same file
+            # single quotes are literal, as in docker compose, which reads the same file
             literal = re.match(r"\s*'((?:\\.|[^'\\])*)'", line.partition("=")[2])
             values[binding.key] = literal[1] if literal else binding.value
     return values
 
 
 def write_environment_file(path: Path, values: Mapping[str, str]) -> None:
-    """Write an environment file that only its owner can read, whole or not at all."""
+    """Write an environment file that only its owner can read, atomically."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
     fresh.touch(mode=0o600)
     lines = [f"{name}={_quoted(value)}\n" for name, value in sorted(values.items())]
@@ -108,7 +108,7 @@ def _quoted(value: str) -> str:
 def _must(
     expectation: str, holds: Callable[[Any], bool] = lambda _: True, *, shows_value: bool = True
 ) -> WrapValidator:
-    """Check a value and say what is expected in our words: pydantic's would print the value of a secret too."""
+    """Check a value and say what is expected in our own words, since pydantic's would print even a secret's value."""
 
     def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         try:
@@ -127,12 +127,12 @@ def _refusal(sentence: str) -> PydanticCustomError:
 
 
 def whole(low: int, high: int) -> WrapValidator:
-    """What an integer setting must be."""
+    """A validator for an integer setting."""
     return _must(f"must be a whole number from {low} to {high}", lambda number: low <= number <= high)
 
 
 def _kafka_options(value: str) -> Mapping[str, KafkaOption]:
-    """Options of librdkafka, from JSON; errors never show a value, which may be a password."""
+    """librdkafka options from JSON; errors never show a value, since it may be a password."""
     try:
         options = json.loads(value)
     except ValueError:
@@ -140,10 +140,10 @@ def _kafka_options(value: str) -> Mapping[str, KafkaOption]:
     if not isinstance(options, dict):
         raise _refusal('must be a JSON object, such as {"security.protocol": "SASL_SSL"}')
     if "bootstrap.servers" in options:
-        raise _refusal("must not hold bootstrap.servers: PIPELINE_KAFKA_BOOTSTRAP says where Kafka is")
+        raise _refusal("must not contain bootstrap.servers: set PIPELINE_KAFKA_BOOTSTRAP instead")
     for option, given in options.items():
         if not isinstance(given, str | int | float):
-            raise _refusal(f"must give {option} a text, a number, true or false")
+            raise _refusal(f"must set {option} to a string, a number, true or false")
     return options
 
 
@@ -163,13 +163,13 @@ Url = Annotated[
     str,
     Field(pattern=r"^https?://[^\s/@]+(/[^\s@]*)?$"),
     AfterValidator(lambda url: url.rstrip("/")),
-    _must("must be an http or https address without user and password in it", shows_value=False),
+    _must("must be an http or https address without a user name and password", shows_value=False),
 ]
 HostAndPort = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+:[0-9]{1,5}$"), _must("must be HOST:PORT")]
 Token = Annotated[
     str,
     Field(pattern=r"^[!-~]+$"),
-    _must("holds characters that no token has (a line break or a space?)", shows_value=False),
+    _must("contains characters that a token cannot have (a line break or a space?)", shows_value=False),
 ]
 AnyPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 KafkaOptions = Annotated[Mapping[str, KafkaOption], BeforeValidator(_kafka_options)]
@@ -177,13 +177,13 @@ Ports = Annotated[Mapping[str, Annotated[int, whole(1024, 65535)]], BeforeValida
 
 
 def setting(variable: str, default: Any = None, *, is_secret: bool = False) -> Any:
-    """A field of Settings that is read from this variable; None when it is not given and has no default."""
+    """A field of Settings that is read from this variable; None if it is not set and has no default."""
     return Field(default, validation_alias=variable, repr=not is_secret)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """The addresses of all stores, complete."""
+    """The addresses of all stores, none missing."""
 
     postgres_reader_dsn: str = field(repr=False)
     mongo_uri: str = field(repr=False)
@@ -192,19 +192,19 @@ class Stores:
     kafka_options: Mapping[str, KafkaOption] = field(default_factory=dict, repr=False)
 
     def kafka(self) -> dict[str, KafkaOption]:
-        """What a Kafka client is made with: where Kafka is, and the way in (it may hold a password)."""
+        """The configuration for a Kafka client: address and access options, which may include a password."""
         return {"bootstrap.servers": self.kafka_bootstrap} | dict(self.kafka_options)
 
 
 class _Variables(PydanticBaseSettingsSource):
-    """What one mapping of variables says, spaces around it removed."""
+    """The values in one mapping of variables, without surrounding spaces."""
 
     def __init__(self, of: type[BaseSettings], variables: Mapping[str, str]) -> None:
         super().__init__(of)
         self._variables = variables
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """The value of one setting, and the variable under which it is known."""
+        """The value of one setting, and the name of its variable."""
         if field_name == "ports":
             found = {name: self._value(f"PIPELINE_PORT_{name.upper()}") for name in PORTED}
             return {name: value for name, value in found.items() if value is not None}, "ports", False
@@ -216,13 +216,13 @@ class _Variables(PydanticBaseSettingsSource):
         return None if value is None else value.strip()
 
     def __call__(self) -> dict[str, Any]:
-        """The values of all settings that are here, by their variables."""
+        """The values of all settings in this mapping, by variable."""
         found = (self.get_field_value(item, name) for name, item in self.settings_cls.model_fields.items())
         return {variable: value for value, variable, _ in found if value is not None}
 
 
 class Settings(BaseSettings):
-    """All settings of the domain; what is None was not given. Ports: `port("postgres")`. Made by `load`."""
+    """All settings of the domain; None means not set. Ports: `port("postgres")`. Created by `load`."""
 
     model_config = SettingsConfigDict(
         frozen=True, case_sensitive=True, extra="forbid", hide_input_in_errors=True
@@ -247,7 +247,7 @@ class Settings(BaseSettings):
     keep_events_days: Annotated[int, whole(1, 3650)] = setting("PIPELINE_KEEP_EVENTS_DAYS", 3)
     keep_runs_days: Annotated[int, whole(1, 3650)] = setting("PIPELINE_KEEP_RUNS_DAYS", 14)
     keep_logs_days: Annotated[int, whole(1, 3650)] = setting("PIPELINE_KEEP_LOGS_DAYS", 14)
-    # two months and more: the month's budget, and settling by X's figures, look back that far
+    # at least two months: the monthly budget and settling by X's figures look back that far
     keep_records_days: Annotated[int, whole(62, 3650)] = setting("PIPELINE_KEEP_RECORDS_DAYS", 90)
     postgres_dsn: str | None = setting("PIPELINE_POSTGRES_DSN", is_secret=True)
     postgres_migrator_dsn: str | None = setting("PIPELINE_POSTGRES_MIGRATOR_DSN", is_secret=True)
@@ -274,19 +274,19 @@ class Settings(BaseSettings):
         *_: PydanticBaseSettingsSource,
         **__: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What `load` says itself, and then the variables that it found: the first that has one decides."""
+        """`load`'s own arguments, then the variables it found; the first source with a value wins."""
         said = init_settings()
         return (init_settings, *(_Variables(settings_cls, found) for found in said.pop("found", ())))
 
     @model_validator(mode="before")
     @classmethod
     def _without_empty(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """An empty value is as good as none; it hides what a later source says."""
+        """Treat an empty value as not set; it still hides the value in a later source."""
         return {name: value for name, value in given.items() if value != ""}
 
     @classmethod
     def defaults(cls) -> dict[str, str]:
-        """Each variable that is read, and its default as text ("" when it has none)."""
+        """Each variable that is read, and its default as text ("" if it has none)."""
         return {
             str(item.validation_alias): "" if item.default is None else str(item.default)
             for item in cls.model_fields.values()
@@ -301,9 +301,9 @@ class Settings(BaseSettings):
         launched: bool = True,
         root: Path | None = None,
     ) -> Self:
-        """Read and check the settings; `launched=False` leaves out what an earlier launch wrote.
+        """Read and check the settings; `launched=False` ignores what an earlier launch wrote.
 
-        Raises SettingsError naming each variable that is wrong.
+        Raises SettingsError, naming each invalid variable.
         """
         given = dict(os.environ if environment is None else environment)
         root = root or clone()
@@ -319,7 +319,7 @@ class Settings(BaseSettings):
             raise SettingsError("; ".join(_sentences(error))) from None
 
     def need(self, name: str) -> str:
-        """The value of a setting that this command cannot do without; raises when it is not given."""
+        """The value of a setting that this command requires. Raises SettingsError if it is not set."""
         value = getattr(self, name)
         if value is None:
             variable = type(self).model_fields[name].validation_alias
@@ -327,7 +327,7 @@ class Settings(BaseSettings):
         return str(value)
 
     def stores(self) -> Stores:
-        """Where the stores are, for those who only read. Raises SettingsError when one is not given."""
+        """The addresses of the stores, for read-only use. Raises SettingsError if one is missing."""
         return Stores(
             postgres_reader_dsn=self.need("postgres_reader_dsn"),
             mongo_uri=self.need("mongo_uri"),
@@ -337,44 +337,44 @@ class Settings(BaseSettings):
         )
 
     def kafka(self) -> dict[str, KafkaOption]:
-        """What each Kafka client is made with: PIPELINE_KAFKA_BOOTSTRAP and PIPELINE_KAFKA_OPTIONS.
+        """The configuration for Kafka clients: PIPELINE_KAFKA_BOOTSTRAP and PIPELINE_KAFKA_OPTIONS.
 
-        It may hold a password. Raises SettingsError when it is not said where Kafka is.
+        It may contain a password. Raises SettingsError if PIPELINE_KAFKA_BOOTSTRAP is not set.
         """
         return {"bootstrap.servers": self.need("kafka_bootstrap")} | dict(self.kafka_options or {})
 
     @property
     def run(self) -> Path:
-        """What belongs to the running stack: configuration, socket, lock, reports."""
+        """The folder for files of the running stack: configuration, socket, lock, reports."""
         return self.home / "run"
 
     @property
     def logs(self) -> Path:
-        """The log files of the stack's services, and Airflow's."""
+        """The folder for the log files of the stack's services and of Airflow."""
         return self.home / "logs"
 
     def port(self, name: str) -> int:
-        """The port of a part: its own setting PIPELINE_PORT_<NAME>, else counted from PIPELINE_PORT_BASE."""
+        """The port of a part: PIPELINE_PORT_<NAME> if set, else an offset from PIPELINE_PORT_BASE."""
         return self.ports.get(name, self.port_base + PORTED.index(name))
 
     @property
     def contracts_folder(self) -> Path:
-        """The contracts of the tables: PIPELINE_CONTRACTS, else soda/ in the clone."""
+        """The folder with the tables' contracts: PIPELINE_CONTRACTS, else soda/ in the checkout."""
         return self.contracts or self.clone / "soda"
 
     @property
     def exports_folder(self) -> Path:
-        """Where the Dag tweet_export writes when it is told no other place."""
+        """Where the Dag tweet_export writes by default."""
         return self.home / "exports"
 
     def rules_file(self) -> Path | None:
-        """The user's own rules: PIPELINE_RULES, else rules.yaml in the clone when there is one."""
+        """The user's own rules: PIPELINE_RULES, else rules.yaml in the checkout if there is one."""
         own = self.clone / "rules.yaml"
         return self.rules or (own if own.is_file() else None)
 
 
 def _sentences(error: ValidationError) -> Iterator[str]:
-    """One for each wrong variable; never pydantic's own text, which may show a value."""
+    """One sentence per invalid variable; never pydantic's own text, which may show a value."""
     for one in error.errors(include_input=False, include_url=False):
         variable, *part = (str(word) for word in one["loc"])
         if variable == "ports":

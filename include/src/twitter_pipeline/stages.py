@@ -1,6 +1,6 @@
-"""The stages of the pipeline, each by one word: in cursors, dead letters, metrics, alerts, status and the API.
+"""The stages of the pipeline, with one word for each in cursors, dead letters, metrics, alerts, status and the API.
 
-A stage's Dag keeps the name that people know it by.
+A stage's Dag keeps the name that people know.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class DrainedStage(Stage):
-    """A stage that has a cursor a partition; `group`: the Kafka group under which it publishes its position."""
+    """A stage with one cursor per partition; `group` is the Kafka group under which it publishes its position."""
 
     group: str
 
@@ -27,7 +27,7 @@ LAND: Final = DrainedStage("land", dag="tweet_landing", group="tweet-land")
 TRANSFORM: Final = DrainedStage("transform", dag="tweet_processing", group="tweet-transform")
 
 IN_ORDER: Final = (EXTRACT, LAND, TRANSFORM)
-"""The way of a tweet."""
+"""All stages, in the order in which a tweet passes them."""
 
 DRAINS: Final = (LAND, TRANSFORM)
-"""The stages that have cursors, and dead letters under coordinates of Kafka."""
+"""The stages that have cursors, and whose dead letters have Kafka coordinates."""

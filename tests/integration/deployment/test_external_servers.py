@@ -93,13 +93,13 @@ def enabled(environment: dict[str, str]) -> list[str]:
 def test_a_rules_file_that_cannot_be_used_stops_nothing(
     environment: dict[str, str], rules_file: Path, text: str | None
 ) -> None:
-    """Missing, empty or broken: the rules of before go on, the command succeeds with a warning, a notice stands."""
+    """Missing, empty or broken: the previous rules stay in force, the command succeeds with a warning, a notice stands."""
     assert "rules: 2 new" in run(environment).output
     rules_file.unlink() if text is None else rules_file.write_text(text)
     warned = run(environment)
     assert warned.exit_code == 0, warned.output
     assert f"warning: {rules_file}: " in warned.output
-    assert "the 2 rules of before go on" in warned.output
+    assert "the 2 previous rules stay in force" in warned.output
     assert enabled(environment) == ["mugs", "tea"]
     with psycopg.connect(environment["PIPELINE_POSTGRES_READER_DSN"]) as reader:
         assert reader.execute("select subject from pipeline.notices").fetchall() == [("rules file",)]
@@ -109,7 +109,7 @@ def test_a_rule_that_left_the_file_is_named(environment: dict[str, str], rules_f
     """And stops."""
     run(environment)
     rules_file.write_text("rules: [{name: tea, query: tea}]")
-    assert "rules: 0 new or changed of rules.yaml, 1 stopped: mugs" in run(environment).output
+    assert "rules: 0 new or changed in rules.yaml, 1 stopped: mugs" in run(environment).output
     assert enabled(environment) == ["tea"]
 
 
@@ -170,7 +170,7 @@ def test_the_launcher_says_what_became_of_the_rules_file(
     rules_file.write_text("")
     bring()
     assert capsys.readouterr().err.splitlines() == [
-        "  rules: 2 new or changed of rules.yaml",
-        "  rules: 0 new or changed of rules.yaml, 1 stopped: mugs",
-        f"  warning: {rules_file}: names no rule; to stop a rule keep it with enabled: false; the 1 rules of before go on",
+        "  rules: 2 new or changed in rules.yaml",
+        "  rules: 0 new or changed in rules.yaml, 1 stopped: mugs",
+        f"  warning: {rules_file}: names no rule; to stop a rule keep it with enabled: false; the 1 previous rules stay in force",
     ]

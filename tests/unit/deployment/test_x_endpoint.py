@@ -23,7 +23,7 @@ def test_without_anything_the_simulator_stands_in(tmp_path: Path) -> None:
 
 def test_a_token_alone_starts_nothing_and_says_what_is_missing(tmp_path: Path) -> None:
     """A token without rules and budget is refused, naming both."""
-    with pytest.raises(DeploymentError, match=r"rules of your own.*X_BUDGET_USD"):
+    with pytest.raises(DeploymentError, match=r"your own rules.*X_BUDGET_USD"):
         _choose(tmp_path, X_BEARER_TOKEN="token")
 
 
@@ -38,7 +38,7 @@ def test_a_token_with_rules_and_no_budget_starts_nothing(tmp_path: Path, budget:
 def test_a_copy_of_the_shipped_rules_is_not_the_users_own(tmp_path: Path) -> None:
     """The sample's rules never run against the real X, not even copied."""
     (tmp_path / "rules.yaml").write_bytes(x_endpoint.sample_rules().read_bytes())
-    with pytest.raises(DeploymentError, match="rules of your own"):
+    with pytest.raises(DeploymentError, match="your own rules"):
         _choose(tmp_path, X_BEARER_TOKEN="token", X_BUDGET_USD="5")
 
 

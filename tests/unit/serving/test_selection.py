@@ -15,14 +15,14 @@ from twitter_pipeline.serving.selection import Selection, Unselectable
 
 WRONG = [
     ("rule", "No; drop table", "give the name of a rule: a-z 0-9 _ -"),
-    ("author", "' or 1=1", "give the name of an account: up to 50 of A-Z a-z 0-9 _"),
+    ("author", "' or 1=1", "give a username: up to 50 of A-Z a-z 0-9 _"),
     ("hashtag", "#", "give a hashtag"),
-    ("hashtag", "a\x00", "holds a character that no text has (NUL or half of a pair)"),
+    ("hashtag", "a\x00", "contains a character that is not valid in text (NUL or a lone surrogate)"),
     ("words", " ".join("abcdefghijk"), "give 1 to 10 words"),
-    ("words", "a\x00b", "holds a character that no text has (NUL or half of a pair)"),
-    ("since", "yesterday", "give a time with its zone, such as 2026-01-31T12:00:00Z, or a date"),
-    ("since", "2026-01-01T00:00:00", "give a time with its zone, such as 2026-01-31T12:00:00Z, or a date"),
-    ("until", "9999-12-31", "give a time from 2006-01-01 to a day ahead of now"),
+    ("words", "a\x00b", "contains a character that is not valid in text (NUL or a lone surrogate)"),
+    ("since", "yesterday", "give a time with a time zone, such as 2026-01-31T12:00:00Z, or a date"),
+    ("since", "2026-01-01T00:00:00", "give a time with a time zone, such as 2026-01-31T12:00:00Z, or a date"),
+    ("until", "9999-12-31", "give a time from 2006-01-01 to one day from now"),
 ]
 
 

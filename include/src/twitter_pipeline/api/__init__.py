@@ -1,5 +1,5 @@
-"""The doors out over HTTP: a REST API that only reads, and the page of the pipeline.
+"""HTTP access: a read-only REST API and the pipeline's status page.
 
-One app, mounted by Airflow's plugin behind Airflow's login or run alone by `twitter-pipeline serve`. Whoever makes
-it says who may enter; there is no way to make it without.
+It is one app, mounted by the Airflow plugin behind Airflow's login, or run alone by `twitter-pipeline serve`. Whoever
+creates the app must pass the authentication; it cannot be created without.
 """

@@ -1,6 +1,6 @@
-"""Who asks, and what they may do. Nothing is allowed unless it is said: a route needs a scope, a principal has scopes.
+"""Who is asking and what they may do. Deny by default: each route needs a scope, each principal has scopes.
 
-Whoever makes the app brings `authenticate`, a dependency of FastAPI that returns the Principal of a request or raises.
+The creator of the app passes `authenticate`, a FastAPI dependency that returns the Principal of a request or raises.
 A route that names no scope answers nobody.
 """
 
@@ -13,13 +13,13 @@ from fastapi import Depends, Request
 from twitter_pipeline.api.problems import Problem
 
 READ = "read"
-"""Reading what was collected, and how the pipeline is."""
+"""Read collected data and the pipeline's state."""
 _DECLARED = "x-scope"
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who asks: a name for people, and the scopes that were granted."""
+    """Who is asking: a human-readable name, and the granted scopes."""
 
     name: str
     scopes: frozenset[str]
@@ -29,22 +29,22 @@ Authenticate = Callable[..., Any]
 
 
 def needs(scope: str) -> dict[str, Any]:
-    """What a route is declared with so that it answers principals of this scope; the OpenAPI document shows it."""
+    """Route arguments that make a route answer principals with this scope; the OpenAPI document shows it."""
     return {"openapi_extra": {_DECLARED: scope}}
 
 
 def scope_of(route: Any) -> str | None:
-    """The scope that a route needs; None for one that nobody may ask."""
+    """The scope that a route needs; None if nobody may use the route."""
     return (getattr(route, "openapi_extra", None) or {}).get(_DECLARED)
 
 
 def gate(authenticate: Authenticate) -> Callable[..., Awaitable[Principal]]:
-    """The dependency that stands before every route of an app. Raises Problem 403 for who may not."""
+    """The dependency that guards every route of an app. Raises Problem 403 if the scope was not granted."""
 
     async def granted(request: Request, principal: Annotated[Any, Depends(authenticate)]) -> Principal:
         needed = scope_of(request.scope.get("route"))
         if not isinstance(principal, Principal) or needed is None or needed not in principal.scopes:
-            raise Problem(403, f"this needs the scope {needed!r}, which was not granted to you")
+            raise Problem(403, f"this needs the scope {needed!r}, which you have not been granted")
         return principal
 
     return granted

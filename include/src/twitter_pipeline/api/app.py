@@ -1,7 +1,7 @@
-"""The app: its routers, and what holds for all of them.
+"""The app: its routers, and what applies to all of them.
 
-Deny by default: every route, the page and the OpenAPI document included, stands behind `access.gate`. Only GET. Bodies
-are bytes that PostgreSQL made. Errors are problem+json and name the parameter. Nothing is loaded from elsewhere.
+Deny by default: every route, including the page and the OpenAPI document, is behind `access.gate`. Only GET is allowed.
+Bodies are bytes made by PostgreSQL. Errors are problem+json and name the parameter. Nothing is loaded from elsewhere.
 """
 
 from importlib.metadata import version
@@ -27,8 +27,8 @@ from twitter_pipeline.settings import Settings
 
 PREFIX = "/api/v1"
 DESCRIPTION = (
-    "Ids are strings: they do not fit into a double. Times are UTC. null means that X did not say, never 0.\n\n"
-    "Lists are pages: ask again with `cursor` = `meta.next_cursor` until that is null. Errors are"
+    "Ids are strings, since they do not fit into a double. Times are UTC. null means that X did not say, never 0.\n\n"
+    "Lists are paged: repeat the request with `cursor` = `meta.next_cursor` until that is null. Errors are"
     " `application/problem+json` and name the parameter."
 )
 
@@ -38,17 +38,17 @@ def create_app(
 ) -> FastAPI:
     """The app for these settings.
 
-    `authenticate` is a dependency of FastAPI that returns the Principal of a request, or raises; `airflow_url` is where
-    the page's links to Dags lead. Nothing is opened before the first request. Raises SettingsError if an address is
-    missing.
+    `authenticate` is a FastAPI dependency that returns the Principal of a request, or raises; `airflow_url` is the
+    target of the page's links to Dags. Nothing is opened before the first request. Raises SettingsError if an address
+    is missing.
     """
     database = Database(settings.stores().postgres_reader_dsn)
     app = FastAPI(
         title="Tweet pipeline",
         version=version("twitter-pipeline"),
-        summary="Collected tweets, and how the pipeline is. Reads only.",
+        summary="Collected tweets and the state of the pipeline. Read-only.",
         description=DESCRIPTION,
-        openapi_url=None,  # the routes that FastAPI makes itself would ask nobody; ours does
+        openapi_url=None,  # FastAPI's own routes would not check access; ours does
         docs_url=None,
         redoc_url=None,
         dependencies=[Depends(gate(authenticate)), Depends(_each_once)],
@@ -74,7 +74,7 @@ def create_app(
 
 
 def _operation_id(route: APIRoute) -> str:
-    return route.name  # what a generated client calls its function
+    return route.name  # the function's name in a generated client
 
 
 async def _each_once(request: Request) -> None:
@@ -87,7 +87,7 @@ def _about(app: FastAPI) -> APIRouter:
 
     @routes.get("/openapi.json", include_in_schema=False, **needs(READ))
     async def read_openapi(request: Request) -> Response:
-        # where another app mounted this one, such as Airflow under the plugin's prefix
+        # the path under which another app mounted this one, such as the plugin's prefix in Airflow
         server = {"url": request.scope.get("root_path") or "/"}
         return json_answer(orjson.dumps(document(app) | {"servers": [server]}))
 

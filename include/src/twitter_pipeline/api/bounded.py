@@ -1,4 +1,4 @@
-"""A bound on every request: an answer within seconds whatever hangs behind it, and no work for a client that left."""
+"""A bound on every request: an answer within seconds whatever hangs behind it, and no work for a client that is gone."""
 
 import asyncio
 
@@ -6,14 +6,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twitter_pipeline.api import problems
 
-ANSWER_SECONDS = 4.8  # a little after the store's own deadline, whose answer says more
+ANSWER_SECONDS = 4.8  # slightly after the store's own deadline, whose answer says more
 
 
 class Bounded:
-    """ASGI middleware for an app that reads no bodies.
+    """ASGI middleware for an app that reads no request bodies.
 
-    A request without an answer after `seconds` gets 503; one whose client closed the connection is cancelled, and with
-    it what it asks of PostgreSQL. What cannot be cancelled (a thread that waits) is left behind.
+    A request without an answer after `seconds` gets 503. If the client closes the connection, the request is cancelled
+    together with its PostgreSQL query. What cannot be cancelled (a waiting thread) is left behind.
     """
 
     def __init__(self, app: ASGIApp, seconds: float = ANSWER_SECONDS) -> None:
@@ -46,7 +46,7 @@ class Bounded:
                 {answering, watching}, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED
             )
             if not answering.done() and not watching.done() and has_begun:
-                # the answer is on its way to a slow reader, who holds nothing of ours but its bytes
+                # the answer is on its way to a slow reader, which holds none of our resources but its bytes
                 await asyncio.wait({answering, watching}, return_when=asyncio.FIRST_COMPLETED)
             if answering.done():
                 await answering
@@ -65,6 +65,6 @@ class Bounded:
 
 
 def _forget(task: "asyncio.Future[None]") -> None:
-    """Take the outcome of a request that nobody waits for, so that it is not reported as lost."""
+    """Retrieve the outcome of a request that nobody waits for, so that it is not reported as never retrieved."""
     if not task.cancelled():
         task.exception()

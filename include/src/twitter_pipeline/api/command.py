@@ -16,7 +16,7 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer, Basic realm="tweet pipeline", charset=
 
 
 def _basic_password(authorization: str) -> str | None:
-    """The password of an HTTP Basic header, as a browser sends it; None when it is none."""
+    """The password in an HTTP Basic header, as a browser sends it; None for any other header."""
     scheme, _, encoded = authorization.partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -30,7 +30,7 @@ BEARER = HTTPBearer(auto_error=False, description="PIPELINE_API_TOKEN")
 
 
 def requires_token(token: str) -> Authenticate:
-    """A dependency that knows whoever has the token: as a bearer, or as the password of a browser's dialog."""
+    """A dependency that accepts the token, either as a bearer token or as the password in a browser's dialog."""
     holder = Principal("holder of the token", frozenset({READ}))
 
     async def authenticate(
@@ -41,7 +41,7 @@ def requires_token(token: str) -> Authenticate:
         scheme, _, bearer = given.partition(" ")
         offered = bearer if scheme.lower() == "bearer" else _basic_password(given)
         if offered is None or not hmac.compare_digest(offered.encode(), token.encode()):
-            raise Problem(401, "send the token as `Authorization: Bearer …`, or as a password", CHALLENGE)
+            raise Problem(401, "send the token as `Authorization: Bearer …`, or as the password", CHALLENGE)
         return holder
 
     return authenticate
@@ -52,7 +52,7 @@ def requires_token(token: str) -> Authenticate:
 @click.option("--port", type=click.IntRange(1, 65535), help="Default: PIPELINE_PORT_API.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
 def serve(host: str, port: int | None, workers: int) -> None:
-    """Serve the REST API and the page without Airflow, to whoever has PIPELINE_API_TOKEN."""
+    """Serve the REST API and the page without Airflow, protected by PIPELINE_API_TOKEN."""
     import uvicorn
 
     given = settings.load()
@@ -64,14 +64,14 @@ def serve(host: str, port: int | None, workers: int) -> None:
         host=host,
         port=port or given.port("api"),
         workers=workers,
-        access_log=False,  # a query may hold what somebody looks for
+        access_log=False,  # a query string may reveal what someone searches for
         log_level="info",
         server_header=False,
     )
 
 
 def served() -> object:
-    """The app of one worker of `serve`."""
+    """The app that each worker of `serve` runs."""
     from twitter_pipeline.api.app import create_app
 
     given = settings.load()

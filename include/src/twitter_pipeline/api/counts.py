@@ -1,4 +1,4 @@
-"""/counts: collected tweets by hour or day of a window."""
+"""/counts: collected tweets per hour or day in a window."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -14,12 +14,12 @@ from twitter_pipeline.serving.statements import statement
 
 
 def router(database: Database) -> APIRouter:
-    """The route of counts."""
+    """The route for counts."""
     routes = APIRouter(tags=["counts"])
 
     @routes.get(
         "/counts",
-        summary="Collected tweets by hour or day of a window (the last day)",
+        summary="Collected tweets per hour or day in a window (default: the last day)",
         **answering(models.Counts, "counts"),
         **needs(READ),
     )

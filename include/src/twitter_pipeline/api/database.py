@@ -1,8 +1,8 @@
-"""The API's way to PostgreSQL: a small pool as the role that only reads, and its errors as answers.
+"""The API's access to PostgreSQL: a small pool as the read-only role, and PostgreSQL errors as API responses.
 
-The pool is opened by the first request, because an app that is mounted into another is not told when that starts;
-one is kept for each event loop. Every way in which PostgreSQL can fail to answer ends within ANSWER_SECONDS, and a
-query that nobody waits for any more is ended there too: its connection is cut, and PostgreSQL looks for that.
+The first request opens the pool, because an app mounted in another app is not told when that app starts; there is
+one pool per event loop. However PostgreSQL fails to answer, the request ends within ANSWER_SECONDS. A query that
+nobody waits for any more ends in PostgreSQL too: its connection is closed, which PostgreSQL checks for.
 """
 
 import asyncio
@@ -17,10 +17,12 @@ from twitter_pipeline.serving.statements import IN_ORDER, places
 
 MOST_CONNECTIONS = 8
 ANSWER_SECONDS = 4.5
-STATEMENT_SECONDS = 4  # the server's own word comes before our deadline
+STATEMENT_SECONDS = 4  # so that the server's own error arrives before our deadline
 LOCK_SECONDS = 3
-ACQUIRE_SECONDS = 2.0  # who waits in vain for a connection is told so, and not to ask for less
-GONE_SECONDS = 1  # how soon PostgreSQL notices that a connection was cut
+ACQUIRE_SECONDS = (
+    2.0  # a client that gets no connection is told so, instead of being told to narrow its request
+)
+GONE_SECONDS = 1  # how soon PostgreSQL notices a closed connection
 RETRY_AFTER = {"Retry-After": "5"}
 SESSION = {
     "application_name": "tweet-pipeline-api",
@@ -32,11 +34,11 @@ SESSION = {
     "timezone": "UTC",
 }
 _AWAY = {"08", "25", "26", "28", "3D", "40", "53", "55", "57", "58", "XX"}
-"""Classes of SQLSTATE that speak of the server or the connection and not of what was asked."""
+"""Classes of SQLSTATE that concern the server or the connection, not the query."""
 
 
 class _Connection(asyncpg.Connection):
-    """A connection whose session no query of ours changes: cleaning it after each would be a second round trip."""
+    """A connection that is not reset after use: our queries do not change the session, and it would cost a round trip."""
 
     __slots__ = ()
 
@@ -45,7 +47,7 @@ class _Connection(asyncpg.Connection):
 
 
 class Database:
-    """Runs the API's queries. `dsn` belongs to a role that cannot write. Never writes."""
+    """Runs the API's queries. `dsn` must be of a role that cannot write. Never writes."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
@@ -53,13 +55,13 @@ class Database:
         self._opening: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
 
     async def one(self, text: str, values: Mapping[str, Any], *, in_order: bool = False) -> asyncpg.Record:
-        """The one row of a statement, its `:names` bound to values; `in_order` for a list that an index gives.
+        """The only row of a statement, its `:names` bound to values; `in_order` for a list ordered by an index.
 
-        Raises Problem: 503 when PostgreSQL is away, locked or has no connection left, 504 when the query takes too long.
+        Raises Problem: 503 if PostgreSQL is away, locked or has no connection left, 504 if the query takes too long.
         """
         rows = await self.rows(text, values, in_order=in_order)
         if len(rows) != 1:
-            raise RuntimeError(f"a statement for one row gave {len(rows)}: {text[:80]}")
+            raise RuntimeError(f"expected one row, got {len(rows)}: {text[:80]}")
         return rows[0]
 
     async def rows(
@@ -90,14 +92,14 @@ class Database:
                 except TimeoutError:
                     raise Problem(
                         503,
-                        f"PostgreSQL gave no connection within {ACQUIRE_SECONDS:g} s; try again",
+                        f"no PostgreSQL connection was free within {ACQUIRE_SECONDS:g} s; try again",
                         RETRY_AFTER,
                     ) from None
                 try:
                     yield connection
                 except BaseException as error:
                     if not isinstance(error, asyncpg.PostgresError):
-                        connection.terminate()  # a server that hangs would not take leave either
+                        connection.terminate()  # a server that hangs would not answer a normal close either
                     raise
                 finally:
                     await pool.release(connection)
@@ -127,28 +129,28 @@ class Database:
             return self._pools[loop]
 
     async def close(self) -> None:
-        """Give the connections of this event loop back."""
+        """Close the connections of this event loop."""
         if (pool := self._pools.pop(asyncio.get_running_loop(), None)) is not None:
             await pool.close()
 
 
 def _problem(error: asyncpg.PostgresError) -> Problem | None:
-    """What a client is told of an error of PostgreSQL; None for a mistake of ours."""
+    """What a client is told about a PostgreSQL error; None for a bug of ours."""
     sqlstate = error.sqlstate or ""
     if isinstance(error, asyncpg.QueryCanceledError | asyncpg.ConfigurationLimitExceededError):
         limit = f"within {STATEMENT_SECONDS} s" if sqlstate == "57014" else "in the space for temporary files"
         return Problem(
             504,
-            f"PostgreSQL could not answer this {limit}; narrow the request down, by a rule, an author, a hashtag or a"
-            " window of time",
+            f"PostgreSQL could not answer this {limit}; narrow the request down by a rule, an author, a hashtag or a"
+            " time window",
             RETRY_AFTER,
         )
     if isinstance(error, asyncpg.LockNotAvailableError):
-        return Problem(503, "a table is locked by somebody else's work; try again", RETRY_AFTER)
+        return Problem(503, "a table is locked by another session; try again", RETRY_AFTER)
     if isinstance(
         error, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError | asyncpg.UndefinedFunctionError
     ):
-        return Problem(503, "the database lacks tables of this version; `make up` makes them", RETRY_AFTER)
+        return Problem(503, "the database lacks tables of this version; `make up` creates them", RETRY_AFTER)
     return _away(error) if sqlstate[:2] in _AWAY else None
 
 
@@ -157,7 +159,7 @@ def _away(error: BaseException) -> Problem:
 
 
 def bound(text: str, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
-    """A statement with `:names` as numbered places, and the values of those that it uses in their order."""
+    """A statement with `:names` replaced by numbered placeholders, and the values it uses, in that order."""
     used: dict[str, int] = {}
     query = places(text, lambda name: f"${used.setdefault(name, len(used) + 1)}")
     return query, [values[name] for name in used]

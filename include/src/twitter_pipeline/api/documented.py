@@ -1,4 +1,4 @@
-"""How a route is described in the OpenAPI document: the model of its answer, an example, and the problems."""
+"""How a route is described in the OpenAPI document: its response model, an example, and its problems."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from twitter_pipeline.api.examples import EXAMPLES, PROBLEM
 from twitter_pipeline.api.problems import MEDIA_TYPE
 
 _STATUSES = {
-    400: "A cursor that this API did not return, or one of other filters.",
-    401: "No token, or one that is not valid.",
-    403: "Whoever asks may not read this.",
-    404: "There is no such object here.",
-    422: "Parameters that cannot be used, each by name.",
-    503: "PostgreSQL is away, busy or locked; see Retry-After.",
+    400: "The cursor is not one that this API returned, or belongs to other filters.",
+    401: "The token is missing or invalid.",
+    403: "The caller may not read this.",
+    404: "The object was not found.",
+    422: "Some parameters cannot be used; `errors` names each of them.",
+    503: "PostgreSQL is unavailable, busy or locked; see Retry-After.",
     504: "The query took too long; narrow it down.",
 }
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -33,7 +33,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 def answering(model: Any, example: str) -> dict[str, Any]:
-    """What a route is declared with whose answers have this shape. The bytes of an answer go out as they are."""
+    """Route arguments that document the shape of the answers. The bytes of an answer are sent unchanged."""
     return {
         "response_model": model,
         "response_class": JSONResponse,
@@ -42,7 +42,7 @@ def answering(model: Any, example: str) -> dict[str, Any]:
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document of an app, with the shape of its problems."""
+    """The OpenAPI document of an app, including the schema of its problems."""
     made = app.openapi()
     schema = models.ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas = made["components"]["schemas"]

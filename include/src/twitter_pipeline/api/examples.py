@@ -1,4 +1,4 @@
-"""What answers look like, for the OpenAPI document. A test holds real answers to these shapes."""
+"""Example answers for the OpenAPI document. A test checks real answers against these shapes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""/hashtags: the most used hashtags of a window."""
+"""/hashtags: the most used hashtags in a window."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -15,12 +15,12 @@ from twitter_pipeline.serving.statements import statement
 
 
 def router(database: Database) -> APIRouter:
-    """The route of hashtags."""
+    """The route for hashtags."""
     routes = APIRouter(tags=["hashtags"])
 
     @routes.get(
         "/hashtags",
-        summary="The most used hashtags of a window (the last day)",
+        summary="The most used hashtags in a window (default: the last day)",
         **answering(models.Hashtags, "hashtags"),
         **needs(READ),
     )

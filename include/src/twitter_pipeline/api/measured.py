@@ -1,4 +1,4 @@
-"""Counts and times every request to the API, by the template of its route and never by what was asked."""
+"""Counts and times every API request by its route's template, never by its contents."""
 
 import time
 from typing import Any
@@ -11,7 +11,7 @@ NO_ROUTE = "none"
 
 
 class Measured:
-    """ASGI middleware; what it cannot send it drops."""
+    """ASGI middleware; metrics that cannot be sent are dropped."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics

@@ -1,7 +1,7 @@
-"""The shapes of answers, for the OpenAPI document and the clients that are made from it.
+"""The shapes of answers, for the OpenAPI document and clients generated from it.
 
-They only describe: bodies are bytes that PostgreSQL made, and a test holds real ones to these shapes. Tweets and users
-are derived from serving/columns.py.
+The models are only descriptions: bodies are bytes made by PostgreSQL, and a test checks real ones against these shapes.
+Tweets and users are derived from serving/columns.py.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from twitter_pipeline.serving.columns import TWEET, USER, Column, Kind
 
 
 class Reference(BaseModel):
-    """How a tweet refers to another one, which may not be here."""
+    """A reference to another tweet, which may not have been collected."""
 
     type: str = Field(description="replied_to, quoted or retweeted")
     id: str
@@ -36,7 +36,7 @@ _ALWAYS_KNOWN: dict[Kind, Any] = {Kind.ID: str, Kind.COUNT: int}
 
 
 def model_of(name: str, meaning: str, columns: Iterable[Column]) -> type[BaseModel]:
-    """The model of an object of these columns, each at its place; null where X did not say."""
+    """The model of an object with these columns, each at its place; null if X did not say."""
     members: dict[str, Any] = {}
     inner: dict[str, list[tuple[str, Any]]] = {}
     for column in columns:
@@ -56,14 +56,14 @@ def model_of(name: str, meaning: str, columns: Iterable[Column]) -> type[BaseMod
 
 
 Tweet: Any = model_of("Tweet", "A collected tweet.", TWEET)
-User: Any = model_of("User", "An account that was seen.", USER)
+User: Any = model_of("User", "An account seen in collected data.", USER)
 
 
 class PageMeta(BaseModel):
-    """Where a list goes on."""
+    """Size of this page, and where the list continues."""
 
     count: int = Field(description="How many objects this page has.")
-    next_cursor: str | None = Field(description="`cursor` of the next page; null at the end.")
+    next_cursor: str | None = Field(description="`cursor` for the next page; null on the last page.")
 
 
 class TweetPage(BaseModel):
@@ -83,41 +83,41 @@ class UserPage(BaseModel):
 class Hashtag(BaseModel):
     """How often a hashtag was used."""
 
-    tag: str = Field(description="The form in which hashtags are compared.")
-    display_tag: str = Field(description="One spelling that was used.")
+    tag: str = Field(description="The normalised form, in which hashtags are compared.")
+    display_tag: str = Field(description="One of the spellings used.")
     tweet_count: int
     author_count: int
 
 
 class Window(BaseModel):
-    """The time that was looked at; `until` is not in it."""
+    """The time window of the answer; `until` is exclusive."""
 
     since: datetime
     until: datetime
 
 
 class Hashtags(BaseModel):
-    """The most used hashtags of a window, most used first."""
+    """The most used hashtags in a window, most used first."""
 
     data: list[Hashtag]
     meta: Window
 
 
 class Span(BaseModel):
-    """The tweets of one hour or day."""
+    """The number of tweets in one hour or day."""
 
     start: datetime
     tweet_count: int
 
 
 class CountedWindow(Window):
-    """The time that was looked at, and all tweets in it."""
+    """The time window of the answer, and the number of all tweets in it."""
 
     total: int
 
 
 class Counts(BaseModel):
-    """Tweets by hour or day, also those without any."""
+    """Tweets per hour or day, including hours or days without any."""
 
     data: list[Span]
     meta: CountedWindow
@@ -127,12 +127,12 @@ class Stage(BaseModel):
     """One stage of the pipeline; null means unknown."""
 
     stage: str
-    count: int | None = Field(description="Records done.")
+    count: int | None = Field(description="Records processed.")
     lag: int | None = Field(description="Records waiting.")
     newest: datetime | None
     last_error: str | None
-    answers: bool = Field(description="Whether its store answered.")
-    age_seconds: float | None = Field(description="Since the newest record.")
+    answers: bool = Field(description="Whether the stage's store answered.")
+    age_seconds: float | None = Field(description="Seconds since the newest record.")
 
 
 class DeadLetters(BaseModel):
@@ -143,14 +143,14 @@ class DeadLetters(BaseModel):
 
 
 class Spend(BaseModel):
-    """Money, as decimal numbers in strings."""
+    """Amounts in US dollars, as decimal numbers in strings."""
 
     month_usd: str | None
     budget_usd: str | None
 
 
 class Contract(BaseModel):
-    """What the newest run of a contract found."""
+    """The result of a contract's latest run."""
 
     contract: str
     failed: int
@@ -158,7 +158,7 @@ class Contract(BaseModel):
 
 
 class Account(BaseModel):
-    """An account of a rule that cannot be read as it should."""
+    """An account in a rule that needs attention, since it cannot be read as it should be."""
 
     username: str
     user_id: str | None
@@ -169,7 +169,7 @@ class Account(BaseModel):
 
 
 class Pipeline(BaseModel):
-    """How the pipeline is."""
+    """The state of the pipeline."""
 
     stages: list[Stage]
     dead_letters: DeadLetters
@@ -181,7 +181,7 @@ class Pipeline(BaseModel):
     x_api_url: str | None
     broker: str | None
     looked_at: datetime
-    age_seconds: float = Field(description="How old this look at the stores is.")
+    age_seconds: float = Field(description="Age of this answer: seconds since the stores were checked.")
 
 
 class ParameterError(BaseModel):
@@ -192,10 +192,10 @@ class ParameterError(BaseModel):
 
 
 class ProblemDetails(BaseModel):
-    """An error after RFC 9457."""
+    """An error as defined in RFC 9457."""
 
     type: Literal["about:blank"]
     title: str
     status: int
     detail: str
-    errors: list[ParameterError] = Field(default=[], description="Of 422: each parameter by name.")
+    errors: list[ParameterError] = Field(default=[], description="With status 422: each unusable parameter.")

@@ -1,4 +1,4 @@
-"""Where a list goes on: a cursor is the last id of a page, bound to the filters of the list."""
+"""Where a list continues: a cursor is the last id of a page, bound to the filters of the list."""
 
 import hashlib
 import re
@@ -12,19 +12,19 @@ _CURSOR = re.compile(r"(0|[1-9][0-9]{0,18})\.([0-9a-f]{8})", re.ASCII)
 
 
 def cursor_of(last_id: int, filters: BaseModel) -> str:
-    """Where the next page of these filters begins: below `last_id`."""
+    """The cursor for the next page with these filters, which begins below `last_id`."""
     return f"{last_id}.{_digest(filters)}"
 
 
 def decode_cursor(cursor: str | None, filters: BaseModel) -> int | None:
-    """The id that a cursor stands for. Raises Problem for one that is garbage or belongs to other filters."""
+    """The id in a cursor. Raises Problem 400 if the cursor is invalid or belongs to other filters."""
     if cursor is None:
         return None
     match = _CURSOR.fullmatch(cursor)
     if match is None or int(match[1]) > LARGEST_ID:
         raise Problem(400, "cursor: not a cursor returned by this API")
     if match[2] != _digest(filters):
-        raise Problem(400, "cursor: it belongs to other filters; begin without a cursor")
+        raise Problem(400, "cursor: it belongs to other filters; start without a cursor")
     return int(match[1])
 
 

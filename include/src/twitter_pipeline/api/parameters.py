@@ -1,4 +1,4 @@
-"""What a request may ask: declared once, checked before anything is asked of PostgreSQL."""
+"""The parameters of each request, declared once and checked before PostgreSQL is queried."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -66,37 +66,41 @@ class _Window(NoParameters):
 class _Selected(_Window):
     author: Username | None = Field(None, description="By this account.", examples=["mada"])
     hashtag: Hashtag | None = Field(None, description="With this hashtag, in any case.", examples=["python"])
-    rule: RuleName | None = Field(None, description="Brought by this rule.", examples=["coffee"])
+    rule: RuleName | None = Field(None, description="Found by this rule.", examples=["coffee"])
 
 
 class TweetFilters(_Selected):
-    """Which tweets, how many, from where on."""
+    """Which tweets, how many, and where to continue."""
 
     words: Words | None = Field(
-        None, description="With all of these words in the text, in any case.", examples=["espresso crema"]
+        None, description="With all these words in the text, in any case.", examples=["espresso crema"]
     )
     limit: Limit = 50
-    cursor: Cursor | None = Field(None, description="`next_cursor` of the page before, same filters.")
+    cursor: Cursor | None = Field(
+        None, description="`next_cursor` of the previous page, with the same filters."
+    )
 
     def selection(self, below: int | None) -> Selection:
-        """The tweets that are asked for, of a page that begins below an id."""
+        """The requested tweets, for a page that begins below an id."""
         words = () if self.words is None else tuple(self.words.split())
         return Selection(self.rule, self.author, self.hashtag, words, self.since, self.until, below)
 
 
 class UserFilters(NoParameters):
-    """Which users, how many, from where on."""
+    """Which users, how many, and where to continue."""
 
-    username: Username | None = Field(None, description="Of this name.", examples=["mada"])
+    username: Username | None = Field(None, description="With this username.", examples=["mada"])
     limit: Limit = 50
-    cursor: Cursor | None = Field(None, description="`next_cursor` of the page before, same filters.")
+    cursor: Cursor | None = Field(
+        None, description="`next_cursor` of the previous page, with the same filters."
+    )
 
 
 class _BoundedWindow(_Window):
-    """A window of the last day when nothing is said, and never longer than LONGEST_WINDOW."""
+    """A window that defaults to the last day and is never longer than LONGEST_WINDOW."""
 
     def bounds(self, now: datetime) -> tuple[datetime, datetime]:
-        """Both ends. Raises Problem when they are too far apart."""
+        """Start and end. Raises Problem 422 if they are too far apart."""
         until = self.until or (now if self.since is None else max(now, self.since))
         since = self.since or until - timedelta(days=1)
         if until - since > LONGEST_WINDOW:
@@ -105,22 +109,22 @@ class _BoundedWindow(_Window):
 
 
 class HashtagFilters(_BoundedWindow):
-    """Which window, and how many of its hashtags."""
+    """Which window, and how many hashtags."""
 
     limit: Limit = 20
 
 
 class CountFilters(_Selected, _BoundedWindow):
-    """Which tweets are counted, by which span."""
+    """Which tweets to count, and by which span."""
 
     granularity: Literal["hour", "day"] = "hour"
 
     def selection(self, since: datetime, until: datetime) -> Selection:
-        """The tweets that are counted in a window with both ends."""
+        """The tweets to count, in a window with both a start and an end."""
         return Selection(self.rule, self.author, self.hashtag, (), since, until)
 
 
 def repeated(names: Sequence[tuple[str, Any]]) -> list[tuple[str, str]]:
-    """The parameters that were given more than once, with what is wrong about it."""
+    """The parameters that were given more than once, each with an explanation."""
     given = [name for name, _ in names]
     return [(name[:100], "given more than once") for name in dict.fromkeys(given) if given.count(name) > 1]

@@ -1,4 +1,4 @@
-"""/pipeline: how the pipeline is."""
+"""/pipeline: the state of the pipeline."""
 
 from typing import Annotated
 
@@ -13,12 +13,12 @@ from twitter_pipeline.api.state import PipelineState
 
 
 def router(state: PipelineState) -> APIRouter:
-    """The route of the pipeline's state."""
+    """The route for the pipeline's state."""
     routes = APIRouter(tags=["pipeline"])
 
     @routes.get(
         "/pipeline",
-        summary="Stages, lag, freshness, dead letters, money, contracts",
+        summary="State of the pipeline: stages, lag, freshness, dead letters, money, contracts",
         **answering(models.Pipeline, "pipeline"),
         **needs(READ),
     )

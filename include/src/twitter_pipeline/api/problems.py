@@ -1,6 +1,6 @@
 """Errors as problem+json (RFC 9457): what happened, to which parameter, and what to do.
 
-Problem             a status of ours, with a title and a detail
+Problem             an error status with a title and a detail
 BadParameters       422: `errors` names each parameter that cannot be used
 """
 
@@ -27,7 +27,7 @@ TITLES = {
 
 
 class Problem(Exception):
-    """An answer that is no success; `headers` go out with it."""
+    """An error response; `headers` are sent with it."""
 
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -35,7 +35,7 @@ class Problem(Exception):
 
 
 class BadParameters(Problem):
-    """Parameters that cannot be used: pairs of name and what is wrong with it."""
+    """Parameters that cannot be used, as pairs of a name and what is wrong with it."""
 
     def __init__(self, errors: Sequence[tuple[str, str]]) -> None:
         super().__init__(422, "; ".join(f"{name}: {what}" for name, what in errors))
@@ -61,26 +61,26 @@ def answer(
 
 
 async def on_problem(request: Request, error: Exception) -> Response:
-    """A Problem."""
+    """Answer a Problem."""
     if not isinstance(error, Problem):
         raise error
     return answer(error.status, error.detail, error.headers, getattr(error, "errors", ()))
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
-    """What FastAPI or who authenticates raises: its words, in our shape."""
+    """Answer an exception raised by FastAPI or `authenticate`: its words, in our shape."""
     if not isinstance(error, HTTPException):
         raise error
     return answer(error.status_code, str(error.detail), error.headers)
 
 
 async def on_unexpected(request: Request, error: Exception) -> Response:
-    """An error that nobody expected: the server logs it, and nothing of it goes out."""
+    """Answer an unexpected error: the server logs it, and the response reveals nothing of it."""
     return answer(500, "internal error; see the server log")
 
 
 async def on_invalid(request: Request, error: Exception) -> Response:
-    """Parameters that do not fit their declaration, each by name; never the value, which may be anything."""
+    """Answer parameters that do not match their declaration, each by name; never repeats a value, which may be anything."""
     if not isinstance(error, RequestValidationError):
         raise error
     errors = []
@@ -93,6 +93,6 @@ async def on_invalid(request: Request, error: Exception) -> Response:
 def _what(error: Mapping[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         return "there is no such parameter"
-    if error["type"] == "value_error":  # a sentence of ours, without pydantic's words in front
+    if error["type"] == "value_error":  # our own sentence, without pydantic's prefix
         return str(error["ctx"]["error"])
     return str(error["msg"])

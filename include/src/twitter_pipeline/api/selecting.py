@@ -1,4 +1,4 @@
-"""Selections over the API's connections: names resolved, words found; exactly what the command `search` does."""
+"""Selections over the API's connections: resolves names and finds words exactly as the command `search` does."""
 
 from twitter_pipeline.api.database import Database
 from twitter_pipeline.serving import search
@@ -8,7 +8,7 @@ from twitter_pipeline.serving.statements import statement
 
 
 async def resolved(database: Database, selection: Selection) -> Conditions:
-    """The conditions of a selection, its names looked up."""
+    """The conditions of a selection, with its names resolved."""
     if selection.author is None and selection.hashtag is None:
         return Conditions.of(selection)
     row = await database.one(RESOLVE, {"author": selection.author, "hashtag": selection.hashtag})
@@ -16,7 +16,7 @@ async def resolved(database: Database, selection: Selection) -> Conditions:
 
 
 async def found(database: Database, words: search.Words, conditions: Conditions, limit: int) -> search.Page:
-    """The ids of a page of a search by words."""
+    """The ids on one page of a word search."""
     values = conditions.values() | words.values(limit)
     in_order = conditions.are_in_order
     row = await database.one(conditions.newest_first(statement("search")), values, in_order=in_order)

@@ -1,7 +1,7 @@
-"""How the pipeline is, for the page and for programs: one look at the stores serves everybody for two seconds.
+"""The state of the pipeline, for the page and for programs: one look at the stores serves everyone for two seconds.
 
-A store that hangs (frozen, behind a network that swallows packets) can hold a look for as long as it likes; it never
-holds an answer. The last look is then served with its age, and once that is old, or there was none, 503.
+A store that hangs (frozen, or behind a network that drops packets) can delay a look for any length of time, but never
+an answer. The last look is then served with its age; if that is too old, or there is none, the answer is 503.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ MOST_LOOKS = 3
 
 
 class _Look:
-    """One look at the stores, in a thread that nothing waits for when it hangs."""
+    """One look at the stores, in a thread that nothing waits for if it hangs."""
 
     def __init__(self, look: Callable[[], Health], started_at: float) -> None:
         self.started_at = started_at
@@ -42,7 +42,7 @@ class _Look:
         return self.health is not None or self.error is not None
 
     async def wait(self, seconds: float) -> bool:
-        """Whether it is done, after at most that long."""
+        """Wait for at most this long; return whether it is done."""
         try:
             await asyncio.wait_for(self._done.wait(), seconds)
         except TimeoutError:
@@ -52,7 +52,7 @@ class _Look:
     def _run(self, look: Callable[[], Health]) -> None:
         try:
             self.health = look()
-        except Exception as error:  # noqa: BLE001 - whoever waits raises it
+        except Exception as error:  # noqa: BLE001 - the waiting request raises it
             self.error = error
         try:
             self._loop.call_soon_threadsafe(self._done.set)
@@ -61,7 +61,7 @@ class _Look:
 
 
 class PipelineState:
-    """The body of GET /pipeline; stores that do not answer are part of the picture and no error."""
+    """The body of GET /pipeline; a store that does not answer is part of the state, not an error."""
 
     def __init__(
         self,
@@ -77,9 +77,9 @@ class PipelineState:
         self._looked_at = 0.0
 
     async def body(self) -> bytes:
-        """JSON, at most FRESH_SECONDS old, or marked with its age while a store hangs.
+        """JSON, at most FRESH_SECONDS old; while a store hangs, the last look with its age.
 
-        Raises Problem 503 when the stores hang and the last look is older than STALE_SECONDS.
+        Raises Problem 503 if a store hangs and the last look is older than STALE_SECONDS.
         """
         self._keep_finished()
         if self._last is None or self._age() > FRESH_SECONDS:
@@ -89,7 +89,7 @@ class PipelineState:
         if self._last is None or self._age() > STALE_SECONDS:
             raise Problem(
                 503,
-                f"a store hangs: no look at the pipeline within {self._wait_seconds:g} s",
+                f"a store hangs: the pipeline's state could not be read within {self._wait_seconds:g} s",
                 {"Retry-After": "5"},
             )
         return orjson.dumps(self._last | {"age_seconds": round(self._age(), 1)})
@@ -98,7 +98,7 @@ class PipelineState:
         return self._clock() - self._looked_at
 
     def _look(self) -> _Look | None:
-        """The look that is being taken, or a new one; None when all that may be taken at once hang."""
+        """The look in progress, or a new one; None if as many looks as allowed are hanging."""
         now = self._clock()
         for look in self._looks:
             if now - look.started_at < GIVEN_UP_SECONDS:
@@ -110,7 +110,7 @@ class PipelineState:
         return look
 
     def _keep_finished(self) -> None:
-        """Take over the newest of the looks that are done, also of one that nobody had the patience to wait for."""
+        """Keep the newest finished look, even one that no request waited for to the end."""
         finished = [look for look in self._looks if look.is_done]
         self._looks = [look for look in self._looks if not look.is_done]
         for look in finished:

@@ -1,4 +1,4 @@
-"""/tweets: collected tweets, newest first, and one by its id."""
+"""/tweets: collected tweets, newest first, and a single tweet by id."""
 
 from typing import Annotated
 
@@ -20,7 +20,7 @@ LIST = filled("tweets", object=json_object(TWEET))
 
 
 def router(database: Database) -> APIRouter:
-    """The routes of tweets."""
+    """The routes for tweets."""
     routes = APIRouter(tags=["tweets"])
 
     @routes.get(

@@ -1,4 +1,4 @@
-"""/users: the accounts seen, and one by its id."""
+"""/users: the accounts seen, and a single account by id."""
 
 from typing import Annotated
 
@@ -28,7 +28,7 @@ def _list(*conditions: str) -> str:
 
 
 def router(database: Database) -> APIRouter:
-    """The routes of users."""
+    """The routes for users."""
     routes = APIRouter(tags=["users"])
 
     @routes.get(

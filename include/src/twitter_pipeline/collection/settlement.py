@@ -16,7 +16,9 @@ from psycopg.rows import class_row
 
 from twitter_pipeline.collection.budget import RESERVATION_LOCK
 
-BRINGS_NO_POSTS = r"^/2/(users(/by(/username/:username)?)?|users/:id/follow(ers|ing)|tweets/counts/.*|usage/.*)$"
+BRINGS_NO_POSTS = (
+    r"^/2/(users(/by(/username/:username)?)?|users/:id/follow(ers|ing)|tweets/counts/.*|usage/.*)$"
+)
 """X's usage counts posts: requests for accounts, counts and usage itself are not settled by it."""
 MOST_PER_POST_USD = Decimal("0.015")  # a post and its author, by the price list of 2026-09
 LATE = timedelta(days=1)

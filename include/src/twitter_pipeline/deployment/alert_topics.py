@@ -1,7 +1,7 @@
-"""The SNS topics that people are told by: made by boto3 on the server that PIPELINE_SNS_URL names.
+"""The SNS topics for alerts, created with boto3 on the server in PIPELINE_SNS_URL.
 
-For an SNS of one's own, which has forgotten its topics after each start. At AWS the topics are there already: a person
-subscribes to them and gives their ARNs, and nothing here is asked.
+This is for your own SNS server, which forgets its topics on every restart. At AWS the topics exist already: a person
+subscribes to them and configures their ARNs, and nothing here is used.
 """
 
 from collections.abc import Mapping
@@ -17,13 +17,14 @@ HEARTBEAT_TOPIC = "pipeline-heartbeat"
 REGION = "us-east-1"
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 10
-ATTEMPTS = 2  # the keeper asks again every few seconds
+ATTEMPTS = 2  # the keeper tries again every few seconds
 
 
 def sns_client(url: str, credentials: Mapping[str, str] | None = None, *, attempts: int = ATTEMPTS) -> Any:
-    """A client of the SNS at `url`. Credentials and region come from boto3's usual places (AWS_ACCESS_KEY_ID, ...).
+    """A client for the SNS server at `url`. Credentials and region come from boto3's usual sources
+    (AWS_ACCESS_KEY_ID, ...).
 
-    `credentials` replace those, by the names that boto3 has for them. Asks nothing yet.
+    `credentials` override those, under boto3's own names. Sends nothing yet.
     """
     config = Config(
         connect_timeout=CONNECT_SECONDS,
@@ -35,9 +36,9 @@ def sns_client(url: str, credentials: Mapping[str, str] | None = None, *, attemp
 
 
 def create_topic(sns: Any, name: str) -> str:
-    """Create the topic, or find it; returns its ARN.
+    """Create the topic unless it exists; returns its ARN.
 
-    Raises OSError, which names no credentials, when the server does not answer or refuses.
+    Raises OSError, which contains no credentials, if the server does not answer or refuses.
     """
     try:
         return str(sns.create_topic(Name=name)["TopicArn"])
@@ -46,7 +47,7 @@ def create_topic(sns: Any, name: str) -> str:
 
 
 class AlertTopics:
-    """Both topics at the SNS of one address, with the credentials of the environment; asks nothing yet."""
+    """Both topics on the SNS server at one address, with the credentials of the environment; sends nothing yet."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -56,6 +57,6 @@ class AlertTopics:
         return sns_client(self._url)
 
     def look(self) -> None:
-        """Create what is missing; raises OSError like `create_topic`."""
+        """Create missing topics. Raises OSError like `create_topic`."""
         for name in (ALERT_TOPIC, HEARTBEAT_TOPIC):
             create_topic(self._sns, name)

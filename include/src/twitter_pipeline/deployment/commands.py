@@ -1,4 +1,4 @@
-"""The commands by which production is prepared and kept: migrate, topics keep."""
+"""The commands that prepare and maintain production: migrate, topics keep."""
 
 import logging
 import os
@@ -13,10 +13,11 @@ from twitter_pipeline import settings as settings_of
 
 @click.command()
 def migrate() -> None:
-    """Bring the tables of the tweets to this version and seed the rules.
+    """Upgrade the tweet tables to this version and seed the rules.
 
-    For servers of your own and for containers: `up` does it by itself. PIPELINE_POSTGRES_MIGRATOR_DSN says where; with
-    PIPELINE_POSTGRES_SUPERUSER_DSN the roles and databases of all DSNs that are given are made first.
+    For your own servers and for containers; `up` does this by itself. The tables are in the database of
+    PIPELINE_POSTGRES_MIGRATOR_DSN. If PIPELINE_POSTGRES_SUPERUSER_DSN is set, the roles and databases of all configured
+    DSNs are created first.
     """
     from twitter_pipeline.deployment import external_servers
 
@@ -26,12 +27,12 @@ def migrate() -> None:
 
 @click.group()
 def topics() -> None:
-    """The pipeline's Kafka and SNS topics."""
+    """Manage the pipeline's Kafka and SNS topics."""
 
 
 @topics.command()
 def keep() -> None:
-    """Create missing topics and watch that they stay the same; runs until it is stopped."""
+    """Create missing topics and watch for recreated ones; runs until stopped."""
     from twitter_pipeline.deployment import topics as kept
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -39,7 +40,7 @@ def keep() -> None:
 
 
 def stopping_on_signal() -> Callable[[], bool]:
-    """Says True once this process was asked to end (SIGTERM, SIGINT); call it in the main thread."""
+    """A function that returns True once this process was asked to end (SIGTERM, SIGINT); call this in the main thread."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

@@ -1,5 +1,5 @@
-"""The one error of this room."""
+"""The error that this package raises."""
 
 
 class DeploymentError(Exception):
-    """What was asked cannot be done; the message says what happened, to what, and what to do."""
+    """A deployment step cannot be done; the message says what happened, to what, and what to do."""

@@ -1,4 +1,4 @@
-"""Roles, databases, tables and rules on a PostgreSQL that somebody else runs; the embedded one gets its tables here too."""
+"""Roles, databases, tables and rules on an external PostgreSQL; the embedded one gets its tables here too."""
 
 from collections.abc import Iterator, Mapping
 
@@ -17,10 +17,10 @@ from twitter_pipeline.warehouse.search_index import fill_for
 
 WARNING = "warning: "
 SUPERUSER_DSN = "PIPELINE_POSTGRES_SUPERUSER_DSN"
-METADATA_DSN = "PIPELINE_METADATA_DSN"  # of Airflow's database
+METADATA_DSN = "PIPELINE_METADATA_DSN"  # Airflow's own database
 FILL_SECONDS = 30.0
-# An earlier version shipped its rules in another folder. Rules know the file that brought them: without this they would go
-# on beside the user's own file, at the real X.
+# An earlier version shipped its rules in another folder. Rules are tied to the file they came from: without this they
+# would stay active alongside the user's own file, against the real X.
 MOVED_SAMPLE = "update pipeline.rules set source_file = %(now)s where source_file = %(before)s"
 DSN_SETTINGS = {
     "pipeline_migrator": "postgres_migrator_dsn",
@@ -30,9 +30,9 @@ DSN_SETTINGS = {
 
 
 def prepare(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:
-    """Make roles and databases where a superuser is given, migrate, seed the rules; yields what was done.
+    """Create roles and databases if a superuser DSN is set, migrate, and seed the rules; yields what was done.
 
-    Raises DeploymentError before anything is changed if the X in use needs rules, a token or a budget that is missing.
+    Raises DeploymentError before anything is changed if the X API in use needs rules, a token or a budget that is missing.
     """
     x = x_endpoint.choose(settings, rules_may_be_missing=True)
     yield f"X API: {x.url} ({x.why})"
@@ -42,11 +42,11 @@ def prepare(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]
 
 
 def bring_schema(migrator_dsn: str, loader_dsn: str, x: XEndpoint) -> Iterator[str]:
-    """Migrate, seed the rules, and make tweets of an older version searchable; yields what was done, warnings too.
+    """Migrate, seed the rules, and make tweets from an older version searchable; yields what was done, and warnings.
 
-    A rules file that cannot be used stops nothing that collects already: the rules of before go on, and a notice says
-    why. Raises DeploymentError when there are none. Filling takes half a minute at most; what is left is found more slowly
-    until the next start or `twitter-pipeline search-index fill`.
+    An unusable rules file does not stop collection: the previous rules stay in force, and a warning says why. Raises
+    DeploymentError if there are no previous rules. Filling takes half a minute at most; searching the rest is slower until
+    the next start or `twitter-pipeline search-index fill`.
     """
     try:
         yield f"tables: {', '.join(migrate(migrator_dsn)) or 'up to date'}"
@@ -59,7 +59,7 @@ def bring_schema(migrator_dsn: str, loader_dsn: str, x: XEndpoint) -> Iterator[s
 
 
 def _seed(loader_dsn: str, x: XEndpoint) -> str:
-    """The shipped rules stand in until there is a file of the user's own; that takes their place."""
+    """Seed the user's rules; until there are any, the shipped ones."""
     sample = x_endpoint.sample_rules()
     before = sample.parents[1] / "stack" / sample.name
     with psycopg.connect(loader_dsn) as connection:
@@ -70,14 +70,14 @@ def _seed(loader_dsn: str, x: XEndpoint) -> str:
         with psycopg.connect(loader_dsn) as connection:
             going_on, of_sample = count(connection), brought_by(connection, sample)
         if not going_on or (of_sample and not (x.is_simulator or is_local(x.url))):
-            raise  # the shipped rules would be asked of the real X
-        return f"{WARNING}{bad}; the {going_on} rules of before go on"
+            raise  # the shipped rules would be used against the real X
+        return f"{WARNING}{bad}; the {going_on} previous rules stay in force"
     left = f", {len(seeded.left)} stopped: {', '.join(seeded.left)}" if seeded.left else ""
-    return f"rules: {seeded.changed} new or changed of {x.rules.name}{left}"
+    return f"rules: {seeded.changed} new or changed in {x.rules.name}{left}"
 
 
 def _create(settings: Settings, superuser_dsn: str, metadata_dsn: str | None) -> Iterator[str]:
-    """The roles that the DSNs name, with their passwords, and the databases."""
+    """Create the roles named in the DSNs, with their passwords, and the databases."""
     try:
         superuser = psycopg.connect(superuser_dsn, autocommit=True, connect_timeout=10)
     except psycopg.OperationalError as error:

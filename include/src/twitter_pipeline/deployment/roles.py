@@ -1,4 +1,4 @@
-"""The roles and databases of PostgreSQL: who may log in, who owns what, and how much people's queries may take."""
+"""PostgreSQL roles and databases: who may log in, who owns what, and how many resources people's queries may use."""
 
 import contextlib
 
@@ -16,11 +16,11 @@ ROLE_LIMITS = {
         "temp_file_limit": "4GB",  # only a superuser may set it
     }
 }
-"""What people's queries may take of the server that the pipeline loads into; a session may set its own, but the last."""
+"""Limits for people's queries on the server that the pipeline loads into; a session may change all but the last."""
 
 
 def create_role(superuser: psycopg.Connection, role: str, password: str) -> None:
-    """Create a login role, or give an existing one this password, and its limits; the connection must autocommit."""
+    """Create a login role or set an existing one's password, and set its limits; the connection must autocommit."""
     exists = superuser.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).fetchone() is not None
     verb = sql.SQL("ALTER" if exists else "CREATE")
     superuser.execute(
@@ -28,7 +28,7 @@ def create_role(superuser: psycopg.Connection, role: str, password: str) -> None
     )
     for name, limit in ROLE_LIMITS.get(role, {}).items():
         statement = sql.SQL("ALTER ROLE {} SET {} = {}")
-        # the administrator of a managed server may make roles and yet not set this
+        # the administrator of a managed server may be able to create roles but not to set this
         with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
             superuser.execute(
                 statement.format(sql.Identifier(role), sql.Identifier(name), sql.Literal(limit))
@@ -38,7 +38,7 @@ def create_role(superuser: psycopg.Connection, role: str, password: str) -> None
 def create_database(
     superuser: psycopg.Connection, database: str, owner: str, template: str | None = None
 ) -> bool:
-    """Create a database that only its owner (and who is granted) may enter; False when it was there."""
+    """Create a database that only its owner and granted roles can connect to; returns False if it existed."""
     if superuser.execute("SELECT FROM pg_database WHERE datname = %s", [database]).fetchone() is not None:
         return False
     name = sql.Identifier(database)
@@ -49,7 +49,7 @@ def create_database(
 
 
 def create_tweets_database(superuser: psycopg.Connection, database: str, template: str | None = None) -> None:
-    """Create the database of the tweets, owned by pipeline_migrator; loader and reader may enter it."""
+    """Create the tweets' database, owned by pipeline_migrator; loader and reader may connect to it."""
     create_database(superuser, database, "pipeline_migrator", template)
     superuser.execute(
         sql.SQL("GRANT CONNECT ON DATABASE {} TO pipeline_reader").format(sql.Identifier(database))

@@ -1,8 +1,8 @@
-"""Keeps the topics: creates those that are missing, and notices when the broker was wiped.
+"""Keeps the topics: creates missing ones, and notices when the broker was wiped.
 
-A recreated topic has a new id. That is how everybody in the pipeline tells a wiped broker from a running one; this keeper
-creates the topics again at once and tells people, in its log and in the report that `status` reads. It never changes or
-removes a topic that exists.
+A recreated topic has a new id, by which all parts of the pipeline notice a wiped broker. The keeper creates the topics
+again at once and reports it in its log and in the report that `status` reads. It never changes or removes an existing
+topic.
 """
 
 import json
@@ -29,17 +29,17 @@ ANSWER_SECONDS = 10
 
 
 def replication(brokers: int) -> tuple[int, dict[str, str]]:
-    """How many copies a new topic gets in a cluster of so many brokers, and the settings that go with it.
+    """How many copies a new topic gets in a cluster of this many brokers, and the settings that go with it.
 
-    With three copies a message is acknowledged when two have it: one broker may be lost, and one be away. With two,
-    the second copy is for safety and not waited for, else the loss of either broker would stop all writing.
+    With three copies, a message is acknowledged once two have it: one broker may be lost while another is away. With
+    two, the second copy is for safety and is not waited for; otherwise losing either broker would stop all writing.
     """
     copies = max(1, min(3, brokers))
     return copies, {"min.insync.replicas": str(copies - 1)} if copies > 1 else {}
 
 
 class TopicKeeper:
-    """Looks after the topics of one broker; `report` is the file in which it remembers their ids."""
+    """Looks after the topics on one broker; remembers their ids in the file `report`."""
 
     def __init__(self, admin: AdminClient, partitions: int, report: Path) -> None:
         self._admin = admin
@@ -47,7 +47,7 @@ class TopicKeeper:
         self._report = report
 
     def look(self) -> dict[str, str]:
-        """Create what is missing and compare with what was; returns the id of each topic.
+        """Create missing topics and compare with the remembered ids; returns the id of each topic.
 
         Raises KafkaException while the broker is away.
         """
@@ -63,7 +63,7 @@ class TopicKeeper:
         return ids
 
     def _ids(self) -> dict[str, str]:
-        """The id of each topic; a broker may take a moment until it knows what it has just made."""
+        """The id of each topic; a broker may need a moment to know a topic that it has just created."""
         deadline = time.monotonic() + SETTLE_SECONDS
         while True:
             described = self._admin.describe_topics(TopicCollection(list(self._partitions)))
@@ -100,7 +100,7 @@ class TopicKeeper:
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """What the keeper last noticed: topics (name to id), since, wiped; {} when there is nothing (readable)."""
+    """What the keeper last noticed: topics (name to id), since, wiped; {} if there is no readable report."""
     try:
         report = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -122,10 +122,10 @@ def keep(
     stopping: Callable[[], bool] = lambda: False,
     also: Mapping[str, Callable[[], object]] = MappingProxyType({}),
 ) -> None:
-    """Keep the topics until told to stop: those of Kafka, and of SNS where PIPELINE_SNS_URL names one.
+    """Keep the topics until told to stop: those in Kafka, and those in SNS if PIPELINE_SNS_URL is set.
 
-    `also` is looked after in the same turns, by name. A server that is away is said once (whatever raises KafkaException
-    or OSError) and asked again.
+    `also` holds further things, by name, to look after in each round. A server that is away (one that raises
+    KafkaException or OSError) is reported once and tried again.
     """
     admin = AdminClient({**settings.kafka(), "log_level": 0})
     kafka = TopicKeeper(admin, settings.topic_partitions, settings.run / "broker.json")

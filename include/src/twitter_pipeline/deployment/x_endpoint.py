@@ -1,4 +1,4 @@
-"""Which X API to use, and whether spending is allowed: a token alone never starts it."""
+"""Which X API to use, and whether spending is allowed: a token alone never starts spending."""
 
 import json
 import os
@@ -11,12 +11,12 @@ from twitter_pipeline.deployment.errors import DeploymentError
 from twitter_pipeline.settings import Settings
 
 REAL_X = "https://api.x.com"
-SIMULATOR_TOKEN = "simulator"  # noqa: S105 - the simulator takes any token
+SIMULATOR_TOKEN = "simulator"  # noqa: S105 - the simulator accepts any token
 
 
 @dataclass(frozen=True)
 class XEndpoint:
-    """The X in use: its base address, the token for it, the rules file, and in one sentence why this one."""
+    """The X API in use: its base URL, the token for it, the rules file, and one sentence on why it was chosen."""
 
     url: str
     token: str = field(repr=False)
@@ -26,21 +26,21 @@ class XEndpoint:
     why: str
 
     def connection(self) -> str:
-        """The Airflow connection twitter_default as JSON (it holds the token)."""
+        """The Airflow connection twitter_default as JSON, including the token."""
         extra = {"allow_local": self.allow_local}
         return json.dumps({"conn_type": "twitter", "host": self.url, "password": self.token, "extra": extra})
 
 
 def sample_rules() -> Path:
-    """The shipped rules: for the simulator and other emulators only."""
+    """The shipped rules, only for the simulator and other emulators."""
     return Path(str(files(__package__) / "sample_rules.yaml"))
 
 
 def choose(settings: Settings, *, rules_may_be_missing: bool = False) -> XEndpoint:
-    """Decide for the simulator, an emulator or the real X; raises DeploymentError when that one lacks something.
+    """Choose the simulator, an emulator or the real X. Raises DeploymentError if the chosen one lacks something.
 
-    A rules file that went away since an earlier launch is not missing here, nor with `rules_may_be_missing`: the rules
-    that it brought are in the tables, and seeding says what becomes of them.
+    A rules file that disappeared since an earlier launch does not count as missing, nor does any file with
+    `rules_may_be_missing`: its rules are in the tables, and seeding reports what happens to them.
     """
     rules_may_be_missing |= (settings.run / "environment").is_file()
     simulator = f"http://127.0.0.1:{settings.port('simulator')}"
@@ -50,9 +50,9 @@ def choose(settings: Settings, *, rules_may_be_missing: bool = False) -> XEndpoi
     token = token or connection.get("password") or None
     rules = settings.rules_file()
     if settings.rules and not settings.rules.is_file() and not rules_may_be_missing:
-        raise DeploymentError(f"PIPELINE_RULES names {settings.rules}, which is no file")
+        raise DeploymentError(f"PIPELINE_RULES is {settings.rules}, which is not a file")
     if url == simulator or (url is None and token is None):
-        why = "no X_BEARER_TOKEN and no X_API_URL are set: the simulator stands in for X"
+        why = "neither X_BEARER_TOKEN nor X_API_URL is set, so the simulator stands in for X"
         return XEndpoint(simulator, SIMULATOR_TOKEN, True, True, rules or sample_rules(), why)
     if url is not None and (url.startswith("http:") or is_local(url)):
         if not settings.x_api_allow_local:
@@ -66,15 +66,16 @@ def choose(settings: Settings, *, rules_may_be_missing: bool = False) -> XEndpoi
         rules = settings.clone / "rules.yaml"
     missing = []
     if token is None:
-        missing.append("X_BEARER_TOKEN, the key to X")
+        missing.append("X_BEARER_TOKEN, the bearer token for X")
     if rules is None or _is_sample(rules):
-        missing.append(f"rules of your own, in {settings.clone / 'rules.yaml'} or where PIPELINE_RULES says")
+        missing.append(
+            f"your own rules, in {settings.clone / 'rules.yaml'} or the file named by PIPELINE_RULES"
+        )
     if not settings.x_budget_usd:
         missing.append("X_BUDGET_USD, the most that may be spent, in US dollars")
     if missing or rules is None or token is None:
         raise DeploymentError(
-            f"collecting from {url or REAL_X} may cost money; nothing is started without "
-            + "; ".join(missing)
+            f"collecting from {url or REAL_X} may cost money; it does not start without " + "; ".join(missing)
         )
     allow = settings.x_api_allow_local
     return XEndpoint(
@@ -83,7 +84,7 @@ def choose(settings: Settings, *, rules_may_be_missing: bool = False) -> XEndpoi
 
 
 def _is_sample(rules: Path) -> bool:
-    """Whether the file is a copy of the shipped rules. One that cannot be read is not: seeding says what becomes of it."""
+    """Whether the file is a copy of the shipped rules. An unreadable file is not; seeding reports what happens to it."""
     try:
         return rules.read_bytes() == sample_rules().read_bytes()
     except OSError:
@@ -91,7 +92,7 @@ def _is_sample(rules: Path) -> bool:
 
 
 def _own_connection(settings: Settings) -> dict[str, str]:
-    """Host and password of a connection that the user gave as AIRFLOW_CONN_TWITTER_DEFAULT, in JSON."""
+    """Host and password of the connection that the user set in AIRFLOW_CONN_TWITTER_DEFAULT, as JSON."""
     variable = "AIRFLOW_CONN_TWITTER_DEFAULT"
     given = os.environ.get(variable) or settings.user_environment.get(variable)
     if not given:

@@ -1,6 +1,6 @@
-"""The reading side, once: what may be selected, the columns that are served, and the SQL that lists, counts and finds.
+"""The reading side, in one place: what can be selected, which columns are served, and the SQL to list, count and search.
 
-parsing turns texts into values, selection gathers them, conditions makes SQL of them, columns says what a tweet and an
-account consist of, statements fills the files in sql/, search finds words. The API, the exports and the commands stand
-on it; what a person may read at all is said by the views of schema `twitter`.
+`parsing` turns texts into values, `selection` collects them, `conditions` turns them into SQL, `columns` defines what a
+tweet and an account consist of, `statements` fills in the files in sql/, and `search` finds words. The API, the exports
+and the commands build on it. The views in schema `twitter` decide which rows people may read at all.
 """

@@ -1,8 +1,8 @@
-"""What a tweet and an account consist of for whoever reads them: one list each.
+"""What a tweet and an account consist of for readers: one list of columns each.
 
-Everything that shows a tweet is made of it: the columns of the exports and their order, the types of Parquet, the JSON
-of the API, its response models and their examples. Columns that are served as they are come from the model of the tables,
-which says so of each; what is made of other tables stands here. New ones come at the end of the exports and of the JSON.
+Everything that shows a tweet is derived from its list: the columns of exports and their order, Parquet types, the API's
+JSON, its response models and their examples. Columns that are served unchanged come from the model of the tables, which
+marks each of them; columns made from other tables are defined here. New columns go to the end of exports and JSON.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from twitter_pipeline.warehouse import model
 
 
 class Kind(Enum):
-    """What the values are, and so how they are written: JSON has ids as strings, lists that are unknown are empty."""
+    """What the values are, and so how they are written: in JSON, ids are strings and unknown lists are empty."""
 
     TEXT = "text"
     ID = "id"
@@ -34,7 +34,7 @@ class Kind(Enum):
 
     @property
     def is_list(self) -> bool:
-        """Whether there may be several values."""
+        """Whether a cell can hold several values."""
         return self in {Kind.TEXTS, Kind.IDS, Kind.INTEGERS, Kind.REFERENCES}
 
 
@@ -51,7 +51,7 @@ _KINDS = {
     model.INTEGER: Kind.COUNT,
     model.INTEGERS: Kind.INTEGERS,
 }
-"""How values of the model's types are shown; those of the others (versions, jsonb) are not."""
+"""How values of the model's types are shown; values of other types (versions, jsonb) are not shown."""
 _TIMES = {
     Kind.MILLISECONDS: """to_char({} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')""",
     Kind.MICROSECONDS: """to_char({} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""",
@@ -75,9 +75,9 @@ _OF_KIND: Any = object()
 class Column:
     """One value of a row.
 
-    `sql` gives it over `tweet`, `author` and `reference` of export.sql (`account` of users.sql); of `is_query` columns
-    it is a query whose rows have an `item` each. `place` is where the API's object has it. `is_exported` and
-    `is_in_api` say who shows it; what `is_always_known` is never null.
+    `sql` is an expression over `tweet`, `author` and `reference` in export.sql (`account` in users.sql); for `is_query`
+    columns, a query whose rows have one `item` each. `place` is its path in the API's object. `is_exported` and
+    `is_in_api` say where it is shown; an `is_always_known` value is never null.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Column:
 
     @property
     def cell(self) -> str:
-        """The value in an exported row: ids and times as text, since they do not fit into a double."""
+        """The value in an exported row: ids and times as text, since ids do not fit into a double."""
         if self.kind is Kind.ID:
             return f"{self.sql}::text"
         if self.kind is Kind.IDS:
@@ -122,25 +122,25 @@ class Column:
 
 
 def own(table: str, column: model.Column, **more: Any) -> Column:
-    """A column of a table that is served as it is; counts stand in the API's `metrics`."""
+    """A column of a table that is served unchanged; counts go into the API's `metrics`."""
     name, kind = column.name, _KINDS[column.type]
     place = ("metrics", name) if kind is Kind.COUNT else ()
     return Column(name, kind, f"{table}.{name}", column.meaning, **({"place": place} | more))
 
 
 def metrics_observed_at(table: str) -> Column:
-    """When the counts of a row were observed; unknown where an archive did not say."""
+    """When the counts of a row were observed; unknown if an archive did not say."""
     return Column(
         "metrics_observed_at",
         Kind.MICROSECONDS,
         f"nullif(twitter.observed_at({table}.metrics_version), timestamptz 'epoch')",
-        "When the counts were true (UTC).",
+        "When the counts were observed (UTC).",
         place=("metrics", "observed_at"),
     )
 
 
 def _served(table: model.Table, alias: str, shown: Mapping[str, Mapping[str, Any]]) -> tuple[Column, ...]:
-    """The columns of a table that are served as they are; `shown` says what is particular about some."""
+    """The columns of a table that are served unchanged; `shown` holds what is special about some of them."""
     return tuple(
         own(alias, column, is_always_known=column.name == "id", **shown.get(column.name, {}))
         for column in table.described
@@ -169,12 +169,17 @@ TWEETS_OWN = _served(
         "impression_count": {"example": 902},
     },
 )
-"""The columns of `twitter.tweets` that are served as they are."""
+"""The columns of `twitter.tweets` that are served unchanged."""
 
-_REFERENCED = "{} tweet; null when there is none."
+_REFERENCED = "{} tweet; null if there is none."
 TWEETS_MADE = (
     Column(
-        "author_username", Kind.TEXT, "author.username", "Its name today.", "Mada", ("author", "username")
+        "author_username",
+        Kind.TEXT,
+        "author.username",
+        "Its current username.",
+        "Mada",
+        ("author", "username"),
     ),
     Column("author_name", Kind.TEXT, "author.name", "Its display name.", "Mada", ("author", "name")),
     Column(
@@ -205,7 +210,7 @@ TWEETS_MADE = (
         Kind.TEXTS,
         "select tag as item from twitter.tweet_hashtags where tweet_id = tweet.id"
         ' order by start_index nulls last, tag collate "C"',
-        "Its hashtags, in the form in which they are compared.",
+        "Its hashtags, in normalised form.",
         ["coffee"],
         is_query=True,
     ),
@@ -224,7 +229,7 @@ TWEETS_MADE = (
         "select coalesce(unwound_url, expanded_url, url) as item from twitter.tweet_urls"
         " where tweet_id = tweet.id and coalesce(unwound_url, expanded_url, url) is not null"
         " group by 1 order by min(ordinal)",
-        "Its links, resolved as far as X does.",
+        "Its links, resolved as far as X resolves them.",
         ["https://example.org/beans"],
         is_query=True,
     ),
@@ -233,20 +238,20 @@ TWEETS_MADE = (
         "rules",
         Kind.TEXTS,
         'select rule as item from twitter.tweet_rules where tweet_id = tweet.id order by rule collate "C"',
-        "The rules that brought it.",
+        "The rules that found it.",
         ["coffee"],
         is_query=True,
     ),
     Column(
         "text_unescaped",
         Kind.TEXT,
-        # the ampersand last, so that nothing is undone twice
+        # the ampersand last, so that nothing is unescaped twice
         "normalize(replace(replace(replace(tweet.text, '&lt;', '<'), '&gt;', '>'), '&amp;', '&'), nfc)",
         "The text as people read it.",
         is_in_api=False,
     ),
 )
-"""What belongs to a tweet and is made of other tables, or of several columns."""
+"""The parts of a tweet that are made from other tables, or from several columns."""
 
 FIRST_EXPORTED = (
     "id",
@@ -278,7 +283,7 @@ FIRST_EXPORTED = (
     "rules",
     "text_unescaped",
 )
-"""The first columns of an export: programs rely on their order, so it never changes. Others follow."""
+"""The first columns of an export: programs rely on their order, so it never changes. The others follow."""
 
 FIRST_IN_API = (
     "id",
@@ -310,16 +315,16 @@ FIRST_IN_API = (
 
 
 def in_order(first: Sequence[str], columns: Iterable[Column]) -> tuple[Column, ...]:
-    """The columns of these names in this order, then the others as they come."""
+    """The columns with these names in this order, then the others in their own order."""
     by_name = {column.name: column for column in columns}
     return tuple(by_name.pop(name) for name in first) + tuple(by_name.values())
 
 
 EXPORTED = in_order(FIRST_EXPORTED, (c for c in (*TWEETS_OWN, *TWEETS_MADE) if c.is_exported))
-"""The columns of an export, in their order."""
+"""The columns of an export, in order."""
 
 TWEET = in_order(FIRST_IN_API, (c for c in (*TWEETS_OWN, *TWEETS_MADE) if c.is_in_api))
-"""The members of the API's tweet, in their order."""
+"""The members of the API's tweet, in order."""
 
 FIRST_IN_USER = (
     "id",
@@ -358,32 +363,32 @@ USERS_OWN = _served(
         "media_count": {"example": 41},
     },
 )
-"""The columns of `twitter.users` that are served as they are."""
+"""The columns of `twitter.users` that are served unchanged."""
 
 USERS_MADE = (
     Column(
         "collected_tweet_count",
         Kind.COUNT,
         "coalesce((select collected_tweet_count from twitter.collected_authors where user_id = account.id), 0)",
-        "How many of its tweets are collected.",
+        "How many of its tweets have been collected.",
         31,
         is_always_known=True,
     ),
     metrics_observed_at("account"),
 )
-"""What belongs to an account and is made of other tables, or of several columns."""
+"""The parts of an account that are made from other tables, or from several columns."""
 
 USER = in_order(FIRST_IN_USER, (*USERS_OWN, *USERS_MADE))
-"""The members of the API's user, in their order."""
+"""The members of the API's user, in order."""
 
 
 def json_object(columns: Iterable[Column]) -> str:
-    """SQL that makes one JSON object of these columns, each at its place."""
+    """SQL that builds one JSON object from these columns, each at its place."""
     return _built({column.place: column.json for column in columns})
 
 
 def example(columns: Iterable[Column]) -> dict[str, Any]:
-    """One such object."""
+    """An example of such an object."""
     made: dict[str, Any] = {}
     for column in columns:
         *outer, last = column.place

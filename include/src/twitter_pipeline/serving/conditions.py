@@ -1,4 +1,4 @@
-"""A selection with its names resolved into keys, as conditions of SQL."""
+"""A selection as SQL conditions, with its names resolved to keys."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,17 +12,17 @@ RESOLVE = """
 select array(select id from twitter.users where lower(username) = :author::text) as author_ids,
     array(select tag from twitter.hashtags where search_tag = :hashtag::text) as other_tags
 """
-"""The accounts of a name and the spellings of a hashtag: asked where a selection has either."""
+"""The accounts with a name and the spellings of a hashtag; queried if a selection has either."""
 
 KEYS, KEY = "twitter.collected_tweet_keys tweet /* tweets */", "tweet.id /* key */"
-# `offset 0` here and in the .sql files keeps a look-up for each row one: as a join it would be done over all rows first
+# `offset 0` here and in the .sql files keeps this a lookup per row; as a join it would first run over all rows
 LISTED = """(select {} order by tweet_id desc) listed
     cross join lateral (select * from twitter.collected_tweet_keys where id = listed.tweet_id offset 0) tweet"""
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What tweets must fulfil, names resolved into keys; None asks for nothing, and `below` is the cursor of a list."""
+    """The conditions on tweets, with names resolved to keys. None means no condition; `below` is the cursor of a list."""
 
     author_ids: Sequence[int] | None = None
     tags: Sequence[str] | None = None
@@ -34,7 +34,7 @@ class Conditions:
 
     @classmethod
     def of(cls, selection: Selection, author_ids: Sequence[int] = (), other_tags: Sequence[str] = ()) -> Self:
-        """The conditions of a selection but for its words; the ids and tags are what RESOLVE gave."""
+        """The conditions of a selection, except for its words; the ids and tags are the result of RESOLVE."""
         return cls(
             None if selection.author is None else author_ids,
             None if selection.hashtag is None else tag_spellings(selection.hashtag, other_tags),
@@ -50,13 +50,13 @@ class Conditions:
 
     @property
     def are_in_order(self) -> bool:
-        """Whether one index gives the tweets by descending id, so that IN_ORDER is right."""
+        """Whether one index returns the tweets by descending id, so that IN_ORDER applies."""
         is_open = self.since is None and self.until is None and self.ids is None
         one_author = self.author_ids is None or len(self.author_ids) == 1
         return is_open and one_author and (self.tags is None or len(self.tags) == 1)
 
     def values(self) -> dict[str, Any]:
-        """What the conditions are asked with."""
+        """The values for the placeholders in the conditions."""
         return {
             "author_ids": self.author_ids,
             "author_id": self.author_ids[0] if self.author_ids else None,
@@ -70,7 +70,7 @@ class Conditions:
         }
 
     def over_all(self, text: str) -> str:
-        """A statement that reads all tweets of these conditions, which replace its comment `filters`."""
+        """A statement that reads all matching tweets; the conditions replace its comment `filters`."""
         conditions = [
             (
                 self.tags,
@@ -81,9 +81,9 @@ class Conditions:
         return text.replace("/* filters */", self._filters(conditions))
 
     def newest_first(self, text: str) -> str:
-        """A statement that lists tweets by descending id, made to walk the index of its rarest condition.
+        """A statement that lists tweets by descending id, written to walk the index of its most selective condition.
 
-        Which index that is is not left to the planner: its guess for a rare value is to walk all ids.
+        The choice of index is not left to the planner, which for a rare value may choose to walk all ids.
         """
         of_rule = (
             "exists (select from twitter.tweet_rules where tweet_id = tweet.id and rule = :rule offset 0)"
@@ -118,5 +118,5 @@ class Conditions:
 
 
 def tag_spellings(tag: str, others: Sequence[str] = ()) -> list[str]:
-    """The keys under which a hashtag in normal form may be stored."""
+    """The keys under which a normalised hashtag may be stored."""
     return list(dict.fromkeys((tag, escaped(tag), *others)))

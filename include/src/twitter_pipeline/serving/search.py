@@ -1,8 +1,8 @@
 """How tweets are found by their words: one set of statements for the API and the commands.
 
-A search by words never scans the tweets: it looks at some thousands of the newest, which have what is common, and then
-asks the index of trigrams. Tweets that an older version loaded are in that index once `search-index fill` has passed
-them; until then some thousands of them are compared one by one, and the answer says where to go on.
+A word search never scans all tweets: it looks at a few thousand of the newest, which contain common words, and then
+queries the trigram index. Tweets loaded by an older version are in that index once `search-index fill` has reached
+them; until then a few thousand of them are compared one by one, and the answer says where to continue.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,20 +22,20 @@ EXAMINED = 5_000
 
 @dataclass(frozen=True)
 class Words:
-    """Words in searchable form, and how PostgreSQL is asked for them."""
+    """Words in searchable form, and the values with which PostgreSQL is queried for them."""
 
     words: tuple[str, ...]
 
     @classmethod
     def of(cls, typed: Iterable[str]) -> "Words":
-        """What people typed, each word (or phrase) a text of its own; empty ones ask for nothing."""
+        """From what people typed, one text per word (or phrase); empty texts are ignored."""
         return cls(tuple(word for text in typed if (word := searchable(text))))
 
     def __bool__(self) -> bool:
         return bool(self.words)
 
     def values(self, limit: int) -> dict[str, Any]:
-        """What search.sql and unfilled.sql need besides the values of the conditions."""
+        """What search.sql and unfilled.sql need in addition to the values of the conditions."""
         return {
             "sought": trigram_query(self.words),
             "patterns": like_patterns(self.words),
@@ -45,7 +45,7 @@ class Words:
         }
 
     def are_in(self, text: str | None) -> bool:
-        """Whether a text as X gave it has all of the words."""
+        """Whether a text, in the form X returned it, has all of the words."""
         if text is None:
             return False
         compared = searchable(text)
@@ -54,9 +54,9 @@ class Words:
 
 @dataclass(frozen=True)
 class Page:
-    """Ids, newest first, and the id below which the next page begins; None when there is no more.
+    """Ids, newest first, and the id below which the next page begins; None if there is no next page.
 
-    While texts are being filled a page may have fewer ids than were asked for, even none, and yet a next one.
+    While texts are being filled, a page may have fewer ids than requested, or none, and still have a next page.
     """
 
     ids: list[int]
@@ -66,7 +66,7 @@ class Page:
 def page(
     indexed: Sequence[int], unfilled: Sequence[tuple[int, str | None]], words: Words, limit: int
 ) -> Page:
-    """Put together what search.sql and unfilled.sql gave."""
+    """Combine the results of search.sql and unfilled.sql."""
     compared = [tweet_id for tweet_id, text in unfilled if words.are_in(text)]
     found = sorted({*indexed, *compared}, reverse=True)
     reached = unfilled[-1][0] if len(unfilled) == EXAMINED else None
@@ -78,7 +78,7 @@ def page(
 
 
 def resolved(connection: psycopg.Connection, selection: Selection) -> Conditions:
-    """The conditions of a selection, its names looked up. Never writes."""
+    """The conditions of a selection, with its names resolved. Never writes."""
     if selection.author is None and selection.hashtag is None:
         return Conditions.of(selection)
     names = {"author": selection.author, "hashtag": selection.hashtag}
@@ -98,7 +98,7 @@ def listed(
 
 
 def find(connection: psycopg.Connection, words: Words, conditions: Conditions, limit: int) -> Page:
-    """A page of the tweets that have all of the words and fulfil the conditions. Never writes."""
+    """A page of the tweets that have all of the words and meet the conditions. Never writes."""
     asked = words.values(limit)
     ((indexed, below),) = listed(connection, statement("search"), conditions, asked)
     unfilled: list[Any] = []

@@ -1,4 +1,4 @@
-"""Which tweets somebody wants to read: one value, parsed once, whoever asks."""
+"""Which tweets to read: one value, parsed in one place for all callers."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from twitter_pipeline.serving import parsing
 
 
 class Unselectable(ValueError):
-    """A text that selects nothing; `field` names it, and the message begins with that name."""
+    """A text that cannot be used in a selection; `field` names its field, and the message begins with that name."""
 
     def __init__(self, field: str, why: str) -> None:
         super().__init__(f"{field}: {why}")
@@ -28,15 +28,15 @@ PARSERS: Mapping[str, Callable[[str], Any]] = {
     "since": parsing.instant,
     "until": parsing.instant,
 }
-"""How the text of each field becomes its value."""
+"""How the text of each field is parsed."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Tweets that a rule brought, an account wrote, that have a hashtag and all the words, of a window of time.
+    """Tweets found by a rule, written by an account, with a hashtag, with all the words, within a time window.
 
-    None (no words) asks for nothing. Names are in the form in which they are compared; `since` is included, `until` is
-    not; `below` is the id that a list goes on from.
+    None (or no words) means no condition. Names are in normalised form; `since` is inclusive, `until` exclusive;
+    `below` is the id below which a list continues.
     """
 
     rule: str | None = None
@@ -53,7 +53,7 @@ class Selection:
 
     @classmethod
     def of(cls, **texts: str | None) -> Self:
-        """The selection that texts ask for, empty ones left out. Raises Unselectable naming the one that is wrong."""
+        """The selection that these texts describe; empty ones are ignored. Raises Unselectable, naming the invalid one."""
         values: dict[str, Any] = {}
         for field, text in texts.items():
             try:
@@ -64,7 +64,7 @@ class Selection:
         return cls(**values)
 
     def stated(self, always: Iterable[str]) -> dict[str, Any]:
-        """What is asked for, by field: those of `always`, and every other that asks for something."""
+        """The conditions by field: those in `always`, and all others that are set."""
         shown = dict.fromkeys(always)
         for name in self.__dataclass_fields__:
             if name in shown or getattr(self, name) not in (None, ()):

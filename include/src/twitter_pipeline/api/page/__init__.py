@@ -1,1 +1,1 @@
-"""The page of the pipeline and the runbook: plain files under a strict content policy, which ask the same API."""
+"""The status page and the runbook: plain files with a strict content security policy, using the same API."""

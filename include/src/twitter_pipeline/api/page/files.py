@@ -1,4 +1,4 @@
-"""The page and its files. Nothing is loaded from elsewhere."""
+"""The status page and its files. Nothing is loaded from elsewhere."""
 
 from collections.abc import Callable
 from importlib import resources
@@ -16,7 +16,7 @@ FILES = {"": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
 
 
 def router(airflow_url: str) -> APIRouter:
-    """The routes of the page; `airflow_url` is where its links to Dags lead."""
+    """The routes for the page; `airflow_url` is the target of its links to Dags."""
     routes = APIRouter()
     for name, media_type in FILES.items():
         routes.add_api_route(

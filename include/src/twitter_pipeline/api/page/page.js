@@ -1,5 +1,5 @@
-// The page of the pipeline: asks its own API every few seconds and shows what it says. Texts of tweets are only ever
-// set as text, never as markup.
+// The status page: polls its own API every few seconds and shows the answers. Tweet texts are only ever set as text,
+// never as markup.
 "use strict";
 
 const LIVE_MS = 3000, SLOW_MS = 30000;
@@ -15,7 +15,7 @@ for (const link of document.querySelectorAll("[data-dag], [data-path]")) {
 
 async function ask(path) {
   const answer = await fetch(API + path, { cache: "no-store" });
-  if (!answer.ok) throw new Error(answer.status === 401 || answer.status === 403 ? "Log in again: this session may not read any more." : `The API answered ${answer.status}.`);
+  if (!answer.ok) throw new Error(answer.status === 401 || answer.status === 403 ? "Log in again: this session may no longer read." : `The API answered ${answer.status}.`);
   return answer.json();
 }
 
@@ -34,7 +34,7 @@ function span(seconds) {
   return `${Math.round(seconds / 86400)} days ago`;
 }
 
-// X sends its texts with these three as HTML entities; they are shown as the author wrote them.
+// X sends these three characters as HTML entities; show them as the author wrote them.
 const plain = (text) => text.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&");
 const shown = (number) => (number === null || number === undefined ? "–" : whole.format(number));
 const before = {};
@@ -61,13 +61,13 @@ function verdict(state) {
   const troubled = state.stages.filter((stage) => stage.answers && stage.last_error).map((stage) => stage.stage);
   const failed = state.contracts.filter((contract) => contract.failed).map((contract) => contract.contract);
   const warehouse = state.stages.find((stage) => stage.stage === "warehouse");
-  const newest = warehouse && warehouse.age_seconds !== null ? `The newest row came ${span(warehouse.age_seconds)}.` : "No tweet has come yet.";
-  if (state.age_seconds > 30) return ["bad", `A store hangs: this is what was seen ${span(state.age_seconds)}.`];
+  const newest = warehouse && warehouse.age_seconds !== null ? `The newest row arrived ${span(warehouse.age_seconds)}.` : "No tweet has arrived yet.";
+  if (state.age_seconds > 30) return ["bad", `A store hangs: this state was read ${span(state.age_seconds)}.`];
   if (silent.length) return ["bad", `No answer: ${silent.join(", ")}.`];
   if (failed.length) return ["bad", `Contracts failed: ${failed.join(", ")}.`];
   if (troubled.length) return ["bad", `Errors in ${troubled.join(", ")}. ${newest}`];
   const waiting = state.stages.filter((stage) => stage.stage !== "warehouse").reduce((sum, stage) => sum + (stage.lag || 0), 0);
-  return waiting ? ["busy", `At work: ${whole.format(waiting)} waiting. ${newest}`] : ["good", `All stages are up to date. ${newest}`];
+  return waiting ? ["busy", `Working: ${whole.format(waiting)} waiting. ${newest}`] : ["good", `All stages are up to date. ${newest}`];
 }
 
 function figure(id, value, isBad) {
@@ -91,7 +91,7 @@ async function showState() {
   figure("spend", month === null ? "–" : `$${Number(month).toFixed(2)}`);
   byId("spend-of").textContent = budget === null ? "spent this month" : `of $${budget} this month`;
   byId("source").textContent = state.x_api_url ? `${state.x_api_url} · ${state.broker}` : "";
-  byId("looked").textContent = `looked ${new Date(state.looked_at).toLocaleTimeString()}`;
+  byId("looked").textContent = `checked at ${new Date(state.looked_at).toLocaleTimeString()}`;
   byId("accounts-section").hidden = !state.accounts.length;
   byId("accounts").replaceChildren(...state.accounts.map((account) => {
     const since = account.since ? `, since ${account.since.slice(0, 10)}` : "";
@@ -99,7 +99,7 @@ async function showState() {
   }));
   const list = byId("contracts");
   list.replaceChildren(...state.contracts.map((contract) => element("li", contract.failed ? `${contract.contract}: ${contract.failed} failed` : contract.contract, contract.failed ? "bad" : "")));
-  if (!state.contracts.length) list.append(element("li", "None has been run yet.", "none"));
+  if (!state.contracts.length) list.append(element("li", "None have run yet.", "none"));
 }
 
 async function showNewest() {
@@ -121,7 +121,7 @@ async function showNewest() {
     item.append(by, text);
     return item;
   }));
-  if (!data.length) list.append(element("li", "None yet. The first ones arrive a minute after the start.", "none"));
+  if (!data.length) list.append(element("li", "None yet. The first ones arrive about a minute after the start.", "none"));
 }
 
 function bars(hours) {
@@ -149,13 +149,13 @@ async function showDay() {
   marks.setAttribute("aria-hidden", "true");
   marks.append(...counts.data.filter((_, place) => place % 6 === 0).slice(0, 4).map((hour) => element("span", hour.start.slice(11, 16))));
   byId("hours").replaceChildren(bars(counts.data), marks);
-  byId("hours").setAttribute("aria-label", `Tweets by hour of the last day, ${counts.meta.total} in all: ` + counts.data.map((hour) => `${hour.start.slice(11, 16)} ${hour.tweet_count}`).join(", "));
+  byId("hours").setAttribute("aria-label", `Tweets per hour in the last day, ${counts.meta.total} in all: ` + counts.data.map((hour) => `${hour.start.slice(11, 16)} ${hour.tweet_count}`).join(", "));
   byId("tags").replaceChildren(...tags.data.map((tag) => {
     const item = element("li");
     item.append(element("bdi", `#${tag.display_tag}`), element("b", whole.format(tag.tweet_count)));
     return item;
   }));
-  if (!tags.data.length) byId("tags").append(element("li", "none yet", "none"));
+  if (!tags.data.length) byId("tags").append(element("li", "None yet.", "none"));
 }
 
 async function again(show, pause) {

@@ -1,6 +1,6 @@
-"""docs/operations.md as a page: where the links in alerts lead, of the version that runs, without the internet.
+"""docs/operations.md as a page: the target of the links in alerts, in the running version, available offline.
 
-Only headings become HTML, each with the anchor that GitHub gives it; everything else is shown as it is written.
+Only headings become HTML, each with the anchor that GitHub would give it; everything else is shown as written.
 """
 
 import html
@@ -22,7 +22,7 @@ HEADERS = {
 
 
 def router(clone: Path) -> APIRouter:
-    """The route /operations; the file is read at each request, so that it is never older than the checkout."""
+    """The route /operations; the file is read on each request, so it is never older than the checkout."""
     found = APIRouter()
     path = clone / "docs" / "operations.md"
 
@@ -40,7 +40,7 @@ def router(clone: Path) -> APIRouter:
 
 
 def as_html(text: str) -> str:
-    """A page of Markdown with anchors."""
+    """Markdown as an HTML page with anchors."""
     body = "\n".join(_blocks(text))
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Operations</title>'
@@ -49,7 +49,7 @@ def as_html(text: str) -> str:
 
 
 def anchor(heading: str) -> str:
-    """What GitHub makes of a heading: lower case, without punctuation, hyphens for spaces."""
+    """The anchor that GitHub makes from a heading: lower case, without punctuation, hyphens for spaces."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 

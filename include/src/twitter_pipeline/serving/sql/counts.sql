@@ -1,4 +1,4 @@
--- Collected tweets by hour or day of their creation (UTC); spans without tweets are there with 0.
+-- Collected tweets per hour or day of creation (UTC); spans without tweets are listed with 0.
 -- Conditions as in tweets.sql; :granularity is 'hour' or 'day', :since and :until are times.
 with counted as (
     select date_trunc(:granularity::text, tweet.created_at, 'UTC') as start, count(*) as tweet_count

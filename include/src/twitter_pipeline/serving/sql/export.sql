@@ -1,5 +1,5 @@
--- One row for each collected tweet, oldest id first. The columns (twitter_pipeline/serving/columns.py) go where the
--- comment `columns` is, conditions as in tweets.sql.
+-- One row per collected tweet, oldest id first. The columns (twitter_pipeline/serving/columns.py) replace the comment
+-- `columns`; conditions as in tweets.sql.
 select
     /* columns */
 from twitter.collected_tweets tweet

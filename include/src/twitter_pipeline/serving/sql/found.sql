@@ -1,4 +1,4 @@
--- The newest collected tweets under some conditions, as the command `search` shows them. Conditions as in tweets.sql.
+-- The newest collected tweets that meet some conditions, as shown by the command `search`. Conditions as in tweets.sql.
 with page as materialized (
     select tweet.id from twitter.collected_tweet_keys tweet /* tweets */
     where true

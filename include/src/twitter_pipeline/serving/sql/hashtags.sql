@@ -1,4 +1,4 @@
--- The hashtags that most collected tweets of a window have, retweets included. Conditions as in tweets.sql.
+-- The most used hashtags of the collected tweets in a window, including retweets. Conditions as in tweets.sql.
 select coalesce(json_agg(json_build_object(
     'tag', tag, 'display_tag', display_tag, 'tweet_count', tweet_count, 'author_count', author_count)
     order by tweet_count desc, tag collate "C"), '[]')::text as body

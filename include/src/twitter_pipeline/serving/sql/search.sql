@@ -1,6 +1,6 @@
--- Ids of the newest collected tweets that have all words, newest first, and below which id texts may not be filled yet.
--- Common words are found among the newest tweets; if these have too few, the trigrams of all texts are asked. Conditions
--- as in tweets.sql; :sought and :patterns are made by twitter_pipeline/text.py.
+-- Ids of the newest collected tweets that have all words, newest first, and the id below which texts may not be filled
+-- yet. Common words are found among the newest tweets; if those have too few, the trigrams of all texts are searched.
+-- Conditions as in tweets.sql; twitter_pipeline/text.py makes :sought and :patterns.
 with newest as materialized (
     select tweet.id from twitter.collected_tweet_keys tweet /* tweets */
     where true

@@ -1,5 +1,5 @@
--- A page of collected tweets, newest id first, as JSON. The conditions go where the comment `filters` is, the object of
--- a tweet (twitter_pipeline/serving/columns.py) where `object` is, the number of tweets where :limit is.
+-- A page of collected tweets, newest id first, as JSON. The conditions replace the comment `filters`, and a tweet's
+-- object (twitter_pipeline/serving/columns.py) replaces `object`; :limit is the number of tweets.
 with page as materialized (
     select tweet.id from twitter.collected_tweet_keys tweet /* tweets */
     where true
