@@ -1,5 +1,6 @@
 """Rules of the house that no linter knows."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -80,6 +81,42 @@ def test_test_files_have_unique_names(tracked: list[Path]) -> None:
     """A test is found by the name of its file."""
     names = [file.name for file in tracked if file.name.startswith("test_")]
     assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+def _imported(file: Path) -> list[str]:
+    """The modules that a file imports, as written: relative ones begin with dots."""
+    found = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            # `from . import a` and `from tests import a` name modules too
+            names = node.names if module.strip(".") in {"", "tests"} else []
+            found += [f"{module.removesuffix('.')}.{alias.name}" for alias in names] or [module]
+    return found
+
+
+def test_tests_import_of_the_tests_only_support_and_the_conftest_beside_them(tracked: list[Path]) -> None:
+    """What several rooms need stands in tests/support, which needs no room."""
+    tests = CLONE / "tests"
+    files = [file for file in tracked if file.suffix == ".py" and file.is_relative_to(tests)]
+    rooms = {file.relative_to(tests).parts[0].removesuffix(".py") for file in files} - {"support"}
+    # a program beside a test may import what lies in its folder without a dot
+    beside = {file: {other.stem for other in file.parent.glob("*.py")} for file in files}
+    used, wrong = set(), []
+    for file in files:
+        is_support = file.is_relative_to(tests / "support")
+        for module in _imported(file):
+            first = module.partition(".")[0]
+            if first == "support":
+                used.add(module)
+            elif (module.startswith(".") and (is_support or module != ".conftest")) or (
+                first in rooms | beside[file] | {"tests", "conftest"}
+            ):
+                wrong.append(f"{file.relative_to(CLONE)} imports {module}")
+    assert wrong == []
+    assert len(used) > 10, "support was not found: this test proves nothing"
 
 
 def test_lock_pins_everything_by_hash_and_without_addresses() -> None:
