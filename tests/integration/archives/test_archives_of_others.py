@@ -267,7 +267,7 @@ def test_a_file_that_breaks_while_it_is_read(
     assert result.exit_code == 3
     broken, good = json.loads(result.stdout)["files"]
     assert (broken["tweets"], good["tweets"]) == (50, 1)
-    assert "cannot be read to its end: Input/output error" in broken["stopped"]
+    assert "could not be read to its end: Input/output error" in broken["stopped"]
 
 
 def failing_records(records: Any) -> Any:
@@ -286,6 +286,6 @@ def test_unknown_members_are_in_the_exit_status(pipeline: Pipeline, command: Any
     file.write_text(json.dumps({"data": [tweet(1)], "note": "mine"}))
     result = command(file)
     assert result.exit_code == 1
-    assert "have no place in the tables, with how often: note 1" in result.stdout
+    assert "have no place in the tables, with counts: note 1" in result.stdout
     assert command(CASES / "f10_v1_without_id_str.jsonl").exit_code == 1
     assert command(CASES / "f03_own_raw_message.jsonl").exit_code == 0

@@ -154,7 +154,7 @@ def test_topic_made_anew(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(pipeline.sink, "put", put_and_remake)
     with pytest.raises(
         ImportStopped,
-        match=r"mine.jsonl: lines 1 to 7 do not count.*(made anew|acknowledged).*Import the file again",
+        match=r"mine.jsonl: lines 1 to 7 do not count.*(recreated|acknowledged).*Import the file again",
     ):
         pipeline.import_file("mine.jsonl", archive())
     assert pipeline.column("select count(*) from pipeline.pages") == [0]
@@ -165,7 +165,7 @@ def test_topic_made_anew_between_two_files(pipeline: Pipeline) -> None:
     importer = Importer(pipeline.sink, pipeline.raw, pipeline.warehouse)
     importer.import_file("first.jsonl", io.BytesIO(archive()))
     remake(pipeline)
-    with pytest.raises(ImportStopped, match="made anew since the import began"):
+    with pytest.raises(ImportStopped, match="recreated since the import began"):
         importer.import_file("second.jsonl", io.BytesIO(archive()))
 
 
@@ -204,7 +204,7 @@ def test_tweet_too_large_for_kafka(pipeline: Pipeline) -> None:
 
 def test_no_archive_at_all(pipeline: Pipeline) -> None:
     """A large file of something else is stopped before it fills the dead letters."""
-    with pytest.raises(ImportStopped, match="most of it is no archive of tweets"):
+    with pytest.raises(ImportStopped, match="most of it is not an archive of tweets"):
         pipeline.import_file("table.csv", b"id,text\n" * 20_000)
     assert pipeline.raw.dead_letters.count_documents({}) == 0
 

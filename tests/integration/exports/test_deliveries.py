@@ -116,7 +116,7 @@ def test_a_delivery_that_breaks_leaves_nothing(reader: Any, tmp_path: Path) -> N
         deliver(reader, tmp_path, "csv", Selection(), name="broken", progress=break_off)
     assert os.listdir(tmp_path) == []
     deliver(reader, tmp_path, "csv", Selection(), name="there")
-    with pytest.raises(Refused, match="exists already"):
+    with pytest.raises(Refused, match="already exists"):
         deliver(reader, tmp_path, "csv", Selection(), name="there")
 
 

@@ -287,7 +287,10 @@ def test_tweets_of_an_older_version_are_made_searchable_by_index(run: Any) -> No
     """`search-index fill` says how many, and what is searched for later is the same."""
     before = found_by(run(search, "--json", "hello"))
     done = run(search_index, "fill")
-    assert (done.exit_code, done.stdout) == (0, "13 tweets and 0 hashtags made searchable; none is left\n")
+    assert (done.exit_code, done.stdout) == (
+        0,
+        "13 tweets and 0 hashtags added to the index; none are left\n",
+    )
     assert found_by(run(search, "--json", "hello")) == before == [4]
     assert run(search_index, "fill").stdout.startswith("0 tweets")
 

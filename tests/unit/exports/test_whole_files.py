@@ -75,12 +75,12 @@ def test_refusals(tmp_path: Path) -> None:
     (tmp_path / "dangling.csv").symlink_to(tmp_path / "nowhere")
     os.mkfifo(tmp_path / "fifo")
     for name, replace, message in [
-        ("there.csv", False, "exists already; --force replaces it"),
+        ("there.csv", False, "already exists; --force replaces it"),
         ("link.csv", True, "symbolic link"),
         ("dangling.csv", False, "symbolic link"),
         (".", True, "is a folder"),
-        ("fifo", True, "no ordinary file"),
-        ("missing/out.csv", False, "does not exist; make it first"),
+        ("fifo", True, "not a regular file"),
+        ("missing/out.csv", False, "does not exist; create it first"),
     ]:
         with pytest.raises(Refused, match=message), written_whole(tmp_path / name, replace=replace):
             pytest.fail("nothing may be written")
@@ -89,13 +89,13 @@ def test_refusals(tmp_path: Path) -> None:
 
 def test_unwritable_folder() -> None:
     """A folder that takes no files is refused with the name that was wanted."""
-    with pytest.raises(Refused, match=r"/proc.* (cannot|may not) be written"):
+    with pytest.raises(Refused, match=r"/proc.* (could not be written|is not writable)"):
         write(Path("/proc/out.csv"), lambda: None)
 
 
 def test_came_into_being_meanwhile(tmp_path: Path) -> None:
     """A file that appears at the name while the export runs is not overwritten."""
-    with pytest.raises(Refused, match="exists already"):
+    with pytest.raises(Refused, match="already exists"):
         write(tmp_path / "out.csv", lambda: (tmp_path / "out.csv").write_bytes(b"theirs"), replace=False)
     assert (tmp_path / "out.csv").read_bytes() == b"theirs"
     assert os.listdir(tmp_path) == ["out.csv"]

@@ -119,9 +119,9 @@ def test_every_command_of_the_table_loads() -> None:
 
 
 def test_status_of_a_stack_that_was_never_started(tmp_path: Path) -> None:
-    """Status of nothing says so and makes nothing."""
+    """Status of nothing says so and creates nothing."""
     result = CliRunner().invoke(cli.main, ["status"], env={"PIPELINE_HOME": str(tmp_path / "home")})
-    assert (result.exit_code, "Nothing was started" in result.output) == (0, True)
+    assert (result.exit_code, "Nothing has been started" in result.output) == (0, True)
     assert not (tmp_path / "home").exists()
 
 

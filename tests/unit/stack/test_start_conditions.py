@@ -57,13 +57,13 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_too_little_space_is_told_in_megabytes(tmp_path: Path) -> None:
     """The message says how much is free and how much is needed."""
-    with pytest.raises(StackError, match=r"MB free, and 1000000000 MB are needed"):
+    with pytest.raises(StackError, match=r"MB free, but 1000000000 MB are needed"):
         preflight.check_home(tmp_path / "home", needed_megabytes=1_000_000_000)
 
 
 def test_a_second_start_at_once_is_told_who_is_at_work(tmp_path: Path) -> None:
     """While one command holds the stack's lock another is refused with its process id."""
-    told = pytest.raises(StackError, match=f"process {os.getpid()} is at work")
+    told = pytest.raises(StackError, match=f"process {os.getpid()} is working on")
     with launcher.sole(tmp_path), told, launcher.sole(tmp_path):
         pass
     with launcher.sole(tmp_path):
