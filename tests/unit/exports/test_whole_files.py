@@ -1,4 +1,4 @@
-"""A file of an export is there whole or not at all, and nothing is written where it should not be."""
+"""An export file is complete or absent, and nothing is written where it should not be."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def write(file: Path, meanwhile: Callable[[], object], *, replace: bool = True) 
 
 
 def test_whole(tmp_path: Path) -> None:
-    """What was written is what is there, with the rights that other new files get, and nothing beside it."""
+    """The file has what was written and the usual permissions, and no other file is left."""
     with written_whole(tmp_path / "out.csv") as stream:
         stream.write(b"all of it")
         assert not (tmp_path / "out.csv").exists()
@@ -40,7 +40,7 @@ def test_whole(tmp_path: Path) -> None:
 
 
 def test_error_leaves_nothing(tmp_path: Path) -> None:
-    """When the writing fails, the folder is as it was, and so is a file that was to be replaced."""
+    """If writing fails, the folder is unchanged, and so is a file that was to be replaced."""
     (tmp_path / "old.csv").write_bytes(b"old")
     for name in ("new.csv", "old.csv"):
         with pytest.raises(ZeroDivisionError):
@@ -51,7 +51,7 @@ def test_error_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("before", [None, b"old"])
 def test_killed_half_way(tmp_path: Path, before: bytes | None) -> None:
-    """Killed in the midst of writing, there is nothing (or the old file) at the final name."""
+    """After a kill while writing, the final name has nothing, or the old file."""
     target = tmp_path / "out.csv"
     if before is not None:
         target.write_bytes(before)
@@ -88,7 +88,7 @@ def test_refusals(tmp_path: Path) -> None:
 
 
 def test_unwritable_folder() -> None:
-    """A folder that takes no files is refused with the name that was wanted."""
+    """A folder that cannot be written to is refused, naming the intended file."""
     with pytest.raises(Refused, match=r"/proc.* (could not be written|is not writable)"):
         write(Path("/proc/out.csv"), lambda: None)
 
