@@ -1,4 +1,4 @@
-"""The provider and the domain do not import each other, but their rules about money agree."""
+"""The provider and the domain do not know each other; what both say about money is the same."""
 
 import re
 from decimal import Decimal
@@ -10,13 +10,13 @@ from twitter_pipeline.collection import circuits, settlement
 
 
 def test_a_circuit_opens_and_probes_alike_in_memory_and_in_postgresql() -> None:
-    """The operator's own books and the pipeline's ledgers have the same limits."""
+    """The operator's own books and the pipeline's have the same limits."""
     for name in ("UNKNOWN_IN_A_ROW", "FIRST_PROBE_AFTER", "LONGEST_PROBE_WAIT"):
         assert getattr(ledger, name) == getattr(circuits, name)
 
 
 def test_what_usage_figures_are_settled_at_is_the_price_of_the_client() -> None:
-    """Both price a post with a new author the same, at each endpoint that reads posts."""
+    """A post with a new author, at each endpoint that reads posts."""
     params = {"max_results": "10", "ids": ",".join(map(str, range(10))), "expansions": "author_id"}
     for endpoint in TABLE:
         brings_posts = not re.match(settlement.BRINGS_NO_POSTS, endpoint.path)

@@ -1,4 +1,4 @@
-"""How fast a tweet gets from X, and from Kafka, to its row, and how fast the Dags drain a backlog."""
+"""How fast a tweet comes from X, and from Kafka, to its row, and how fast a backlog is drained by the Dags."""
 
 import os
 import random
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(3600)
 
 
 def envelopes(stack: Any) -> Iterator[bytes]:
-    """Envelopes of simulated tweets, repeated, each with its own id."""
+    """Envelopes of simulated tweets, over and over, each with an id of its own."""
     given = stack.settings
     pages: list[dict[str, Any]] = []
     with XClient(given.x_bearer_token, base_url=given.x_api_url, allow_local=True) as client:

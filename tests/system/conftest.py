@@ -1,4 +1,4 @@
-"""A complete stack in its own folder, started and stopped with the commands that a newcomer uses."""
+"""A whole stack in a folder of its own, started and stopped by the commands that a newcomer uses."""
 
 import json
 import os
@@ -60,7 +60,7 @@ class Stack:
         return {stage["stage"]: stage for stage in self.status()["stages"]}
 
     def pid(self, service: str) -> int:
-        """The process of a service; waits for one that is being restarted."""
+        """The process of a service; one that is just being started again is waited for."""
 
         def known() -> list[int]:
             return [s["pid"] for s in self.status()["services"] if s["name"] == service and s["pid"]]
@@ -82,7 +82,7 @@ class Stack:
             return dict(json.loads(answer.read()))
 
     def secrets_in_logs(self) -> list[str]:
-        """Log files that contain any secret of this installation."""
+        """Log files in which any secret of this installation stands."""
         home = self.settings.home
         secrets = [file.read_text().strip().encode() for file in (home / "secrets").iterdir()]
         logs = [log for log in (home / "logs").rglob("*") if log.is_file()]
@@ -117,7 +117,7 @@ class Stack:
         )
 
     def wait_for_truth(self, seconds: float) -> None:
-        """Wait until the ids of every rule equal the simulator's ground truth and the accounts balance."""
+        """Until the ids of every rule equal the simulator's ground truth and the accounts balance."""
         wait_until(lambda: not self.difference(), seconds, self._told_difference)
         given = self.settings
         with (
@@ -132,7 +132,7 @@ class Stack:
 
 
 def wait_until(ready: Callable[[], bool], seconds: float, otherwise: Callable[[], str]) -> None:
-    """Poll every half second; fail with what `otherwise` returns."""
+    """Ask every half second; fail with what `otherwise` says."""
     deadline = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > deadline:
@@ -151,7 +151,7 @@ rules:
 
 @contextmanager
 def running(folder: Path, rules: str = RULES, **variables: str) -> Iterator[Stack]:
-    """`up` with its own settings, then `down`; processes left running fail the test."""
+    """`up` with settings of its own, then `down`; what is left running fails the test."""
     (folder / "rules.yaml").write_text(rules)
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith(("PIPELINE_", "X_", "AIRFLOW"))},

@@ -35,7 +35,7 @@ def exported(database: Any, author: str) -> list[int]:
 
 @ON_TANSU
 def test_cases_f11_and_f13(pipeline: Pipeline, postgres: Any, tmp_path: Path) -> None:  # noqa: F811
-    """Texts with entities are found by what people read; usernames may have more than fifteen characters."""
+    """Texts with entities are found by what people read; names of more than fifteen characters are names."""
     longest = "a" * 50
     own = {
         "data": [{"id": "0", "text": "of an emulator &gt; X", "author_id": "0"}],

@@ -184,7 +184,7 @@ def test_the_role_of_the_api_cannot_write(module_postgres: Any):
 
 
 def test_a_database_that_is_away_is_503_with_a_time_to_try_again(tmp_path: Path):
-    """The answer contains neither its address nor its password."""
+    """And nothing of its address or password is in the answer."""
     port = free_port()
     app = create_app(
         given(tmp_path, "postgresql://pipeline_reader:canary@127.0.0.1:1/none"),
@@ -214,7 +214,7 @@ def test_a_backend_that_is_ended_in_mid_request_is_503_and_the_pool_heals(api: A
 
 
 def test_the_state_of_an_empty_database_says_so(postgres_server: Any, tmp_path: Path):
-    """Before the tables exist, the pipeline's state is answered and lists are 503."""
+    """Before the tables are made, the pipeline's state is an answer and lists are 503."""
     port = free_port()
     app = create_app(
         given(tmp_path, postgres_server.superuser_dsn()), authenticate=requires_token(TOKEN), airflow_url=""

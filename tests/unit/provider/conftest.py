@@ -1,4 +1,4 @@
-"""A real HTTP server that answers as a test says, a client for it, and books and a sink that record calls."""
+"""A real HTTP server that answers as a test says, a client of it, and books and a sink that remember."""
 
 import os
 import tempfile

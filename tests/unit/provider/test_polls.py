@@ -122,7 +122,7 @@ def test_max_pages_leaves_the_poll_to_be_gone_on_with(
 
 
 def test_polls_overlap_by_the_configured_span(x: Any, client: XClient, books: Any, sink: Any) -> None:
-    """since_id is moved back a minute, in snowflake arithmetic, for tweets that were indexed late."""
+    """since_id is asked for a minute earlier, in the arithmetic of snowflakes, for tweets indexed late."""
     books.checkpoint = Checkpoint(since_id=snowflake(NOW - timedelta(minutes=5), sequence=7))
     x.answers({"meta": {"result_count": 0}})
     poll(client, "coffee", books, sink, clock=clock, overlap=timedelta(seconds=60))
@@ -147,7 +147,7 @@ def dated(moment: datetime) -> dict[str, str]:
 def test_a_since_id_out_of_reach_falls_back_to_a_start_time(
     x: Any, client: XClient, books: Any, sink: Any
 ) -> None:
-    """If X no longer reaches back to since_id, the poll takes all that is left and records the rest as a gap."""
+    """When X no longer reaches back to since_id the poll takes all that is left, and writes down what is not."""
     old = snowflake(NOW - timedelta(days=9))
     books.checkpoint = Checkpoint(since_id=old)
     x.answers(TOO_OLD, 400)
@@ -168,7 +168,7 @@ def test_a_since_id_out_of_reach_falls_back_to_a_start_time(
 def test_what_is_too_old_is_computed_by_the_clock_of_x(
     x: Any, client: XClient, books: Any, sink: Any
 ) -> None:
-    """A checkpoint is too old if X's own Date says so, whatever our clock says."""
+    """The same checkpoint is too old where X's own Date says so, whatever our clock says."""
     books.checkpoint = Checkpoint(since_id=snowflake(NOW - timedelta(days=6)))
     x.answers(TOO_OLD, 400, **dated(NOW + timedelta(days=2)))
     x.answers({"meta": {"result_count": 0}}, **dated(NOW + timedelta(days=2)))
@@ -200,7 +200,7 @@ def test_a_refusal_that_names_since_id_is_not_believed_where_it_cannot_be(
 
 
 def test_the_fallback_does_not_repeat(x: Any, client: XClient, books: Any, sink: Any) -> None:
-    """A poll that breaks after the fallback resumes from its start_time and records no second gap."""
+    """A poll that breaks after the fallback goes on from its start_time, and writes no second gap."""
     books.checkpoint = Checkpoint(since_id=snowflake(NOW - timedelta(days=9)))
     x.answers(TOO_OLD, 400)
     x.answers({"data": [{"id": str(TOP)}], "meta": {"result_count": 1, "next_token": "n"}})
@@ -218,7 +218,7 @@ def test_the_fallback_does_not_repeat(x: Any, client: XClient, books: Any, sink:
 
 
 def test_only_the_overlap_is_out_of_reach(x: Any, client: XClient, books: Any, sink: Any) -> None:
-    """A checkpoint that is within reach, but whose overlap is not, is used without the overlap; nothing is missing."""
+    """A checkpoint within reach whose overlap is not is asked for as it is; nothing is missing."""
     since_id = snowflake(NOW - timedelta(days=7) + timedelta(minutes=1, seconds=30))
     books.checkpoint = Checkpoint(since_id=since_id)
     x.answers(TOO_OLD, 400)
@@ -228,7 +228,7 @@ def test_only_the_overlap_is_out_of_reach(x: Any, client: XClient, books: Any, s
 
 
 def test_an_unfinished_poll_out_of_reach_is_closed(x: Any, client: XClient, books: Any, sink: Any) -> None:
-    """If X no longer reaches back to where a poll was interrupted, it ends with what it had, and a gap."""
+    """When X no longer reaches back to where a poll was interrupted, it ends with what it had, and a gap."""
     until_id, newest_id = snowflake(NOW - timedelta(days=8)), snowflake(NOW - timedelta(days=7, hours=12))
     books.checkpoint = Checkpoint(snowflake(NOW - timedelta(days=10)), until_id, newest_id)
     x.answers({"errors": [{"message": "'until_id' must be newer"}]}, 400)

@@ -1,4 +1,4 @@
-"""One simulator per session, served by a real uvicorn in a thread, with its clock frozen.
+"""One simulator per session, served by a real uvicorn in a thread, its clock held still.
 
 Its world is read-only by agreement; `fresh` starts one that a test may change.
 """
@@ -31,7 +31,7 @@ class Simulator:
     http: httpx.Client
 
     def get(self, path: str, **params: Any) -> httpx.Response:
-        """Send a request; dots in parameter names are written as double underscores."""
+        """Ask; dots in parameter names are written as double underscores."""
         return self.http.get(path, params={name.replace("__", "."): value for name, value in params.items()})
 
     def ok(self, path: str, **params: Any) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def frozen_world(seed: int = 7, rate: float = 0.5) -> World:
 
 @pytest.fixture(scope="session")
 def simulator() -> Iterator[Simulator]:
-    """A world of about four thousand tweets at 02:00 on its first day; tests must not change it."""
+    """A world of about four thousand tweets at 02:00 on its first day; not to be changed."""
     with serve(frozen_world()) as served:
         served.control("limits", {"endpoint": "search_recent", "limit": 1_000_000})
         yield served
