@@ -279,7 +279,7 @@ def test_a_code_is_worth_tokens_once_and_for_a_short_time(x: X, transport: Trans
 def test_a_confidential_client_needs_its_secret(transport: Transport) -> None:
     """X names what is missing; the message says what to check."""
     for secret in (None, "another-secret"):
-        with pytest.raises(CredentialsRefused, match=r"answered 401: unauthorized_client: .*Check client id"):
+        with pytest.raises(CredentialsRefused, match=r"answered 401: unauthorized_client: .*Check the client id"):
             granted(transport, CONFIDENTIAL_CLIENT[0], secret)
 
 
@@ -338,7 +338,7 @@ def test_what_x_does_not_take_is_not_sent(
     assert user.counts_recent("coffee").meta["total_tweet_count"] >= 0
     for client, ask in ((user, "usage"), (oauth1, "usage"), (oauth1, "counts_recent")):
         books = Noting()
-        with pytest.raises(CredentialsRefused, match=r"X takes app.* there, not oauth"):
+        with pytest.raises(CredentialsRefused, match=r"X accepts app.* there, not oauth"):
             getattr(client.charged_to(books), ask)(**({"query": "a"} if ask == "counts_recent" else {}))
         assert books.records == []
     assert len(x.asked()) == 1

@@ -145,7 +145,7 @@ def test_changed_code_restarts_what_runs_it(small: LauncherSettings, monkeypatch
     assert after["simulator"] != before["simulator"]
     assert after["broker"] == before["broker"]  # Tansu would have lost its topics
     assert all(service.server.ready() for service in stack.services)
-    assert any("the code changed since simulator began" in line for line in said)
+    assert any("the code changed since simulator started" in line for line in said)
     launcher.up(small, said.append, parts)
     assert {name: _pid(small, name) for name in before} == after
 
@@ -161,7 +161,7 @@ def test_a_stack_of_an_earlier_version_is_replaced_whole(small: LauncherSettings
     del launch["starter"]  # that version knew only one
     supervisor.launch_file.write_text(json.dumps(launch))
     stack = launcher.up(small, said.append, parts)
-    assert any("restarted" in line for line in said)
+    assert any("restarting" in line for line in said)
     assert all(service.server.ready() for service in stack.services)
     living = {process.pid for process in marked_processes(str(small.home))}
     assert living & before == set()
