@@ -279,7 +279,9 @@ def test_a_code_is_worth_tokens_once_and_for_a_short_time(x: X, transport: Trans
 def test_a_confidential_client_needs_its_secret(transport: Transport) -> None:
     """X names what is missing; the message says what to check."""
     for secret in (None, "another-secret"):
-        with pytest.raises(CredentialsRefused, match=r"answered 401: unauthorized_client: .*Check the client id"):
+        with pytest.raises(
+            CredentialsRefused, match=r"answered 401: unauthorized_client: .*Check the client id"
+        ):
             granted(transport, CONFIDENTIAL_CLIENT[0], secret)
 
 
