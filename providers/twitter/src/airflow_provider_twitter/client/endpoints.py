@@ -81,7 +81,7 @@ class Endpoint:
 
     @property
     def tweet_source(self) -> Source:
-        """`source`, for an endpoint that returns tweets. Raises ValueError for any other."""
+        """`source`, of an endpoint that gives tweets. Raises ValueError for another."""
         if self.source is None:
             raise ValueError(f"{self} does not return tweets")
         return self.source
