@@ -1,7 +1,7 @@
-"""Make the virtual environment in .venv (or VENV) exactly what requirements.lock says; nothing else is needed first.
+"""Make the virtual environment in .venv (or VENV) match requirements.lock exactly; this has no prerequisites.
 
-Runs on any Python 3 so that it can say which one is missing. A second run is instant: the stamp, written
-last, holds a hash of everything that was installed. An interrupted run is simply started again.
+Runs on any Python 3, so that it can say which version is missing. A second run is instant: the stamp, written last, holds
+a hash of everything that was installed. After an interruption, simply run it again.
 """
 
 import fcntl
@@ -33,7 +33,7 @@ def stop(message):
 
 
 def use_new_enough_python():
-    """Go on under a Python that is new enough, when this one is not and another is on the PATH."""
+    """Continue under a newer Python from the PATH if this one is too old."""
     if sys.version_info >= OLDEST:
         return
     for name in ("python3.11", "python3.12", "python3.13"):
@@ -41,13 +41,13 @@ def use_new_enough_python():
         if found:
             os.execv(found, [found, os.path.abspath(__file__)])  # noqa: S606 - no shell is wanted
     stop(
-        f"this is Python {sys.version_info[0]}.{sys.version_info[1]}, and 3.11 or newer is needed; "
+        f"this is Python {sys.version_info[0]}.{sys.version_info[1]}, but 3.11 or newer is needed; "
         "install one and run `make PYTHON=python3.11 up`"
     )
 
 
 def fingerprint():
-    """A hash of what decides about the content of the environment, its place included."""
+    """A hash of everything that determines the content of the environment, including its location."""
     digest = hashlib.sha256(f"{CLONE} {sys.version_info[:2]}".encode())
     files = [LOCK, os.path.abspath(__file__)]
     files += [os.path.join(CLONE, folder, "pyproject.toml") for folder in DISTRIBUTIONS]
@@ -71,7 +71,7 @@ def run(command, trouble, environment=None):
 
 
 def make_venv():
-    """A virtual environment with pip in it; what is broken or of another Python is made anew."""
+    """Create a virtual environment with pip; one that is broken or for another Python is recreated."""
     probe = [PYTHON, "-c", f"import pip, sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]!r})"]
     try:
         with open(os.path.join(VENV, "pyvenv.cfg")):
@@ -79,15 +79,15 @@ def make_venv():
                 return
     except OSError:
         pass
-    say(f"making the virtual environment {os.path.relpath(VENV, CLONE)}")
+    say(f"creating the virtual environment {os.path.relpath(VENV, CLONE)}")
     run(
         [sys.executable, "-m", "venv", "--clear", VENV],
-        "Python's own venv did not work; on Debian and Ubuntu install the package python3-venv",
+        "Python's venv module did not work; on Debian and Ubuntu, install the package python3-venv",
     )
 
 
 def install_uv():
-    """Install the uv that the lock pins, by its hashes, with pip."""
+    """Install the uv version that the lock file pins, verified by its hashes, with pip."""
     with open(LOCK) as lock:
         pinned = re.search(r"^uv==.*?(?=^\S)", lock.read() + "\n#", re.MULTILINE | re.DOTALL)
     if pinned is None:
@@ -100,7 +100,7 @@ def install_uv():
 
 
 def environment_for_uv():
-    """The same package index for uv as for pip, which reads other settings."""
+    """An environment that gives uv the same package index as pip, which reads other settings."""
     environment = dict(os.environ, VIRTUAL_ENV=VENV)
     if not any(name in environment for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX")):
         asked = [PYTHON, "-m", "pip", "--disable-pip-version-check", "config", "get", "global.index-url"]
@@ -145,13 +145,13 @@ def main():
         return
     try:
         with open(LOCK) as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # a second bootstrap waits, and then finds everything done
+            fcntl.flock(lock, fcntl.LOCK_EX)  # a second bootstrap waits and then finds everything done
             if not installed():
                 install()
     except OSError as error:
         stop(f"{error.filename or CLONE}: {error.strerror}")
     except KeyboardInterrupt:
-        stop("interrupted; run it again to go on")
+        stop("interrupted; run it again to continue")
 
 
 if __name__ == "__main__":

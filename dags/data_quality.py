@@ -1,11 +1,11 @@
-"""Verify the contract of every table, and account for every offset: after new data, every half hour at most, and each night.
+"""Verify the contract of every table and account for every offset: after new data, at most every half hour, and each night.
 
-Woken by its doorbell, which looks whether tweets were loaded since a contract was verified, PIPELINE_QUALITY_MINUTES ago.
-A contract is a file of soda/, named like its table. One that fails fails the task of its schema, which names contract,
-column, check and what was measured; the rows stay. Every result is kept in pipeline.quality_results.
+Started by its doorbell if tweets were loaded since a contract was last verified, at least PIPELINE_QUALITY_MINUTES ago.
+A contract is a file in soda/, named after its table. If one fails, the task of its schema fails and names the contract,
+column, check and measured value; the rows stay. Every result is kept in pipeline.quality_results.
 
-Red? `ContractFailed`: look at the rows that the check speaks of, see docs/operations.md#contractfailed.
-`AccountingFailed`: offsets that nothing explains, see docs/operations.md#accountingfailed. `ContractUnusable`:
+Red? `ContractFailed`: look at the rows that the check is about, see docs/operations.md#contractfailed.
+`AccountingFailed`: some offsets are unexplained, see docs/operations.md#accountingfailed. `ContractUnusable`:
 PostgreSQL was away, or a migration changed a table without its contract.
 """
 
@@ -33,7 +33,7 @@ from pipeline_stores import SETTINGS, metrics, raw_store, warehouse
 def data_quality():
     @task
     def due_contracts(dag_run=None, params=None) -> list[list[str]]:
-        """Name the contracts to verify, by schema; after new data all but those that were verified just now."""
+        """List the contracts to verify, by schema; after new data, all except those verified recently."""
         from twitter_pipeline.quality import contracts
 
         folder = SETTINGS.contracts_folder
@@ -44,7 +44,7 @@ def data_quality():
 
     @task(map_index_template="{{ contracts }}")
     def verify(contracts: list[str], run_id=None) -> int:
-        """Verify contracts, keep their results, and fail when a check did; returns the number of checks."""
+        """Verify contracts, keep their results, and fail if a check failed; returns the number of checks."""
         from airflow.sdk import get_current_context
 
         from twitter_pipeline.quality.verification import verify_and_record
@@ -56,7 +56,7 @@ def data_quality():
 
     @task
     def account(run_id=None) -> int:
-        """Account for every offset that the stages have passed since the last time; fails on one that nothing explains."""
+        """Account for every offset that the stages have passed since last time; fails if one is unexplained."""
         from twitter_pipeline.health.accounting import verify_and_record
 
         with judged(), warehouse() as connection, raw_store() as raw:

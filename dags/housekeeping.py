@@ -1,11 +1,11 @@
-"""Remove what is older than its stated age, each night: runs, events and records of Airflow, log files, our own records.
+"""Remove old history every night: Airflow's runs, events and records, log files, and the pipeline's own records.
 
 The ages are settings: PIPELINE_KEEP_EVENTS_DAYS, PIPELINE_KEEP_RUNS_DAYS, PIPELINE_KEEP_LOGS_DAYS and
-PIPELINE_KEEP_RECORDS_DAYS. Tweets, gaps, dead letters and what is not settled yet are never touched.
+PIPELINE_KEEP_RECORDS_DAYS. Tweets, gaps, dead letters and unsettled records are never touched.
 
-Red? `PruneFailed`: the log has the end of what `airflow db clean` said. No connection `airflow_metadata`: declare it.
-`alert_path`: SNS does not take messages from Airflow, so failed tasks tell nobody; look at connection `aws_default`.
-Nothing is lost while this is red, histories only grow.
+Red? `PruneFailed`: the log has the end of the output of `airflow db clean`. No connection `airflow_metadata`: declare it.
+`alert_path`: SNS does not accept messages from Airflow, so failed tasks alert nobody; check connection `aws_default`.
+Nothing is lost while this is red; histories only grow.
 """
 
 from datetime import timedelta
@@ -28,12 +28,12 @@ from pipeline_stores import SETTINGS, airflow_database, raw_store, warehouse
 def housekeeping():
     @task(multiple_outputs=False)
     def airflow_history() -> dict[str, int]:
-        """Remove old asset events, and old runs with what belongs to them, from Airflow's database."""
+        """Remove old asset events, and old runs with everything that belongs to them, from Airflow's database."""
         return airflow_database().prune_by_age(SETTINGS.keep_events_days, SETTINGS.keep_runs_days)
 
     @task(multiple_outputs=False)
     def log_files() -> dict[str, int]:
-        """Remove old logs of tasks, and what was cut off the services' own."""
+        """Remove old task logs, and the old parts of the services' own logs."""
         from airflow.configuration import conf
 
         from twitter_pipeline.housekeeping.log_files import prune_both
@@ -42,7 +42,7 @@ def housekeeping():
 
     @task(multiple_outputs=False)
     def own_records() -> dict[str, int]:
-        """Remove old pages, spending, requests and results of contracts that nobody acts on any more."""
+        """Remove old pages, spending, requests and contract results that are no longer needed."""
         from twitter_pipeline.housekeeping.records import prune
 
         with warehouse() as records, raw_store() as raw:
@@ -50,7 +50,7 @@ def housekeeping():
 
     @task
     def older_observations() -> int:
-        """Observe a part of what an older version loaded; return how many offsets are left."""
+        """Record observations for a part of what an older version loaded; return how many offsets are left."""
         from twitter_pipeline.transform.observing import observe_older
 
         with warehouse() as connection, raw_store() as raw:
@@ -58,7 +58,7 @@ def housekeeping():
 
     @task
     def alert_path() -> None:
-        """Tell the heartbeat topic that all is well, in the way in which failed tasks are told."""
+        """Send a heartbeat the same way as alerts about failed tasks, to prove that they arrive."""
         send_heartbeat(SETTINGS.heartbeat_topic_arn)
 
     for duty in (airflow_history, log_files, own_records, older_observations, alert_path):

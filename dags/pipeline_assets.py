@@ -1,10 +1,10 @@
-"""The assets of the pipeline, the line from rules to tweets, and the doorbells that watch them.
+"""The pipeline's assets, which connect rules to tweets, and the doorbells that watch them.
 
-A task says by its outlets what it makes, and the next Dag is scheduled on that. But only the asset's doorbell tells of
-it, since it measures that there is something to do, while the first page and not the end of the task is the time to
-begin: no run is made only to find that there is nothing. Every Dag imports the very objects from here: another `Asset`
-of the same name would take the watcher away.
-PIPELINE_DOORBELLS=false leaves the doorbells out, then only the clock wakes the Dags.
+A task declares what it makes by its outlets, and the next Dag is scheduled on that asset. But only the asset's doorbell
+starts that Dag: it checks that there is something to do, so no run finds nothing, and it can ring at the first page
+instead of at the end of the task. Every Dag imports these same objects: another `Asset` with the same name would remove
+the watcher.
+PIPELINE_DOORBELLS=false leaves the doorbells out; then only the clock starts the Dags.
 """
 
 import os
@@ -76,9 +76,9 @@ UNVERIFIED_TWEETS = _watched(
 
 
 def left_to_the_doorbell(context: Context, result: Any) -> None:
-    """A `post_execute` of tasks whose outlets have a doorbell: no event at their end, see decision 27.
+    """A `post_execute` for tasks whose outlets have a doorbell: it suppresses the event at their end, see decision 27.
 
-    Airflow tells of the outlets that a task has when it has succeeded, and knows no other way to say that a task makes
-    something without waking at once whoever waits for it.
+    When a task succeeds, Airflow emits an event for each of its outlets. There is no other way to declare that a task
+    makes something without at once starting whatever waits for it.
     """
     context["ti"].task.outlets = []

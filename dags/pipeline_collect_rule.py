@@ -1,4 +1,4 @@
-"""The operator of a turn: one rule of pipeline.rules, asked of X, produced to Kafka."""
+"""The operator for a turn: polls X for one rule in pipeline.rules and produces to Kafka."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class CollectRule(CollectOperator):
-    """Poll one rule of pipeline.rules: its query, or what each of its accounts brings.
+    """Poll one rule in pipeline.rules: its query, or each of its accounts.
 
-    First the tweets that the log lost before they were landed are asked for again by their ids. The rule is leased
-    while it is polled; a run that finds it leased ends skipped, and so does one that meets a rate limit: it gives the
-    rule back, due at the reset.
+    First it refetches, by id, tweets that the Kafka log lost before they were landed. The rule is leased while it is
+    polled. A task is marked skipped if the rule is already leased, and also if it hits a rate limit: it then returns the
+    rule, due at the reset.
     """
 
     template_fields: Sequence[str] = ("topic", "rule")
@@ -30,7 +30,7 @@ class CollectRule(CollectOperator):
         self.rule = rule
 
     def collect(self, context: Context, client: XClient, sink: EnvelopeSink) -> "Polled":
-        """One turn of the rule."""
+        """Run one turn of the rule."""
         from pipeline_x import ClientX
         from twitter_pipeline.collection import rules
         from twitter_pipeline.collection.collect import collect_rule

@@ -1,4 +1,4 @@
-"""What all Dags of the pipeline share: who owns them, how they retry, whom a failure wakes, when they sweep."""
+"""What all Dags of the pipeline share: owner, retries, alerts on failure, and the sweep schedule."""
 
 import os
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 ALERTS = os.environ.get("PIPELINE_ALERT_TOPIC_ARN", "")
 VERDICTS: dict[str, type[AirflowException]] = {
-    # somebody else does the work, or it is not its time
+    # another task does the work, or it is not yet time for it
     "twitter_pipeline.collection.lease.TurnEnded": AirflowSkipException,
     "twitter_pipeline.streaming.cursors.Fenced": AirflowSkipException,
-    # a retry would meet the same: a person has to look
+    # a retry would fail the same way: a person has to look
     "twitter_pipeline.collection.asking.AddressRefused": AirflowFailException,
     "twitter_pipeline.collection.asking.CredentialsRefused": AirflowFailException,
     "twitter_pipeline.collection.asking.InvalidRequest": AirflowFailException,
@@ -29,13 +29,13 @@ VERDICTS: dict[str, type[AirflowException]] = {
     "twitter_pipeline.quality.verification.ContractFailed": AirflowFailException,
     "twitter_pipeline.streaming.bad_record_breaker.TooManyBadRecords": AirflowFailException,
 }
-"""How a task ends by the error that ends it: skipped, or failed without retries. By name, so that no task imports the
-rooms of the others; subclasses are judged like their base. What is not here is retried."""
+"""How a task ends depending on its error: skipped, or failed without retries. Errors are listed by name, so that no task
+imports the others' packages; subclasses count as their base class. Any other error is retried."""
 
 
 def tell_the_operator(context: Context) -> None:
     """Send a failed task's error to SNS."""
-    # boto3 takes a quarter of a second to import, which every task would wait for
+    # importing boto3 takes a quarter of a second, which would delay every task
     from airflow.providers.amazon.aws.notifications.sns import SnsNotifier
 
     tell = SnsNotifier(
@@ -58,7 +58,7 @@ HOUSE_DEFAULTS: dict[str, Any] = {
 
 
 def send_heartbeat(topic_arn: str | None) -> None:
-    """Send a message over the connection that failed tasks are told by; skipped without a topic for it."""
+    """Send a message over the connection that alerts about failed tasks use; skipped without a topic for it."""
     from airflow.providers.amazon.aws.hooks.sns import SnsHook
 
     if topic_arn is None:
@@ -67,7 +67,7 @@ def send_heartbeat(topic_arn: str | None) -> None:
 
 
 def woken_by(asset: Asset) -> Any:
-    """A schedule by an asset's doorbell, with a slow sweep behind it (PIPELINE_SWEEP_CRON; empty: no sweep)."""
+    """A schedule on an asset's doorbell, backed up by a slow sweep (PIPELINE_SWEEP_CRON; empty: no sweep)."""
     sweep = os.environ.get("PIPELINE_SWEEP_CRON", "*/20 * * * *")
     if not sweep:
         return [asset]
@@ -76,7 +76,7 @@ def woken_by(asset: Asset) -> Any:
 
 @contextmanager
 def judged() -> Iterator[None]:
-    """End a task as VERDICTS says of the error that it ends with; any other error is left to Airflow's retries."""
+    """Turn the error that ends a task into its verdict in VERDICTS; any other error is left to Airflow's retries."""
     try:
         yield
     except Exception as error:

@@ -1,6 +1,6 @@
-"""The pipeline's stores, opened by hooks from Airflow's connections: what tasks hand to the functions of the domain.
+"""The pipeline's stores, opened with hooks from Airflow connections, for tasks to pass to the domain's functions.
 
-Commands open the same stores from the settings. A hook is imported by the task that opens its store.
+Commands open the same stores from the settings. Each hook is imported only by the tasks that open its store.
 """
 
 import json
@@ -25,11 +25,11 @@ OURS = {"connect_timeout": 10, "application_name": "tweet-pipeline"}
 
 @contextmanager
 def warehouse() -> Iterator[psycopg.Connection[Any]]:
-    """PostgreSQL by connection pipeline_postgres, in autocommit mode; its extra goes to libpq."""
+    """PostgreSQL through connection pipeline_postgres, in autocommit mode; its extra goes to libpq."""
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
     hook = PostgresHook(POSTGRES)
-    # the hook hands the extra to the driver, and has no other way to set a timeout: libpq waits for ever by default
+    # the hook passes the extra to the driver and has no other way to set a timeout: by default libpq waits forever
     hook.connection.extra = json.dumps(OURS | hook.connection.extra_dejson)
     with hook.get_conn() as connection:
         connection.autocommit = True
@@ -38,7 +38,7 @@ def warehouse() -> Iterator[psycopg.Connection[Any]]:
 
 @contextmanager
 def raw_store() -> Iterator["Database[dict[str, Any]]"]:
-    """The MongoDB database of raw tweets by connection pipeline_mongo."""
+    """The MongoDB database of raw tweets, through connection pipeline_mongo."""
     from airflow.providers.mongo.hooks.mongo import MongoHook
 
     with MongoHook("pipeline_mongo").get_conn() as client:
@@ -47,14 +47,14 @@ def raw_store() -> Iterator["Database[dict[str, Any]]"]:
 
 @contextmanager
 def reader() -> Iterator[psycopg.Connection[Any]]:
-    """PostgreSQL as the role that only reads, in autocommit mode, without a limit on how long a query may take."""
+    """PostgreSQL as the read-only role, in autocommit mode, without a limit on the duration of queries."""
     dsn = SETTINGS.need("postgres_reader_dsn")
     with psycopg.connect(dsn, autocommit=True, options="-c statement_timeout=0", **OURS) as connection:
         yield connection
 
 
 def airflow_database() -> AirflowDatabase:
-    """Airflow's own database by connection airflow_metadata; its extra goes to libpq."""
+    """Airflow's own database, through connection airflow_metadata; its extra goes to libpq."""
     found = BaseHook.get_connection("airflow_metadata")
     address = URL.create(
         "postgresql+psycopg2",
@@ -69,10 +69,10 @@ def airflow_database() -> AirflowDatabase:
 
 
 def metrics() -> Metrics:
-    """Where metrics go by PIPELINE_STATSD; nowhere without it."""
+    """The client that sends metrics to PIPELINE_STATSD; without that setting they go nowhere."""
     return Metrics(SETTINGS.statsd)
 
 
 def kafka() -> dict[str, Any]:
-    """librdkafka configuration by connection pipeline_kafka."""
+    """librdkafka configuration from connection pipeline_kafka."""
     return KafkaConfigurationHook(KAFKA).configuration()

@@ -1,4 +1,4 @@
-"""X as collecting asks it (`collection.asking.X`), spoken by the provider's client: a thin translation, nothing decided."""
+"""Implements the domain's interface to X (`collection.asking.X`) with the provider's client: only a thin translation."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ ERRORS: dict[type[client.XError], Callable[[Any], asking.XError]] = {
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise the client's errors as those of collecting, with the same words; all others pass."""
+    """Raise the client's errors as the domain's errors, with the same messages; other errors pass through."""
     try:
         yield
     except client.XError as failed:
@@ -34,7 +34,7 @@ def translated() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class ClientX:
-    """An open client of the provider as collecting asks it."""
+    """An open provider client behind the domain's interface to X."""
 
     client: client.XClient
 

@@ -1,10 +1,10 @@
-"""Export collected tweets into a folder or an object store: CSV, JSON Lines or Parquet, with a manifest last.
+"""Export collected tweets to a folder or an object store: CSV, JSON Lines or Parquet, with a manifest written last.
 
-Triggered by hand or by another Dag, with parameters. `destination` is a folder of any ObjectStoragePath, such as
+Triggered by hand or by another Dag, with parameters. `destination` is a folder as an ObjectStoragePath, such as
 `s3://aws_default@bucket/exports` or `file:///data/exports`.
 
-Red? A destination that refuses, a full disk: nothing has the final name, run it again. `Refused`: such a file is
-there already.
+Red? The destination refused, or the disk is full: no file has the final name, so run it again. `Refused`: a file with
+that name already exists.
 """
 
 from datetime import timedelta
@@ -29,8 +29,8 @@ TEXT_OR_NOTHING = ["null", "string"]
     params={
         "format": Param("parquet", type="string", enum=["csv", "jsonl", "parquet"]),
         "destination": Param(SETTINGS.exports_folder.as_uri(), type="string", minLength=1),
-        "rule": Param(None, type=TEXT_OR_NOTHING, description="Only tweets that this rule brought."),
-        "author": Param(None, type=TEXT_OR_NOTHING, description="Only tweets of this account."),
+        "rule": Param(None, type=TEXT_OR_NOTHING, description="Only tweets found by this rule."),
+        "author": Param(None, type=TEXT_OR_NOTHING, description="Only tweets by this account."),
         "since": Param(None, type=TEXT_OR_NOTHING, description="Created at this time or later, ISO 8601."),
         "until": Param(None, type=TEXT_OR_NOTHING, description="Created before this time, ISO 8601."),
     },
@@ -38,7 +38,7 @@ TEXT_OR_NOTHING = ["null", "string"]
 def tweet_export():
     @task(multiple_outputs=False, retries=2, execution_timeout=timedelta(hours=5))
     def deliver(params=None) -> dict[str, Any]:
-        """Write the data, then the manifest; return what the manifest says."""
+        """Write the data, then the manifest; return the contents of the manifest."""
         from dataclasses import asdict
 
         from airflow.sdk import ObjectStoragePath

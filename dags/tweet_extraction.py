@@ -1,14 +1,14 @@
-"""Ask X for what is new, for every rule that is due, and put it into Kafka.
+"""Collect new tweets from X for every due rule, and produce them to Kafka.
 
-Woken by its doorbell, which looks every PIPELINE_EXTRACTION_SECONDS whether a rule is due; a slow sweep stands behind.
-A run settles the pages that landing has passed, lists the rules that are due, and polls each in a task of its own,
-which first fetches again what the log lost. Runs may overlap: a rule is leased to one task at a time. A rule that must wait
-for X's rate limit is given back with the time it is due at, and its run ends.
+Started by its doorbell, which checks every PIPELINE_EXTRACTION_SECONDS for due rules; a slow sweep backs it up. A run
+settles the pages that landing has passed, lists the due rules, and polls each one in its own task, which first refetches
+what the Kafka log lost. Runs may overlap: a rule is leased to one task at a time. If a rule must wait for X's rate limit,
+its task returns it with the time at which it is due again, and ends.
 
-Red? `CredentialsRefused`: put a new X_BEARER_TOKEN into `.env` and run `make up`: connection `twitter_default` is made
-of it, so Airflow's pages do not show it. `BudgetExceeded`: raise X_BUDGET_USD there, or wait for the next month.
-`RuleParked`: X refuses the rule's query: `twitter-pipeline rules show NAME` has X's reason, docs/operations.md the rest.
-Anything else is retried by itself.
+Red? `CredentialsRefused`: put a new X_BEARER_TOKEN into `.env` and run `make up`; connection `twitter_default` is created
+from it, so Airflow's pages do not show it. `BudgetExceeded`: raise X_BUDGET_USD there, or wait for the next month.
+`RuleParked`: X refuses the rule's query; `twitter-pipeline rules show NAME` shows X's reason, see also docs/operations.md.
+Anything else is retried automatically.
 """
 
 from datetime import timedelta
@@ -34,7 +34,7 @@ from twitter_pipeline.settings import TOPIC
 def tweet_extraction():
     @task
     def due_rules(run_id=None) -> list[str]:
-        """Settle the pages that landing has passed, mark the lost ones, and hand out the rules that are due."""
+        """Settle the pages that landing has passed, mark lost ones, and hand out the due rules."""
         from twitter_pipeline.collection import doorbell, pages
         from twitter_pipeline.streaming.log import identify
 

@@ -1,10 +1,10 @@
-"""Drain Kafka into MongoDB, woken by the doorbell as soon as something lies in `raw-tweets`.
+"""Drain Kafka into MongoDB, started by its doorbell as soon as `raw-tweets` has unread messages.
 
-A drain lingers for about a minute; a sweep stands behind the doorbell. Fenced by its cursors: a second drain
-of the same partitions ends the first, which then is skipped.
+A drain lingers for about a minute; a sweep backs up the doorbell. Drains are fenced by their cursors: a second drain of
+the same partitions takes them over, and the first is marked skipped.
 
-Red? `TooManyBadRecords`: most messages are bad, look at MongoDB dead_letters, mend the producer. `TopicMissing`: the
-broker lost its topic, the keeper makes it again. Anything else is retried by itself; nothing is lost meanwhile.
+Red? `TooManyBadRecords`: most messages are bad; look at MongoDB dead_letters and fix the producer. `TopicMissing`: the
+broker lost its topic, which the keeper creates again. Anything else is retried automatically; nothing is lost meanwhile.
 """
 
 from dataclasses import asdict
@@ -32,14 +32,14 @@ from twitter_pipeline.stages import LAND
 def tweet_landing():
     @task
     def plan() -> list[list[int]]:
-        """Deal the partitions out."""
+        """Assign the partitions to drains."""
         from twitter_pipeline.streaming.plan import landing_shares
 
         return landing_shares(kafka(), TOPIC, SETTINGS.drains)
 
     @task(outlets=[LANDED_TWEETS], post_execute=left_to_the_doorbell, multiple_outputs=False)
     def drain(partitions: list[int] | None = None) -> dict[str, Any]:
-        """Land until all is quiet or the minute is over."""
+        """Land until nothing more arrives or the minute is over."""
         from twitter_pipeline.health.drains import tell_landed
         from twitter_pipeline.landing.drain import land
         from twitter_pipeline.streaming.bad_record_breaker import BadRecordBreaker

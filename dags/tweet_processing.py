@@ -1,10 +1,10 @@
-"""Load what was landed into PostgreSQL, woken together with landing and whenever landing is ahead.
+"""Load landed tweets into PostgreSQL, started together with landing and whenever landing is ahead.
 
-Each batch and its cursor are one transaction: exactly once in effect. What cannot be loaded goes to
+Each batch and its cursor are one transaction, so the effect is exactly once. What cannot be loaded goes to
 pipeline.dead_letters with its bytes.
 
-Red? `TooManyBadRecords`: most envelopes are bad, look at pipeline.dead_letters. A PostgreSQL or MongoDB error: the
-server is down or full; it is retried by itself and nothing is lost meanwhile.
+Red? `TooManyBadRecords`: most envelopes are bad; look at pipeline.dead_letters. A PostgreSQL or MongoDB error: the
+server is down or full; it is retried automatically, and nothing is lost meanwhile.
 """
 
 from datetime import timedelta
@@ -31,7 +31,7 @@ from twitter_pipeline.stages import TRANSFORM
 def tweet_processing():
     @task
     def plan() -> list[list[list[Any]]]:
-        """Deal the partitions out, retired topics included."""
+        """Assign the partitions to drains, including those of retired topics."""
         from twitter_pipeline.streaming.plan import transform_shares
 
         with warehouse() as connection:
@@ -39,7 +39,7 @@ def tweet_processing():
 
     @task(outlets=[TWEETS], multiple_outputs=False)
     def drain(partitions: list[list[Any]] | None = None) -> dict[str, Any]:
-        """Load until all is quiet or the minute is over."""
+        """Load until nothing more arrives or the minute is over."""
         from twitter_pipeline.health.drains import tell_transformed
         from twitter_pipeline.streaming.bad_record_breaker import BadRecordBreaker
         from twitter_pipeline.transform.drain import transform

@@ -1,7 +1,7 @@
-"""Write what is made of the code: docs/dags.md, data-dictionary.md and metrics.md, and the columns of soda/*.yml.
+"""Generates docs/dags.md, data-dictionary.md and metrics.md, and the columns in soda/*.yml, from the code.
 
-The Dags are parsed by Airflow with default settings; the tables are read from a real PostgreSQL that the
-migrations were applied to. With `--check` nothing is written, and the exit status is 1 when a file has drifted.
+Airflow parses the Dags with default settings; the tables are read from a real PostgreSQL to which the migrations were
+applied. With `--check` nothing is written, and the exit status is 1 if a file has drifted.
 """
 
 import argparse
@@ -55,7 +55,7 @@ where pronamespace::regnamespace::text in ('twitter', 'pipeline') order by 1
 
 
 def default_environment(home: Path) -> dict[str, str]:
-    """The environment in which Dags are parsed: every default said aloud, nothing of this machine's own."""
+    """The environment in which Dags are parsed: every default set explicitly, nothing specific to this machine."""
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
     defaults = {variable: default for variable, default in Settings.defaults().items() if default}
     return (
@@ -71,7 +71,7 @@ def default_environment(home: Path) -> dict[str, str]:
 
 
 def parsed_dags(home: Path) -> list[Any]:
-    """The Dags as Airflow sees them. Must come before anything else imports Airflow."""
+    """The Dags as Airflow sees them. Must be called before anything else imports Airflow."""
     environment = default_environment(home)
     os.environ.clear()
     os.environ.update(environment)
@@ -91,8 +91,8 @@ def page_of_dags(dags: list[Any]) -> str:
         MADE_BY,
         "# Dags",
         "",
-        "With default settings. A failed task tells the SNS topic `pipeline-alerts`; the sentence after *Red?* says",
-        "what to do, and [operations](operations.md) says it at length.",
+        "With default settings. A failed task sends a message to the SNS topic `pipeline-alerts`. The text after *Red?*",
+        "says what to do; [operations](operations.md) has the details.",
     ]
     for dag in dags:
         lines += [
@@ -104,7 +104,7 @@ def page_of_dags(dags: list[Any]) -> str:
             "| | |",
             "|---|---|",
             f"| file | [dags/{Path(dag.fileloc).name}](../dags/{Path(dag.fileloc).name}) |",
-            f"| woken by | {_schedule(dag)} |",
+            f"| started by | {_schedule(dag)} |",
             f"| at once | {dag.max_active_runs} {'run' if dag.max_active_runs == 1 else 'runs'}, each at most {_span(dag.dagrun_timeout)} |",
             f"| tags | {', '.join(sorted(dag.tags))} |",
             "",
@@ -141,7 +141,7 @@ def _schedule(dag: Any) -> str:
 
 
 def _purpose(task: Any) -> str:
-    """The first line of our own docstring: of the task's function where it has one, else of its operator."""
+    """The first line of our own docstring: that of the task's function if it has one, else that of its operator."""
     of_class = task.operator_class if task.is_mapped else type(task)
     documented = getattr(task, "python_callable", None) or of_class
     return str(task.doc_md or documented.__doc__ or "").strip().splitlines()[0]
@@ -153,7 +153,7 @@ def _span(span: timedelta) -> str:
 
 
 def page_of_tables(folder: Path) -> str:
-    """docs/data-dictionary.md, out of a database made for it."""
+    """docs/data-dictionary.md, from a database created for this purpose."""
     server = PostgreSQL(folder / "data", free_port(), "superuser", durable=False)
     with RunningServer(server, folder / "log"):
         with psycopg.connect(server.superuser_dsn(), autocommit=True) as superuser:
@@ -170,12 +170,12 @@ def _tables(connection: psycopg.Connection) -> Iterator[str]:
     yield "# Data dictionary"
     yield ""
     yield "Schema `twitter` is for readers: role `pipeline_reader` may select from all of it. Schema `pipeline` holds"
-    yield "the pipeline's own books. Times are UTC, ids are 64-bit, null means unknown and never 0. What the suffixes"
-    yield "mean is in [naming](naming.md)."
+    yield "the pipeline's own state. Times are UTC, ids are 64-bit, null means unknown and never 0. [Naming](naming.md)"
+    yield "explains the suffixes."
     yield ""
     yield "How a column of schema `twitter` merges when a tweet is observed again ([why](decisions/0004-versions-per-group-of-columns.md)):"
     yield ""
-    yield "- **fixed**: once known it stays"
+    yield "- **fixed**: once known, it stays"
     yield "- **grown**: the longer list wins"
     yield "- **newest** (*version*): the newest observation that stated it wins, for all columns of that version together"
     yield "- **any**, **all**: true once one observation says so; true only while every observation does"
@@ -217,7 +217,7 @@ def _tables(connection: psycopg.Connection) -> Iterator[str]:
 
 
 def _merges(table: model.Table) -> Mapping[str, str]:
-    """How each column merges, in the words of the page's head; nothing for a derived table."""
+    """How each column merges, in the words from the top of the page; empty for a derived table."""
     versions = {name: version for version, names in table.groups.items() for name in (*names, version)}
     words = {Merge.KEY: "", Merge.DATABASE: ""}
     return {
@@ -234,8 +234,8 @@ def page_of_metrics() -> str:
         MADE_BY,
         "# Metrics",
         "",
-        "The pipeline's own, by their names in Prometheus. They are sent by StatsD; a timer is there as a summary in",
-        "seconds (`_count`, `_sum`, quantiles 0.5, 0.95 and 0.99). Airflow's own metrics (`airflow_*`) come the same way:",
+        "The pipeline's own metrics, by their names in Prometheus. They are sent over StatsD; a timer becomes a summary in",
+        "seconds (`_count`, `_sum`, quantiles 0.5, 0.95 and 0.99). Airflow's own metrics (`airflow_*`) use the same path:",
         "see its documentation. Alerts are in [operations](operations.md#alerts).",
         "",
         "| metric | kind | unit | labels | meaning |",
@@ -248,15 +248,15 @@ def page_of_metrics() -> str:
 
 
 def contracts() -> dict[str, str]:
-    """The contracts of the tables of schema `twitter`, by file: columns by the model, checks as they are."""
+    """The contracts for the tables in schema `twitter`, by file: columns from the model, checks unchanged."""
     names = {f"soda/{table.name}.yml": table for table in model.TABLES}
     return {name: contract(table, (DOCS.parent / name).read_text("utf-8")) for name, table in names.items()}
 
 
 def main() -> None:
-    """Write the files, or say which of them are not what the code makes."""
+    """Write the files, or report which of them differ from what the code generates."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when a page has drifted")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a page has drifted")
     check = parser.parse_args().check
     with tempfile.TemporaryDirectory() as scratch:
         files = {

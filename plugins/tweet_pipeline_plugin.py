@@ -1,7 +1,7 @@
-"""Airflow's plugin of the pipeline: the REST API and the page, behind Airflow's login.
+"""The pipeline's Airflow plugin: the REST API and the status page, behind Airflow's login.
 
-Airflow mounts plugin apps without any login of its own. So each route of the app asks for a user who may see plugins;
-should Airflow ever move what is imported for that, nobody is let in. The app is built in the API server only.
+Airflow mounts plugin apps without any login. So each route of the app requires a user who may view plugins; if Airflow
+ever moves the function imported for that, nobody gets in. The app is built only in the API server.
 """
 
 from functools import cached_property
@@ -13,7 +13,7 @@ PREFIX = "/tweet-pipeline"
 
 
 def _authenticate() -> Any:
-    """The dependency that makes a principal of Airflow's user: whoever may see plugins may read."""
+    """The dependency that turns Airflow's user into a principal: users who may view plugins may read."""
     from fastapi import Depends, HTTPException
 
     from twitter_pipeline.api.access import READ, Principal
@@ -24,7 +24,7 @@ def _authenticate() -> Any:
 
         may_see_plugins = requires_access_view(AccessView.PLUGINS)
     except ImportError as moved:
-        reason = f"closed: this Airflow has no access check that the plugin knows ({moved.name})"
+        reason = f"closed: this Airflow version has no access check known to the plugin ({moved.name})"
 
         def nobody() -> None:
             raise HTTPException(403, reason)
@@ -38,7 +38,7 @@ def _authenticate() -> Any:
 
 
 class TweetPipelinePlugin(AirflowPlugin):
-    """Mounts the API and puts the page into the navigation."""
+    """Mounts the API and adds the page to the navigation."""
 
     name = "tweet_pipeline"
     external_views = [  # noqa: RUF012 - Airflow reads a plain list
@@ -47,7 +47,7 @@ class TweetPipelinePlugin(AirflowPlugin):
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """The app under its prefix; read from the instance, and by the API server alone."""
+        """The app under its prefix; read from the instance, and only by the API server."""
         from airflow.configuration import conf
 
         from twitter_pipeline import settings

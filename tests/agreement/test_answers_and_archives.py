@@ -1,4 +1,4 @@
-"""An answer of X and the same answer out of an archive are the same messages, though each has a reader of its own."""
+"""An answer from X and the same answer from an archive become the same messages, though each has its own reader."""
 
 import json
 from pathlib import Path
@@ -85,7 +85,7 @@ def test_same_envelopes(value: dict[str, Any]) -> None:
 
 
 def test_unknown_time_is_valid() -> None:
-    """An archive without a retrieval time writes null, which the schema knows."""
+    """An archive without a retrieval time writes null, which the schema allows."""
     [page] = pages_of(json.dumps(PAGE).encode())
     for message, _ in envelopes_of(page, request_id="r1", rule=None, observed_at=None):
         value = json.loads(message.value)

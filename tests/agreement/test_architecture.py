@@ -1,4 +1,4 @@
-"""The picture in docs/architecture.md and the README's map show the rooms that there are, in the order that is held."""
+"""The picture in docs/architecture.md and the README's map show the existing packages in the enforced order."""
 
 import re
 import tomllib
@@ -46,18 +46,18 @@ def rooms() -> set[str]:
 
 
 def test_the_picture_shows_every_room_in_its_layer() -> None:
-    """A room that is new, gone, or moved to another layer must be drawn so."""
+    """A package that is new, removed, or moved to another layer must be drawn accordingly."""
     assert set().union(*drawn_layers()) == rooms()
     assert drawn_layers() == held_layers()
 
 
 def test_the_picture_shows_every_distribution() -> None:
-    """Those whose imports are held, and no other."""
+    """The picture shows exactly the packages whose imports are checked."""
     assert sorted(re.findall(r"┌─ (\w+) ─", picture())) == sorted(linter()["root_packages"])
 
 
 def test_the_walks_pass_through_every_room() -> None:
-    """A room in which nobody walks needs a sentence, or is not needed."""
+    """Every package occurs in one of the walks or is described in a sentence of its own."""
     text = PAGE.replace(picture(), "")
     assert [room for room in sorted(rooms()) if f"`{room}`" not in text] == []
 

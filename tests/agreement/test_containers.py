@@ -57,7 +57,7 @@ def container_name(service: str) -> str:
 
 
 def test_both_have_the_same_services(compose: dict[str, Any], stack: Stack) -> None:
-    """Each service of the one is a service of the other, save what is listed with its reason."""
+    """Both have the same services, except for those listed with a reason."""
     embedded = {container_name(service.name) for service in stack.services}
     assert embedded == set(compose["services"]) - ONLY_IN_CONTAINERS
 
@@ -78,7 +78,7 @@ def test_both_listen_on_the_same_ports_of_loopback(compose: dict[str, Any], stac
 
 @pytest.mark.parametrize("service", ["airflow", "scheduler", "dag-processor", "triggerer", "airflow-migrate"])
 def test_airflow_has_the_same_settings(compose: dict[str, Any], stack: Stack, service: str) -> None:
-    """Each setting and connection; equal values, save places and secrets, which differ by nature."""
+    """Both have the same settings and connections with equal values, except for addresses and secrets."""
     embedded = stack.nodes["scheduler"].server.environment()  # type: ignore[union-attr]
     contained = compose["services"][service]["environment"]
     ours = {name for name in embedded if name.startswith(("AIRFLOW__", "AIRFLOW_CONN_"))}
@@ -103,7 +103,7 @@ def test_connections_are_of_the_same_shape(compose: dict[str, Any], stack: Stack
 
 
 def test_the_pipelines_commands_get_the_same_settings(compose: dict[str, Any], stack: Stack) -> None:
-    """What the launcher tells clients, the compose file tells them too."""
+    """The compose file gives clients the same settings as the launcher."""
     contained = dict(compose["services"]["topics"]["environment"])
     told = {n for n in stack.environment if not n.startswith("PIPELINE_PORT")} - {"PIPELINE_RULES"}
     assert told <= contained.keys()
@@ -140,7 +140,7 @@ def test_the_cluster_of_postgresql_is_made_alike(compose: dict[str, Any]) -> Non
 
 
 def test_versions_are_those_of_the_lock(compose: dict[str, Any]) -> None:
-    """Airflow, moto, Kafka and statsd_exporter are one version in both ways to run; no image floats."""
+    """Airflow, moto, Kafka and statsd_exporter have the same versions in both; every image is pinned."""
     locked = dict(PINNED.findall((CLONE / "requirements.lock").read_text()))
     images = {name: service.get("image", "") for name, service in compose["services"].items()}
     kafka = re.search(
@@ -164,7 +164,7 @@ def test_versions_are_those_of_the_lock(compose: dict[str, Any]) -> None:
 
 
 def test_containers_run_without_root_and_restart(compose: dict[str, Any]) -> None:
-    """Ours as the image's user (one step owns the volumes); each service that stays has a health check."""
+    """Our containers run as the image's user (one step owns the volumes); each long-running service has a health check."""
     for name, service in compose["services"].items():
         stays = service.get("restart") != "no"
         if service["image"] == "tweet-pipeline:local":
@@ -174,7 +174,7 @@ def test_containers_run_without_root_and_restart(compose: dict[str, Any]) -> Non
 
 
 def test_no_secret_stands_in_a_file(compose: dict[str, Any]) -> None:
-    """Each comes from .env, and the program that writes it knows all of them."""
+    """Each secret comes from .env, and the program that writes .env knows all of them."""
     text = (CLONE / "docker-compose.yaml").read_text()
     needed = set(re.findall(r"\$\{([A-Z_]+):\?", text))
     program = CLONE / "deploy" / "compose_secrets.py"
@@ -191,7 +191,7 @@ def test_no_secret_stands_in_a_file(compose: dict[str, Any]) -> None:
 
 
 def test_astro_gets_the_same_servers_and_addresses(compose: dict[str, Any]) -> None:
-    """docker-compose.override.yml has every service that Astro does not bring, and sets what compose sets."""
+    """docker-compose.override.yml has every service that Astro lacks, with the same settings as the compose file."""
     override = yaml.safe_load((CLONE / "docker-compose.override.yml").read_text())
     services = override["services"]
     extended = {name: s["extends"]["service"] for name, s in services.items() if "extends" in s}
@@ -210,7 +210,7 @@ def test_astro_gets_the_same_servers_and_addresses(compose: dict[str, Any]) -> N
 
 
 def test_mounted_files_are_there(compose: dict[str, Any]) -> None:
-    """A missing one would be made as an empty folder by the container runtime."""
+    """The container runtime would create a missing one as an empty folder."""
     for service in compose["services"].values():
         for volume in service.get("volumes", ()):
             source = re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", volume).split(":")[0]
@@ -252,7 +252,7 @@ def test_the_dockerfile_passes_hadolint() -> None:
     "words", [["check", "config", "prometheus.yml"], ["test", "rules", "alerts_test.yml"]]
 )
 def test_prometheus_takes_its_files(words: list[str]) -> None:
-    """Configuration and rules are valid, and each alert fires on what it is for."""
+    """Configuration and rules are valid, and each alert fires in the situation it is for."""
     folder = CLONE / "deploy" / "monitoring"
     run = subprocess.run(["promtool", *words], cwd=folder, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
@@ -284,7 +284,7 @@ def test_every_address_in_the_monitoring_files_is_replaced_by_make_up() -> None:
 
 
 def test_a_job_whose_program_is_not_on_the_machine_is_left_out() -> None:
-    """Else its target would be down for ever."""
+    """Otherwise its target would be down forever."""
     text = (CLONE / "deploy" / "monitoring" / "prometheus.yml").read_text()
     here = {"statsd_exporter": 1, "prometheus": 2}
     made = yaml.safe_load(monitoring.reachable(monitoring.localized(text, here)))
@@ -321,7 +321,7 @@ def test_stages_in_alerts_and_dashboard_are_those_that_are_published() -> None:
 
 
 def test_links_in_alerts_are_absolute_and_lead_to_the_plugin() -> None:
-    """One label has their beginning: the address that compose publishes, or that of this stack."""
+    """An external label holds the start of their links: the address that compose publishes, or that of this stack."""
     text = (CLONE / "deploy/monitoring/prometheus.yml").read_text()
     published = yaml.safe_load(text)["global"]["external_labels"]["runbooks"]
     assert published == "http://127.0.0.1:18080/tweet-pipeline/operations"
@@ -331,7 +331,7 @@ def test_links_in_alerts_are_absolute_and_lead_to_the_plugin() -> None:
 
 
 def test_the_watchdog_goes_to_a_topic_of_its_own_and_a_parked_rule_is_told_once() -> None:
-    """Each five minutes, and never to the people; a parked rule is not repeated every four hours."""
+    """It is sent every five minutes, and never to people; a parked rule is not repeated every four hours."""
     text = (CLONE / "deploy/monitoring/alertmanager.yml").read_text()
     configuration = yaml.safe_load(text)
     routes = {tuple(route["matchers"]): route for route in configuration["route"]["routes"]}
@@ -343,7 +343,7 @@ def test_the_watchdog_goes_to_a_topic_of_its_own_and_a_parked_rule_is_told_once(
 
 
 def test_secrets_are_written_once_and_for_the_owner_alone(tmp_path: Path) -> None:
-    """What is in .env stays as it is; a second run adds nothing."""
+    """Existing values in .env are kept; a second run adds nothing."""
     (tmp_path / "deploy").mkdir()
     program = shutil.copy(CLONE / "deploy" / "compose_secrets.py", tmp_path / "deploy")
     (tmp_path / ".env").write_text("X_BUDGET_USD=5\nMONGO_PASSWORD=mine")

@@ -132,7 +132,7 @@ def _read(envelope: Envelope) -> tuple[dict[str, Any], Batch]:
 
 
 def test_one_version() -> None:
-    """The code and the schema speak of the same version, members and provenance."""
+    """The code and the schema agree on version, members and provenance."""
     declared = schema()
     assert declared["properties"]["envelope_version"]["const"] == ENVELOPE_VERSION
     assert declared["properties"].keys() == MEMBERS
@@ -175,7 +175,7 @@ def test_reader_refuses_what_the_schema_forbids(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["includes", "requested"])
 def test_reader_forgives_what_can_only_mean_one_thing(name: str) -> None:
-    """A writer must say includes and requested; a reader takes their absence as none and unknown."""
+    """A writer must state includes and requested; a reader treats their absence as none and unknown."""
     envelope = _changed(_without(name))
     assert not VALIDATOR.is_valid(envelope)
     _, batch = _read(envelope)
@@ -193,7 +193,7 @@ def _check_messages(body: bytes, requested: Requested | None) -> int:
 
 @pytest.mark.parametrize("vocabulary", ["tweet", "post", None])
 def test_writer_keeps_to_the_schema(vocabulary: Any) -> None:
-    """What the provider writes of a page validates and can be read, in both vocabularies."""
+    """What the provider writes from a page is valid and can be read, in both vocabularies."""
     tweets = "posts" if vocabulary == "post" else "tweets"
     reference = "referenced_posts" if vocabulary == "post" else "referenced_tweets"
     body = {

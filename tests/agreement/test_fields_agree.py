@@ -1,4 +1,4 @@
-"""The provider asks X for every field that a column is made of."""
+"""The provider requests from X every field that a column is made from."""
 
 import pytest
 
@@ -16,7 +16,7 @@ COLUMNS = [
 @pytest.mark.parametrize("vocabulary", ["tweet", "post"])
 @pytest.mark.parametrize(("of", "column"), COLUMNS, ids=[f"{of}.{column.name}" for of, column in COLUMNS])
 def test_what_a_column_is_made_of_is_asked_for(of: str, column: model.Column, vocabulary: str) -> None:
-    """A column of a field that nobody asks X for would stay null for ever, and its absence would be no word."""
+    """A column whose field is never requested would stay null forever, and its absence would mean nothing."""
     requested = Requested.everything_public(vocabulary)
     if (vocabulary, column.name) == ("post", "pinned_tweet_id"):
         pytest.skip("user.fields of OpenAPI 2.167 has no pinned post")

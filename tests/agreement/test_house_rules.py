@@ -1,4 +1,4 @@
-"""Rules of the house that no linter knows."""
+"""Project rules that no linter checks."""
 
 import ast
 import re
@@ -26,7 +26,7 @@ PINNED = re.compile(r"^([a-z0-9][a-z0-9._-]*)(?:\[[^]]*\])?==([^\s;\\]+)", re.MU
 
 @pytest.fixture(scope="module")
 def tracked() -> list[Path]:
-    """The files under version control; a copy without its history is not asked."""
+    """The files under version control; skipped in a copy without its history."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=CLONE, capture_output=True, text=True, check=False)
     if listed.returncode != 0:
         pytest.skip("this is no git checkout, so nobody knows which files belong to it")
@@ -44,7 +44,7 @@ def _normal(name: str) -> str:
 
 
 def test_nothing_of_one_machine_is_tracked(tracked: list[Path]) -> None:
-    """No tracked file names a path of somebody's machine or the address of a package registry."""
+    """No tracked file contains a path on a particular machine or the address of a package registry."""
     found = []
     for file in tracked:
         if file == Path(__file__).resolve():
@@ -67,7 +67,7 @@ def test_python_files_are_short(tracked: list[Path]) -> None:
 
 
 def test_modules_are_named_after_a_subject(tracked: list[Path]) -> None:
-    """No module or package has a name that could hold anything."""
+    """No module or package has a catch-all name."""
     parts = {
         part.lower()
         for file in tracked
@@ -120,7 +120,7 @@ def test_tests_import_of_the_tests_only_support_and_the_conftest_beside_them(tra
 
 
 def test_lock_pins_everything_by_hash_and_without_addresses() -> None:
-    """requirements.lock holds an exact version and hashes for each package, and no address."""
+    """requirements.lock has an exact version and hashes for each package, and no address."""
     lock = (CLONE / "requirements.lock").read_text()
     assert "://" not in lock
     blocks = re.split(r"^(?=[a-z0-9])", lock, flags=re.MULTILINE)[1:]

@@ -1,4 +1,4 @@
-"""What goes into the image is enough for what runs in it."""
+"""The image contains everything that it runs."""
 
 import subprocess
 import sys

@@ -42,7 +42,7 @@ FIELDS_OF = {
 
 
 class Document:
-    """One of X's documents, with a judgement of answers."""
+    """One of X's documents, against which answers are checked."""
 
     def __init__(self, path: Path, vocabulary: str) -> None:
         self.vocabulary = vocabulary
@@ -171,7 +171,7 @@ def client(world: World) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def asked(world: World) -> dict[str, tuple[str, dict[str, str]]]:
-    """For each path of the document an address and the parameters that it cannot do without."""
+    """For each path in the document, an address and its required parameters."""
     users, now_ms = world.most_active, world.now_ms()
     special = [
         next(t.id for t in reversed(world.tweets.values()) if holds(t) and t.found_at(now_ms))
@@ -218,7 +218,7 @@ def _speak(document: Document, params: dict[str, str]) -> dict[str, str]:
 
 @pytest.mark.parametrize("path", [endpoint.path for endpoint in ENDPOINTS])
 def test_parameters_are_those_of_the_document(document: Document, path: str) -> None:
-    """Each endpoint knows every query parameter that the document lists for it, and no other."""
+    """Each endpoint accepts exactly the query parameters that the document lists for it."""
     endpoint = next(endpoint for endpoint in ENDPOINTS if endpoint.path == path)
     listed = {name for name, one in document.parameters(path).items() if one["in"] == "query"}
     other = "post.fields" if document.vocabulary == "tweet" else "tweet.fields"
@@ -227,7 +227,7 @@ def test_parameters_are_those_of_the_document(document: Document, path: str) -> 
 
 @pytest.mark.parametrize("path", [endpoint.path for endpoint in ENDPOINTS])
 def test_credentials_are_those_of_the_document(document: Document, path: str) -> None:
-    """Each endpoint takes the schemes that the newer document lists; the older one lists no others."""
+    """Each endpoint accepts the schemes that the newer document lists; the older one lists no others."""
     endpoint = next(endpoint for endpoint in ENDPOINTS if endpoint.path == path)
     listed = {scheme for each in document.operation(path)["security"] for scheme in each}
     assert listed <= endpoint.auth
@@ -239,7 +239,7 @@ def test_credentials_are_those_of_the_document(document: Document, path: str) ->
 def test_every_field_and_expansion_alone(
     document: Document, client: httpx.Client, asked: dict[str, tuple[str, dict[str, str]]], path: str
 ) -> None:
-    """Asked one at a time, each field and each expansion gives a valid answer."""
+    """Requested one at a time, each field and each expansion gives a valid answer."""
     address, base = asked[path]
     own = f"{document.vocabulary}.fields"
     everything = ",".join(document.tweet_expansions)

@@ -1,4 +1,4 @@
-"""A stack to measure, and the page that the figures go to: docs/benchmarks.md, rewritten whole by `make bench`."""
+"""A stack to measure, and the page for the figures: docs/benchmarks.md, rewritten completely by `make bench`."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""How fast 100,000 tweets are served, by the plugin and alone, and exported, and what memory an export takes."""
+"""How fast 100,000 tweets are served, by the plugin and standalone, and exported, and how much memory an export needs."""
 
 import os
 import re
@@ -51,7 +51,7 @@ def filled(stack: Any) -> None:
 
 
 def load(url: str, token: str) -> tuple[float, float]:
-    """Requests a second and the 99th percentile in milliseconds, of answers that are all good."""
+    """Requests per second and the 99th percentile in milliseconds; all answers must be good."""
     words = [
         "wrk",
         "-t1",
@@ -93,7 +93,7 @@ def _answers(url: str) -> bool:
 
 
 def exported(stack: Any, file_format: str, folder: Path) -> tuple[float, float, float]:
-    """Tweets a second, size in MB and peak memory in MB of the whole command."""
+    """Tweets per second, size in MB and peak memory in MB of the whole command."""
     started = time.monotonic()
     words = [*PIPELINE, "export", "--format", file_format, "--output", str(folder / f"all.{file_format}")]
     process = subprocess.Popen(words, env=stack.environment, stderr=subprocess.DEVNULL)

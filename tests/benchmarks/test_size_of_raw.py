@@ -1,4 +1,4 @@
-"""What a tweet costs in transform when little and when much is stored in raw, on the embedded servers."""
+"""What a tweet costs in transform with a small and with a large raw store, on the embedded servers."""
 
 import random
 from dataclasses import dataclass

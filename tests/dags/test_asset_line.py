@@ -1,4 +1,4 @@
-"""Assets tell one line from rules to tweets, and drawing it makes no run: only doorbells wake."""
+"""Assets form one line from rules to tweets, but cause no runs: only doorbells start Dags."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ def runs() -> dict[str, Any]:
 
 
 def test_a_task_that_leaves_its_asset_to_the_doorbell_wakes_nobody(runs: dict[str, Any]) -> None:
-    """Alone or mapped; an asset without a doorbell is told of as always."""
+    """No event is emitted for an asset with a doorbell, whether its task is mapped or not; others work as usual."""
     assert runs["leaves_to_doorbells"] == {"states": ["success"] * 4, "told": ["tweets"], "woken": []}
 
 

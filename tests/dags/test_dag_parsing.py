@@ -1,4 +1,4 @@
-"""The Dags are there, complete, and keep the rules of the house."""
+"""All Dags exist and follow the project's rules."""
 
 import json
 import os
@@ -127,7 +127,7 @@ def test_runs_are_bounded(dags: dict[str, Any]) -> None:
 
 
 def test_every_task_has_an_owner_retries_a_timeout_and_an_alert(variants: dict[str, Parsed]) -> None:
-    """No task runs for ever, fails at once, or fails in silence."""
+    """No task runs forever, fails without a retry, or fails silently."""
     for parsed in variants.values():
         for dag_id, dag in parsed["dags"].items():
             for task_id, task in dag["tasks"].items():
@@ -149,7 +149,7 @@ def test_dags_are_not_paused_when_they_are_created(dags: dict[str, Any], tmp_pat
 
 
 def test_assets_carry_their_watchers(variants: dict[str, Parsed]) -> None:
-    """Whoever has something to do is woken by a doorbell, with or without a sweep."""
+    """Each stage is started by a doorbell, with or without a sweep."""
     for name in ("default", "no sweep", "three drains"):
         dags = variants[name]["dags"]
         assert {dag_id: dags[dag_id]["assets"] for dag_id in WATCHED} == WATCHED
@@ -173,28 +173,28 @@ def test_doorbells_can_be_left_out(variants: dict[str, Parsed]) -> None:
 
 
 def test_nothing_runs_by_the_clock_to_find_that_there_is_nothing(variants: dict[str, Parsed]) -> None:
-    """By the clock a Dag with a doorbell runs a few times an hour; extraction too, which once ran every 15 seconds."""
+    """The clock starts a Dag with a doorbell only a few times an hour; this includes extraction, which once ran every 15 seconds."""
     for dag_id in ("tweet_extraction", *DRAINS):
         assert variants["default"]["dags"][dag_id]["sweep"] == "*/20 * * * *"
         assert variants["default"]["dags"][dag_id]["interval_seconds"] is None
 
 
 def test_due_rules_are_looked_for_as_often_as_the_setting_says(variants: dict[str, Parsed]) -> None:
-    """PIPELINE_EXTRACTION_SECONDS is how often the doorbell looks, on the connection of the loader, for no secret."""
+    """PIPELINE_EXTRACTION_SECONDS is how often the doorbell checks, through the loader's connection; it holds no secret."""
     for name, seconds in (("default", DEFAULTS["extraction_seconds"].default), ("other times", 60)):
         bell = variants[name]["dags"]["tweet_extraction"]["doorbells"]["rules_are_due"]
         assert (bell["postgres_conn_id"], bell["poll_seconds"]) == ("pipeline_postgres", seconds)
 
 
 def test_the_quality_doorbell_knows_every_contract(variants: dict[str, Parsed]) -> None:
-    """And the span within which none is verified twice."""
+    """It is also the span within which no contract is verified twice."""
     bell = variants["default"]["dags"]["data_quality"]["doorbells"]["contracts_are_due"]
     contracts = sorted(path.stem for path in (CLONE / "soda").glob("*.yml"))
     assert bell["parameters"] == {"contracts": contracts, "minutes": DEFAULTS["quality_minutes"].default}
 
 
 def test_one_drain_needs_no_plan(variants: dict[str, Parsed]) -> None:
-    """With one drain a stage is one task; with more a plan deals the partitions out."""
+    """With one drain, a stage is one task; with more, a plan assigns the partitions."""
     for dag_id in DRAINS:
         assert list(variants["default"]["dags"][dag_id]["tasks"]) == ["drain"]
         several = variants["three drains"]["dags"][dag_id]["tasks"]
@@ -205,7 +205,7 @@ def test_one_drain_needs_no_plan(variants: dict[str, Parsed]) -> None:
 
 
 def test_the_assets_are_one_line(variants: dict[str, Parsed]) -> None:
-    """Each stage makes what the next one is scheduled on; the last makes `tweets`, on which anybody may schedule."""
+    """Each stage makes the asset that the next one is scheduled on; the last makes `tweets`, for anyone to schedule on."""
     stages = {"tweet_extraction": "collect", "tweet_landing": "drain", "tweet_processing": "drain"}
     for parsed in variants.values():
         dags = parsed["dags"]
@@ -222,7 +222,7 @@ def test_an_outlet_carries_the_watchers_of_its_asset(variants: dict[str, Parsed]
 
 
 def test_quality_is_looked_at_after_new_tweets_and_each_night(dags: dict[str, Any]) -> None:
-    """By its doorbell, and by the clock; the contracts of a schema are a task, the accounting is another."""
+    """It is started by its doorbell and by the clock; the contracts of a schema are one task, the accounting is another."""
     quality = dags["data_quality"]
     assert quality["sweep"] == "30 3 * * *"
     assert {task_id: task["is_mapped"] for task_id, task in quality["tasks"].items()} == {
@@ -233,7 +233,7 @@ def test_quality_is_looked_at_after_new_tweets_and_each_night(dags: dict[str, An
 
 
 def test_housekeeping_runs_once_a_night(dags: dict[str, Any]) -> None:
-    """Each history has a task of its own, so that one that fails does not keep the others."""
+    """Each history has its own task, so that a failure does not affect the others."""
     assert dags["housekeeping"]["sweep"] is None
     assert list(dags["housekeeping"]["tasks"]) == [
         "airflow_history",
@@ -255,7 +255,7 @@ def test_dag_file_fits_on_a_screen() -> None:
 
 
 def test_domain_imports_no_airflow() -> None:
-    """Every module of twitter_pipeline can be imported without Airflow coming along."""
+    """Every module of twitter_pipeline can be imported without importing Airflow."""
     program = (
         "import importlib, pkgutil, sys, twitter_pipeline\n"
         "for module in pkgutil.walk_packages(twitter_pipeline.__path__, 'twitter_pipeline.'):\n"

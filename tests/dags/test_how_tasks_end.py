@@ -42,7 +42,7 @@ def test_the_table_names_errors_that_exist() -> None:
     ],
 )
 def test_an_error_ends_its_task_as_the_table_says(error: Exception, end: type[Exception]) -> None:
-    """With the same words; subclasses are judged like their base, and what is not in the table is retried."""
+    """The message stays the same; subclasses count as their base class, and errors not in the table are retried."""
     with pytest.raises(end) as ended, judged():
         raise error
     assert str(error) in str(ended.value)
@@ -50,7 +50,7 @@ def test_an_error_ends_its_task_as_the_table_says(error: Exception, end: type[Ex
 
 
 def test_every_refusal_of_x_that_no_retry_can_help_is_in_the_table() -> None:
-    """Of the errors of asking only outages, rate limits (given back before) and oversized answers are retried."""
+    """Of the errors in `asking`, only outages, rate limits (returned earlier) and oversized answers are retried."""
     errors = {
         each for each in vars(asking).values() if isinstance(each, type) and issubclass(each, Exception)
     }

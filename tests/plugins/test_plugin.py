@@ -1,4 +1,4 @@
-"""Airflow's plugin: one file under a name of its own, an app for the API server alone, and nobody let in by mistake."""
+"""The Airflow plugin: one file with a unique name, an app only in the API server, and nobody let in by mistake."""
 
 import asyncio
 import importlib.util
@@ -54,7 +54,7 @@ def test_the_page_is_in_the_navigation(plugin: ModuleType) -> None:
 def test_without_airflows_access_check_nobody_enters(
     plugin: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Should the import ever move, the app is closed instead of open."""
+    """If the imported check ever moves, the app is closed instead of open."""
     monkeypatch.setitem(sys.modules, "airflow.api_fastapi.core_api.security", None)
     check: Any = plugin._authenticate()
     with pytest.raises(HTTPException) as closed:

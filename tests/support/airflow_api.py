@@ -9,7 +9,7 @@ import requests
 
 @dataclass
 class AirflowApi:
-    """Asks as one user."""
+    """A client for one user."""
 
     url: str
     username: str

@@ -1,4 +1,4 @@
-"""What the OpenAPI document promises of answers, held against real ones."""
+"""Checks real answers against the OpenAPI document."""
 
 import re
 import tempfile

@@ -1,4 +1,4 @@
-"""Another emulator of the X API, as people write them: it answers, and keeps few of X's rules.
+"""Another emulator of the X API, as people write them: it answers, but follows few of X's rules.
 
 Small ids that are no snowflakes, of tweets and users counted from 0, pages that are not sorted, since_id and until_id
 and times ignored, fields left out (no created_at, hardly an author, sometimes no text), an unknown field, unknown
@@ -90,7 +90,7 @@ class Emulator:
 
 
 def requests_in(emulator: Emulator, seconds: float) -> int:
-    """How many requests came in a span of time."""
+    """How many requests arrived in a span of time."""
     before = len(emulator.requests)
     time.sleep(seconds)
     return len(emulator.requests) - before

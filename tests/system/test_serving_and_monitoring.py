@@ -124,7 +124,7 @@ def test_the_export_holds_the_same_tweets(furnished: Furnished) -> None:
 
 
 def test_no_route_of_the_plugin_is_open(furnished: Furnished) -> None:
-    """Nobody 401, a forged token 401 or 403, a viewer 403, who may see plugins 200: every single route."""
+    """On every route: no login gets 401, a forged token 401 or 403, a viewer 403, a user who may view plugins 200."""
     app = create_app(furnished.stack.settings, authenticate=lambda: None, airflow_url="")
     ((one,),) = furnished.stack.rows("select min(id) from twitter.tweets where is_collected")
     paths = [
@@ -149,7 +149,7 @@ def test_prometheus_reaches_all_its_targets(furnished: Furnished) -> None:
 
 @NEEDS_MONITORING
 def test_every_metric_of_the_catalogue_comes_back_from_prometheus(furnished: Furnished) -> None:
-    """With its labels, after a real run; but for those that have nothing to tell of in it."""
+    """Each is there with its labels after a real run, except for those with nothing to report in it."""
     furnished.api("/tweets", limit=1)
 
     def absent() -> list[str]:
@@ -171,7 +171,7 @@ def test_every_metric_of_the_catalogue_comes_back_from_prometheus(furnished: Fur
 
 @NEEDS_MONITORING
 def test_every_query_of_the_dashboard_gives_something(furnished: Furnished) -> None:
-    """Grafana is not here; its questions are asked of the same Prometheus."""
+    """Grafana is not here; its queries are sent to the same Prometheus."""
     queries = [
         target["expr"]
         for panel in json.loads(DASHBOARD.read_text())["panels"]
@@ -198,7 +198,7 @@ def test_figures_in_prometheus_are_those_of_the_stores(furnished: Furnished) -> 
 
 
 def test_a_forged_row_fails_its_contract_and_wakes_the_operator(furnished: Furnished) -> None:
-    """The task fails and names the check, Airflow tells SNS, Prometheus and Alertmanager tell SNS; no row is hidden."""
+    """The task fails and names the check; Airflow, and Prometheus with Alertmanager, notify SNS; no row is hidden."""
     stack = furnished.stack
     ((one, before),) = stack.rows("select min(id) filter (where is_collected), count(*) from twitter.tweets")
     ((own_likes,),) = stack.rows("select like_count from twitter.tweets where id = %s", one)

@@ -1,4 +1,4 @@
-"""The long rest, run by `make soak`: both brokers, every kill, growth, another emulator, each bell on its own."""
+"""The soak tests, run by `make soak`: both brokers, every kill, growth, another emulator, each way to start alone."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ def _arrived(stack: Any, more_than: int = 0) -> bool:
 
 
 def _kill_running_tasks(stack: Any) -> None:
-    """Everything that the scheduler started: executors' workers and the tasks in them, warm drains among them."""
+    """Everything that the scheduler started: the executor's workers and the tasks in them, including lingering drains."""
     scheduler = stack.pid("scheduler")
     for process in marked_processes(stack.environment["PIPELINE_HOME"], "scheduler"):
         if process.pid != scheduler:
@@ -39,7 +39,7 @@ def _kill_running_tasks(stack: Any) -> None:
 def test_every_process_may_be_killed_and_nothing_is_missing_or_twice(
     make_stack: Callable[..., Any], broker: str
 ) -> None:
-    """kill -9 of each service in turn, the running drains among them, while the world grows; then the truth."""
+    """kill -9 of each service in turn, including running drains, while the world grows; then the ground truth is reached."""
     with make_stack(PIPELINE_BROKER=broker) as stack:
         wait_until(lambda: _arrived(stack), 180, lambda: str(stack.status()))
         chance = random.Random(broker)
@@ -59,7 +59,7 @@ def test_every_process_may_be_killed_and_nothing_is_missing_or_twice(
 
 @pytest.mark.parametrize("broker", BROKERS)
 def test_growth_ends_in_the_truth(make_stack: Callable[..., Any], broker: str) -> None:
-    """Minutes of continuous growth with doorbells and sweep; after quiescence every rule equals the truth."""
+    """Minutes of continuous growth with doorbells and sweep; once it stops, every rule equals the ground truth."""
     with make_stack(PIPELINE_BROKER=broker) as stack:
         time.sleep(GROWTH_SECONDS)
         stack.simulator("clock", {"frozen": True})
@@ -67,7 +67,7 @@ def test_growth_ends_in_the_truth(make_stack: Callable[..., Any], broker: str) -
 
 
 def test_the_sweep_alone_reaches_the_truth(make_stack: Callable[..., Any]) -> None:
-    """Without any doorbell the slow schedule brings everything: neither hides the other's fault."""
+    """Without doorbells the slow schedule collects everything, so that neither hides a fault of the other."""
     with make_stack(PIPELINE_DOORBELLS="false", PIPELINE_SWEEP_CRON="* * * * *") as stack:
         wait_until(lambda: _arrived(stack), 240, lambda: str(stack.status()))
         stack.simulator("clock", {"frozen": True})
@@ -108,7 +108,7 @@ def test_another_emulator_is_collected_without_an_endless_loop(make_stack: Calla
 
 @pytest.mark.parametrize("broker", BROKERS)
 def test_the_whole_stack_restarts_and_goes_on(make_stack: Callable[..., Any], broker: str) -> None:
-    """down and up on both brokers: nothing missing, nothing twice; on Tansu the wiped broker is noticed and said."""
+    """`down` and `up` on both brokers: nothing is missing or duplicated; on Tansu the wiped broker is noticed and reported."""
     with make_stack(PIPELINE_BROKER=broker) as stack:
         wait_until(lambda: _arrived(stack), 180, lambda: str(stack.status()))
         stack.run("down")

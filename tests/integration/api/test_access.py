@@ -1,4 +1,4 @@
-"""Nothing is allowed unless it is said: a route needs a scope, and who asks must have it."""
+"""Deny by default: a route needs a scope, and the caller must have it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ from twitter_pipeline.api.app import create_app
 
 
 def app_for(folder: Path, authenticate: Callable[..., Any]) -> FastAPI:
-    """An app whose stores are away: who may not ask is told so before anything is asked of them."""
+    """An app whose stores are away: an unauthorised caller is refused before any store is queried."""
     return create_app(
         given(folder, "postgresql://127.0.0.1:1/none"), authenticate=authenticate, airflow_url=""
     )
@@ -41,7 +41,7 @@ def test_every_route_declares_the_scope_that_it_needs(tmp_path: Path) -> None:
     ids=["no scope", "another scope", "nobody", "no principal"],
 )
 def test_who_lacks_the_scope_is_refused_everywhere(tmp_path: Path, principal: object) -> None:
-    """403 as problem+json, which names the scope; whatever is no principal may nothing."""
+    """403 as problem+json, which names the scope; anything that is not a principal may do nothing."""
     app = app_for(tmp_path, lambda: principal)
     with serving(app) as url:
         for route in app.routes:
@@ -51,7 +51,7 @@ def test_who_lacks_the_scope_is_refused_everywhere(tmp_path: Path, principal: ob
 
 
 def test_a_route_that_declares_no_scope_answers_nobody(tmp_path: Path) -> None:
-    """Also not a reader: forgetting it closes a route instead of opening it."""
+    """Not even a reader may use it: forgetting the scope closes a route instead of opening it."""
     app = app_for(tmp_path, lambda: Principal("a reader", frozenset({READ})))
 
     @app.get("/forgotten")

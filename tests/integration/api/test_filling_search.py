@@ -1,4 +1,4 @@
-"""Tweets that an older version loaded are found before, while and after they are made searchable by index."""
+"""Tweets loaded by an older version are found before, while and after they are added to the search index."""
 
 import threading
 from pathlib import Path
@@ -29,7 +29,7 @@ def older_version(dsn: str) -> None:
 
 
 def every_page(api: Api, **params: Any) -> list[int]:
-    """The numbers of all tweets, page after page until there is no cursor; no page is longer than asked for."""
+    """The numbers of all tweets, page after page until there is no cursor; no page is longer than requested."""
     found, cursor = [], None
     while True:
         page = api.data("/api/v1/tweets", **params, **({"cursor": cursor} if cursor else {}))
@@ -43,7 +43,7 @@ def every_page(api: Api, **params: Any) -> list[int]:
 def test_pages_are_whole_while_texts_are_being_filled(
     postgres: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filled: int
 ) -> None:
-    """Some may be short, and yet have a next one; together they have every tweet once, newest first."""
+    """A page may be short and still have a next one; together they have every tweet once, newest first."""
     monkeypatch.setattr(search, "EXAMINED", 64)
     monkeypatch.setattr(search, "WALKED", 40)
     older_version(postgres.superuser_dsn)
@@ -61,7 +61,7 @@ def test_pages_are_whole_while_texts_are_being_filled(
 
 
 def test_filling_beside_the_loader_and_another_filler_loses_nothing(postgres: Any) -> None:
-    """Interrupted at any time it goes on where it was, and a row of the loader is never replaced."""
+    """After an interruption it continues where it stopped, and it never replaces a row written by the loader."""
     older_version(postgres.superuser_dsn)
     failed: list[BaseException] = []
 
@@ -99,7 +99,7 @@ def test_filling_beside_the_loader_and_another_filler_loses_nothing(postgres: An
 
 
 def test_a_start_fills_for_its_time_and_the_next_goes_on(postgres: Any) -> None:
-    """Where there is much to fill, a start is not held up by it."""
+    """If there is much to fill, it does not delay a start."""
     older_version(postgres.superuser_dsn)
     fill = search_index.fill_search_columns
     with pytest.MonkeyPatch.context() as patch:

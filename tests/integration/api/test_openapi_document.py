@@ -1,4 +1,4 @@
-"""The OpenAPI document is valid, and enough to make a client from. That answers have its shapes every test here checks."""
+"""The OpenAPI document is valid, and a client can be generated from it. Every test here checks the shapes of answers."""
 
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,14 @@ def operations() -> list[dict[str, Any]]:
 
 
 def test_the_document_is_valid(api: Api) -> None:
-    """As served, by a validator that is not ours."""
+    """The served document passes a third-party validator."""
     served = api.data(f"{PREFIX}/openapi.json")
     validate(served)
     assert served["info"]["title"] == "Tweet pipeline"
 
 
 def test_the_document_says_where_it_is_mounted(tmp_path: Path) -> None:
-    """Under a prefix, as Airflow mounts it, and at the root, as `serve` runs it: a client need not be told."""
+    """It states its own address, under a prefix in Airflow and at the root with `serve`, so clients need not be told."""
     reader = Principal("a reader", frozenset({READ}))
     app = create_app(
         given(tmp_path, "postgresql://127.0.0.1:1/none"), authenticate=lambda: reader, airflow_url=""
@@ -42,7 +42,7 @@ def test_the_document_says_where_it_is_mounted(tmp_path: Path) -> None:
 
 
 def test_a_client_can_be_made_from_it() -> None:
-    """Each operation has a name of its own, the scope that it needs, and schemas by name for every answer."""
+    """Each operation has its own name, the scope it needs, and named schemas for every answer."""
     names = [operation["operationId"] for operation in operations()]
     assert sorted(names) == [
         "count_tweets",
@@ -63,7 +63,7 @@ def test_a_client_can_be_made_from_it() -> None:
 
 
 def test_ids_are_strings_for_clients() -> None:
-    """Of answers and of paths: as numbers they would lose digits in half of the languages."""
+    """This holds for answers and paths: as numbers, ids would lose digits in half of all languages."""
     schemas = openapi_document()["components"]["schemas"]
     assert schemas["Tweet"]["properties"]["id"]["type"] == "string"
     assert schemas["TweetAuthor"]["properties"]["id"]["anyOf"] == [{"type": "string"}, {"type": "null"}]

@@ -1,4 +1,4 @@
-"""What a data scientist reads over HTTP: pages, filters, one tweet, users, hashtags, counts."""
+"""What a data scientist reads over HTTP: pages, filters, single tweets, users, hashtags, counts."""
 
 from typing import Any
 
@@ -69,7 +69,7 @@ def test_one_tweet_is_what_the_list_shows_and_what_openapi_promises(api: Api):
 
 @pytest.mark.parametrize("number", [98, 99, 61])
 def test_what_is_not_collected_is_not_found(api: Api, number: int):
-    """A removed tweet, one that is only an include, and one that nobody knows."""
+    """404 for a removed tweet, one that is only an include, and an unknown one."""
     answer = api.get(f"/api/v1/tweets/{tweet_id(number)}")
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
     assert str(tweet_id(number)) in answer.json()["detail"]
@@ -97,7 +97,7 @@ def test_hashtags_of_a_window(api: Api):
 
 
 def test_counts_have_every_hour_and_the_same_sum_as_the_list(api: Api):
-    """Hours without tweets are there with 0; filters are those of the list."""
+    """Hours without tweets are listed with 0; the filters are the same as for the list."""
     window = {"since": "2026-02-28T22:00:00Z", "until": "2026-03-04", "rule": "tens-1"}
     counted = api.data("/api/v1/counts", **window)
     assert len(counted["data"]) == 74

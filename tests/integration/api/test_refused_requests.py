@@ -1,4 +1,4 @@
-"""Bad requests get a clear answer that names the parameter; nobody gets in without the right token."""
+"""Bad requests get a clear answer that names the parameter; without the right token nothing is answered."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -71,7 +71,7 @@ def test_an_unusable_parameter_is_named(api: Api, path: str, query: str, paramet
     ("path", "hours"), [("/api/v1/tweets", 0), ("/api/v1/tweets", 23), ("/api/v1/counts", 23)]
 )
 def test_a_window_may_reach_a_day_ahead_and_no_further(api: Api, path: str, hours: int):
-    """Clocks differ; a day more is a mistake that would make an endless series of hours."""
+    """Clocks differ by a little; a window more than a day ahead is a mistake and would give an endless series of hours."""
     ahead = datetime.now(UTC) + timedelta(hours=hours)
     assert api.get(path, params={"until": ahead.isoformat()}).status_code == 200
     beyond = api.get(path, params={"until": (ahead + timedelta(hours=25)).isoformat()})
@@ -94,7 +94,7 @@ def test_a_forged_cursor_is_refused(api: Api, cursor: str):
 
 
 def test_a_cursor_belongs_to_its_filters(api: Api):
-    """It goes on with another limit, and not with another filter."""
+    """A cursor works with another limit, but not with another filter."""
     cursor = api.data(TWEETS, limit=5, hashtag="coffee")["meta"]["next_cursor"]
     assert api.ids(limit=2, hashtag="#COFFEE", cursor=cursor) == [49, 47]
     answer = api.get(TWEETS, params={"cursor": cursor, "hashtag": "tea"})
@@ -110,7 +110,7 @@ def every_path(app: Any) -> list[str]:
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Every route of the app; nothing else is mounted in it."""
+    """This covers every route of the app; nothing else is mounted in it."""
     app = create_app(
         given(tmp_path_factory.mktemp("routes"), "postgresql://127.0.0.1:1/none"),
         authenticate=requires_token(TOKEN),
@@ -122,7 +122,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def test_no_route_answers_without_the_token(api: Api, paths: list[str]):
-    """The page and the OpenAPI document are no exception; a token in the address counts for nothing."""
+    """The page and the OpenAPI document are no exception; a token in the address is ignored."""
     for path in paths:
         for token in (None, "", "wrong", TOKEN + "x"):
             answer = api.get(path, token=token)
@@ -143,7 +143,7 @@ def test_every_route_answers_with_the_token(api: Api, paths: list[str]):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_only_reading_is_possible(api: Api, method: str):
-    """Nothing but GET is answered."""
+    """Only GET is answered."""
     import requests
 
     answer = requests.request(
@@ -153,7 +153,7 @@ def test_only_reading_is_possible(api: Api, method: str):
 
 
 def test_the_page_loads_nothing_from_elsewhere(api: Api):
-    """Its policy allows its own files only, and it names none of another host."""
+    """Its content policy allows only its own files, and it references no other host."""
     page = api.get("/")
     assert "default-src 'none'" in page.headers["content-security-policy"]
     for name in ("/", "/page.css", "/page.js"):
@@ -175,7 +175,7 @@ def test_the_openapi_document_has_an_example_for_every_route(api: Api):
 
 
 def test_the_role_of_the_api_cannot_write(module_postgres: Any):
-    """pipeline_reader has no right to, whatever the session says."""
+    """pipeline_reader has no right to write, whatever the session says."""
     with psycopg.connect(module_postgres.reader_dsn, autocommit=True) as reader:
         reader.execute("set default_transaction_read_only = off")
         for statement in ("insert into twitter.hashtags values ('x', 'x')", "delete from twitter.tweets"):

@@ -25,7 +25,7 @@ def test_every_alert_leads_to_a_section_of_the_page() -> None:
 
 
 def test_the_page_asks_who_reads_like_every_other(api: Any) -> None:
-    """And says where it is when the checkout is not on this machine."""
+    """If the checkout is not on this machine, the page says where to find it."""
     assert api.get("/operations", token=None).status_code == 401
     missing = api.get("/operations")
     assert missing.status_code == 404
@@ -33,7 +33,7 @@ def test_the_page_asks_who_reads_like_every_other(api: Any) -> None:
 
 
 def test_nothing_in_the_text_becomes_markup() -> None:
-    """Also not what looks like a heading inside of code."""
+    """This includes what looks like a heading inside code."""
     page = as_html("# A & B's <i>\n\ntext <script>\n\n```sh\n# no heading\n```\n\n#### Deep `code`\n")
     assert '<h1 id="a--bs-i">A &amp; B&#x27;s &lt;i&gt;</h1>' in page
     assert "<pre>text &lt;script&gt;\n\n```sh\n# no heading\n```</pre>" in page

@@ -1,4 +1,4 @@
-"""What people type finds what they read, over HTTP and by command, at a cost that does not grow with what is stored."""
+"""Typed words find the texts that people read, over HTTP and by command, at a cost independent of the amount stored."""
 
 import json
 import random
@@ -69,7 +69,7 @@ def command(database: Any, *arguments: str) -> list[int]:
 
 @pytest.fixture(scope="module", params=["loaded by this version", "of an older version"])
 def read(request: pytest.FixtureRequest, module_postgres: Any, tmp_path_factory: Any) -> Iterator[Any]:
-    """Tweets with awkward texts, with their search rows or before these are filled."""
+    """Tweets with awkward texts, with their search rows or before those are filled."""
     load(
         module_postgres.dsn,
         *(envelope({"id": str(tweet_id(n)), "text": text, "author_id": "1"}) for n, text in READ.items()),
@@ -104,7 +104,7 @@ TAGS = {
 def test_hashtags_are_found_as_they_are_typed(
     postgres: Any, tmp_path: Path, is_old: bool, is_filled: bool
 ) -> None:
-    """Whatever spelling an older version stored: no key is rewritten."""
+    """Hashtags are found in whatever spelling an older version stored; no key is rewritten."""
     for number, tags in TAGS.items():
         entities = {"hashtags": [{"tag": tag} for tag in tags]}
         load(postgres.dsn, envelope({"id": str(tweet_id(number)), "text": "x", "entities": entities}))
@@ -154,7 +154,7 @@ def test_the_newest_observation_of_a_text_is_what_is_found(postgres: Any, tmp_pa
 
 
 def test_long_text_is_searched_instead_of_its_beginning(postgres: Any, tmp_path: Path) -> None:
-    """What is beyond the first 280 characters is found, and so are texts of a length that X does not have."""
+    """Words beyond the first 280 characters are found, even in texts longer than X allows."""
     long = "word " * 20_000 + "beyond"
     load(
         postgres.dsn,
@@ -170,7 +170,7 @@ def test_long_text_is_searched_instead_of_its_beginning(postgres: Any, tmp_path:
 
 
 def test_zero_is_an_id(postgres: Any, tmp_path: Path) -> None:
-    """Emulators of X count from 0: its tweet and its user are read, listed, and passed by a cursor."""
+    """Emulators of X count from 0: id 0 of a tweet and a user can be read, listed and used as a cursor."""
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         connection.execute("insert into twitter.users (id, username) values (0, 'Zero'), (1, 'one')")
         connection.execute(
@@ -277,7 +277,7 @@ select relname, seq_scan, coalesce(idx_tup_fetch, 0) from pg_stat_xact_user_tabl
 def test_no_search_scans_or_walks_all_ids(
     many: Any, words: str, conditions: dict[str, Any], count: int
 ) -> None:
-    """Rare, absent, short or common: some thousands of rows are read of fifty thousand, with statistics or none."""
+    """For rare, absent, short or common words, a few thousand of fifty thousand rows are read, with or without statistics."""
     asked = Conditions(**conditions)
     with psycopg.connect(many.superuser_dsn) as reader:
         if words:

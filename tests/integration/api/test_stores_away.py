@@ -49,7 +49,7 @@ def own_server(tmp_path: Path) -> Iterator[tuple[RunningServer, Api]]:
 
 
 def refused(api: Api, *paths: str) -> list[int]:
-    """What the paths answer when they are asked at once; each within the promised time."""
+    """What the paths answer when requested at once; each within the promised time."""
 
     def ask(path: str) -> int:
         started = time.monotonic()
@@ -67,7 +67,7 @@ def listed_again(api: Api) -> None:
 
 
 def test_a_frozen_server_is_503_also_for_the_pipelines_state(own_server: tuple[RunningServer, Api]) -> None:
-    """SIGSTOP: sessions hang and new connections are taken and never answered; afterwards all is as before."""
+    """With SIGSTOP, sessions hang and new connections are accepted but never answered; afterwards everything works again."""
     running, api = own_server
     # each session of PostgreSQL is a process group of its own
     processes = [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]
@@ -83,7 +83,7 @@ def test_a_frozen_server_is_503_also_for_the_pipelines_state(own_server: tuple[R
 
 
 def test_a_stopped_server_is_503(own_server: tuple[RunningServer, Api]) -> None:
-    """Nothing listens any more; the pipeline's state says so instead of failing."""
+    """Nothing listens any longer; the pipeline's state reports this instead of failing."""
     running, api = own_server
     running.kill()
     assert set(refused(api, TWEETS, "/api/v1/hashtags", f"{TWEETS}/1")) == {503}
@@ -93,7 +93,7 @@ def test_a_stopped_server_is_503(own_server: tuple[RunningServer, Api]) -> None:
 
 
 def test_an_address_that_swallows_packets_is_503(tmp_path: Path) -> None:
-    """A server that takes connections and never says a word, and one whose queue of connections is full."""
+    """A server that accepts connections but never answers, and one whose connection queue is full."""
     with socket.socket() as mute, socket.socket() as waiting:
         mute.bind(("127.0.0.1", 0))
         mute.listen(0)
@@ -106,7 +106,7 @@ def test_an_address_that_swallows_packets_is_503(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", [TWEETS, f"{TWEETS}?words=crema", f"{TWEETS}/1", "/api/v1/counts"])
 def test_a_long_lock_is_503_and_not_a_reason_to_ask_for_less(own_api: Api, postgres: Any, path: str) -> None:
-    """While somebody holds the table; afterwards the connection is free again."""
+    """503 while another session locks the table; afterwards the connection is free again."""
     with psycopg.connect(postgres.superuser_dsn) as rival:
         rival.execute("lock table twitter.tweets in access exclusive mode")
         assert refused(own_api, path) == [503]
@@ -117,7 +117,7 @@ def test_a_long_lock_is_503_and_not_a_reason_to_ask_for_less(own_api: Api, postg
 def test_the_pipelines_state_during_a_long_lock_is_the_last_one_with_its_age(
     own_api: Api, postgres: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """503 is for when there never was one, or it is old."""
+    """503 only if there was never a state, or the last one is old."""
     first = own_api.data(PIPELINE)
     assert first["age_seconds"] < PROMISED_SECONDS
     with psycopg.connect(postgres.superuser_dsn) as rival:
@@ -163,7 +163,7 @@ def test_a_full_pool_is_503_and_free_afterwards(own_api: Api, postgres: Any) -> 
     ],
 )
 def test_errors_of_the_server_are_told_apart(own_api: Api, postgres: Any, sqlstate: str, status: int) -> None:
-    """By SQLSTATE: what is the server's trouble, what asks for too much, and what is our own mistake."""
+    """SQLSTATE tells a server problem, a request that is too large, and our own mistake apart."""
     with psycopg.connect(postgres.superuser_dsn, autocommit=True) as owner:
         owner.execute(
             "create or replace function twitter.tweets_with(sought tsquery, patterns text[]) returns setof bigint"
@@ -180,7 +180,7 @@ def test_errors_of_the_server_are_told_apart(own_api: Api, postgres: Any, sqlsta
 
 
 def test_a_query_that_takes_too_long_is_504_and_says_what_to_narrow(own_api: Api, postgres: Any) -> None:
-    """PostgreSQL ends it; a time limit of ours would not say so."""
+    """PostgreSQL ends the query, which a time limit of ours could not do."""
     with psycopg.connect(postgres.superuser_dsn, autocommit=True) as owner:
         owner.execute(
             "create or replace view twitter.collected_tweet_keys as"
@@ -191,7 +191,7 @@ def test_a_query_that_takes_too_long_is_504_and_says_what_to_narrow(own_api: Api
 
 
 def half_asked(api: Api, path: str) -> socket.socket:
-    """A connection on which a request was sent and whose answer nobody reads."""
+    """A connection on which a request was sent but whose answer is never read."""
     url = urlsplit(api.url)
     connection = socket.create_connection((url.hostname or "", url.port or 0), timeout=10)
     connection.sendall(
@@ -244,7 +244,7 @@ def test_two_hundred_clients_that_do_not_read_leave_room_for_others(own_api: Api
 
 
 def test_what_hangs_before_any_query_is_503_too(postgres: Any, tmp_path: Path) -> None:
-    """Such as a login that asks a frozen database."""
+    """For example, an authentication that queries a frozen database."""
 
     def hanging() -> None:
         time.sleep(PROMISED_SECONDS + 2)
@@ -266,7 +266,7 @@ def test_what_hangs_before_any_query_is_503_too(postgres: Any, tmp_path: Path) -
 def test_the_reader_has_limits_of_its_own(
     postgres: Any, setting: str, is_bounded: Callable[[str], bool]
 ) -> None:
-    """Whatever client connects as pipeline_reader; the loader has none of them."""
+    """The limits apply to every client that connects as pipeline_reader; the loader has none."""
     with psycopg.connect(postgres.reader_dsn) as reader, psycopg.connect(postgres.dsn) as loader:
         (readers,) = reader.execute(f"show {setting}".encode()).fetchone() or ("",)
         (loaders,) = loader.execute(f"show {setting}".encode()).fetchone() or ("",)
@@ -277,7 +277,7 @@ def test_the_reader_has_limits_of_its_own(
 def test_roles_of_an_existing_folder_get_their_limits_when_it_starts_again(
     postgres_server: PostgreSQL,
 ) -> None:
-    """Roles are made or brought up to date by the same call."""
+    """The same call creates roles or updates them."""
     with psycopg.connect(postgres_server.superuser_dsn(), autocommit=True) as superuser:
         superuser.execute("alter role pipeline_reader reset all")
         roles.create_role(superuser, "pipeline_reader", "pipeline_reader")
@@ -291,7 +291,7 @@ def test_roles_of_an_existing_folder_get_their_limits_when_it_starts_again(
 def test_a_managed_servers_administrator_sets_the_limits_that_he_may(
     postgres_server: PostgreSQL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """He makes roles without being a superuser; what only that one may set is left out."""
+    """An administrator may create roles without being a superuser; what only a superuser may set is left out."""
     monkeypatch.setitem(roles.ROLE_LIMITS, "managed_reader", roles.ROLE_LIMITS["pipeline_reader"])
     with psycopg.connect(postgres_server.superuser_dsn(), autocommit=True) as superuser:
         superuser.execute("create role managed login createrole password 'managed'")

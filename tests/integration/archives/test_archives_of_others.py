@@ -1,4 +1,4 @@
-"""The inputs of tests/cases/data that an import must read, refuse or name, and archives like them, up to the rows."""
+"""The inputs in tests/cases/data that an import must read, refuse or name, and similar archives, up to the rows."""
 
 import bz2
 import gzip
@@ -22,7 +22,7 @@ from twitter_pipeline.transform.drain import transform
 
 
 def test_cases_that_are_read(pipeline: Pipeline) -> None:
-    """Each form and vocabulary gives its tweets, users and rules, as tests/cases/data/EXPECTED.md says."""
+    """Each format and vocabulary gives its tweets, users and rules, as listed in tests/cases/data/EXPECTED.md."""
     tweets = {
         "f03_own_raw_message.jsonl": 1,
         "f03d_users_tweets_errors.json": 0,
@@ -74,7 +74,7 @@ def test_cases_that_are_read(pipeline: Pipeline) -> None:
 
 
 def test_cases_that_are_refused(pipeline: Pipeline) -> None:
-    """What is no archive of version 2 is refused by its name, and brings nothing."""
+    """What is not a version 2 archive is refused by name, and nothing of it is imported."""
     for name, reason, times in (
         ("f03c_statuses_and_meta.jsonl", "shape", 1),
         ("f10_v1_without_id_str.jsonl", "version", 1),
@@ -92,7 +92,7 @@ def test_cases_that_are_refused(pipeline: Pipeline) -> None:
 
 
 def test_what_came_before_a_damage_is_imported(pipeline: Pipeline) -> None:
-    """384 tweets of a cut-off file are messages, then one refusal says where it is damaged; so of each compression."""
+    """384 tweets of a truncated file become messages, then one refusal says where it is damaged; the same for each compression."""
     summary = pipeline.import_case("f06_cut.jsonl.gz")
     assert (summary.tweets, summary.refused) == (384, 1)
     assert [(refusal.line, refusal.why.reason) for refusal in pipeline.refusals] == [(385, "damaged_gzip")]
@@ -107,7 +107,7 @@ def test_what_came_before_a_damage_is_imported(pipeline: Pipeline) -> None:
 def test_what_a_stage_would_not_take_is_refused_with_its_line(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The import decodes as landing and transform do, so that nothing that it sends becomes a dead letter there."""
+    """The import decodes as land and transform do, so that nothing it sends becomes a dead letter there."""
     deep = b'{"id":"5","text":"a","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     lines = [json.dumps(tweet(1)).encode(), deep, json.dumps({"id": "-5", "text": "a"}).encode()]
     summary = pipeline.import_file("mine.jsonl", b"\n".join(lines))
@@ -134,7 +134,7 @@ def test_what_a_stage_would_not_take_is_refused_with_its_line(
 
 
 def test_members_without_a_place_are_in_the_summary(pipeline: Pipeline) -> None:
-    """What no table takes is named with how often it was there: beside an answer, in tweets, in users."""
+    """Members that no table accepts are named with their counts: next to an answer, in tweets, in users."""
     lines = [
         {"data": [tweet(1, mood="good"), tweet(2, mood="bad")], "note": "mine"},
         {
@@ -243,7 +243,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
 def test_a_bad_file_does_not_keep_the_others_away(
     pipeline: Pipeline, command: Any, files: dict[str, Path], bad: list[str], status: int
 ) -> None:
-    """Every file is tried, each has its summary, and the exit status is that of the worst."""
+    """Every file is tried and has a summary, and the exit status is that of the worst."""
     result = command("--json", *(files[name] for name in bad), files["good.jsonl"])
     assert result.exit_code == status, result.output
     summary = json.loads(result.stdout)
@@ -263,13 +263,13 @@ def test_a_bad_file_does_not_keep_the_others_away(
 def test_a_file_that_breaks_while_it_is_read(
     pipeline: Pipeline, command: Any, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What could be read of a failing disk is imported, the next file is read, and the exit status says stopped."""
+    """What could be read from a failing disk is imported, the next file is read, and the exit status says stopped."""
     monkeypatch.setattr(importing, "records", failing_records(importing.records))
     result = command("--json", files["damaged.gz"], files["good.jsonl"])
     assert result.exit_code == 3
     broken, good = json.loads(result.stdout)["files"]
     assert (broken["tweets"], good["tweets"]) == (50, 1)
-    assert "cannot be read to its end: Input/output error" in broken["stopped"]
+    assert "could not be read to its end: Input/output error" in broken["stopped"]
 
 
 def failing_records(records: Any) -> Any:
@@ -283,11 +283,11 @@ def failing_records(records: Any) -> Any:
 
 
 def test_unknown_members_are_in_the_exit_status(pipeline: Pipeline, command: Any, tmp_path: Path) -> None:
-    """Members without a place are told on standard output, and the exit status is 1."""
+    """Members without a place are listed on standard output, and the exit status is 1."""
     file = tmp_path / "odd.jsonl"
     file.write_text(json.dumps({"data": [tweet(1)], "note": "mine"}))
     result = command(file)
     assert result.exit_code == 1
-    assert "have no place in the tables, with how often: note 1" in result.stdout
+    assert "have no place in the tables, with counts: note 1" in result.stdout
     assert command(CASES / "f10_v1_without_id_str.jsonl").exit_code == 1
     assert command(CASES / "f03_own_raw_message.jsonl").exit_code == 0

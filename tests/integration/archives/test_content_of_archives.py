@@ -1,4 +1,4 @@
-"""What archives say of a tweet, through import, landing and transform: newest wins, rude values cost only themselves."""
+"""What archives say about a tweet, through import, land and transform: newest wins, bad values affect only themselves."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Archives all the way: import, Kafka, landing, transform, rows; and what is refused, lost or done twice."""
+"""Archives from import through Kafka, land and transform to rows; and what is refused, lost or done twice."""
 
 import gzip
 import io
@@ -77,7 +77,7 @@ def test_every_tweet_becomes_a_row(pipeline: Pipeline) -> None:
 
 
 def test_time_is_the_archives(pipeline: Pipeline) -> None:
-    """What was observed when comes from the archive, then from the caller, and is never now."""
+    """The observation time comes from the archive, else from the caller, and is never now."""
     pipeline.import_file("a", archive())
     given = datetime(2022, 2, 2, tzinfo=UTC)
     pipeline.import_file(
@@ -142,7 +142,7 @@ def test_ranges_are_in_the_books(pipeline: Pipeline, monkeypatch: pytest.MonkeyP
 
 
 def test_topic_made_anew(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the topic is another one afterwards, the range does not count and the message says which lines."""
+    """If the topic was recreated meanwhile, the range does not count and the message says which lines."""
     put = pipeline.sink.put
 
     def put_and_remake(message: Message) -> None:
@@ -153,18 +153,18 @@ def test_topic_made_anew(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(pipeline.sink, "put", put_and_remake)
     with pytest.raises(
         ImportStopped,
-        match=r"mine.jsonl: lines 1 to 7 do not count.*(made anew|acknowledged).*Import the file again",
+        match=r"mine.jsonl: lines 1 to 7 do not count.*(recreated|acknowledged).*Import the file again",
     ):
         pipeline.import_file("mine.jsonl", archive())
     assert pipeline.column("select count(*) from pipeline.pages") == [0]
 
 
 def test_topic_made_anew_between_two_files(pipeline: Pipeline) -> None:
-    """What went before may be gone with the topic, so the importer does not go on into another one."""
+    """Earlier ranges may be gone with the topic, so the importer does not continue into another one."""
     importer = Importer(pipeline.sink, pipeline.raw, pipeline.warehouse)
     importer.import_file("first.jsonl", io.BytesIO(archive()))
     remake(pipeline)
-    with pytest.raises(ImportStopped, match="made anew since the import began"):
+    with pytest.raises(ImportStopped, match="recreated since the import began"):
         importer.import_file("second.jsonl", io.BytesIO(archive()))
 
 
@@ -193,7 +193,7 @@ def _created(admin: AdminClient, topic: str) -> bool:
 
 
 def test_tweet_too_large_for_kafka(pipeline: Pipeline) -> None:
-    """A tweet larger than a message may be costs itself: refused with its line, and kept."""
+    """A tweet too large for a message affects only itself: it is refused with its line, and kept."""
     body = b"\n".join(json.dumps(t).encode() for t in (tweet(1), tweet(2, text="x" * 1_200_000), tweet(3)))
     summary = pipeline.import_file("big.jsonl", body)
     assert (summary.tweets, summary.refused) == (2, 1)
@@ -203,7 +203,7 @@ def test_tweet_too_large_for_kafka(pipeline: Pipeline) -> None:
 
 def test_no_archive_at_all(pipeline: Pipeline) -> None:
     """A large file of something else is stopped before it fills the dead letters."""
-    with pytest.raises(ImportStopped, match="most of it is no archive of tweets"):
+    with pytest.raises(ImportStopped, match="most of it is not an archive of tweets"):
         pipeline.import_file("table.csv", b"id,text\n" * 20_000)
     assert pipeline.raw.dead_letters.count_documents({}) == 0
 

@@ -24,7 +24,7 @@ def test_both_topics_are_created_and_found_again(sns) -> None:
 
 
 def test_a_server_that_is_away_is_an_oserror(sns) -> None:
-    """The keeper says it once and asks again, as for Kafka."""
+    """The keeper reports it once and tries again, as for Kafka."""
     with pytest.raises(OSError, match="pipeline-alerts could not be created"):
         AlertTopics(f"http://127.0.0.1:{free_port()}").look()
 
@@ -32,7 +32,7 @@ def test_a_server_that_is_away_is_an_oserror(sns) -> None:
 def test_missing_credentials_are_told_and_stop_nothing(
     sns, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Without AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY the look fails with their want, and nothing of them is told."""
+    """Without AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY the check fails and says so; their values never show."""
     for name in moto_sns.CREDENTIALS:
         monkeypatch.delitem(os.environ, name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -45,7 +45,7 @@ def test_missing_credentials_are_told_and_stop_nothing(
 def test_the_keeper_keeps_kafka_and_sns_and_what_else_it_is_given(
     own_kafka, sns, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One loop: the topics of both are there after a turn, and a look that fails keeps no other away."""
+    """One loop keeps both: all topics exist after a round, and a failing check does not affect the others."""
     given = {
         "PIPELINE_HOME": str(tmp_path),
         "PIPELINE_KAFKA_BOOTSTRAP": own_kafka.bootstrap,

@@ -117,7 +117,7 @@ def test_a_rule_that_left_the_file_is_named(environment: dict[str, str], rules_f
 def test_a_first_rules_file_that_cannot_be_used_is_an_error(
     environment: dict[str, str], rules_file: Path, text: str | None
 ) -> None:
-    """Nothing could be collected, so the mistake is told at once."""
+    """Nothing could be collected, so the error is raised at once."""
     rules_file.unlink() if text is None else rules_file.write_text(text)
     refused = run(environment)
     assert refused.exit_code == 1
@@ -127,7 +127,7 @@ def test_a_first_rules_file_that_cannot_be_used_is_an_error(
 def test_the_shipped_rules_give_way_to_ones_own_and_are_never_asked_of_the_real_x(
     environment: dict[str, str], rules_file: Path
 ) -> None:
-    """Neither beside the user's own, nor because the user's own cannot be read."""
+    """Neither alongside the user's own rules, nor because those cannot be read."""
     own = rules_file.read_text()
     run(environment | {"PIPELINE_RULES": ""})
     assert "coffee" in enabled(environment)

@@ -1,4 +1,4 @@
-"""The topic keeper on real brokers: it creates, it never changes, and it notices a wiped broker."""
+"""The topic keeper on real brokers: it creates topics, never changes them, and notices a wiped broker."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Parquet, and exports delivered into a folder or an object store with a manifest that comes last."""
+"""Parquet, and exports delivered into a folder or an object store with the manifest written last."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 def reader(postgres: Any) -> Iterator[psycopg.Connection[Any]]:
-    """The role that only reads, over forty tweets of two rules and more."""
+    """A connection as the read-only role, over forty tweets of several rules."""
     load(postgres.dsn, *(observation(number) for number in range(40)))
     with psycopg.connect(postgres.reader_dsn, autocommit=True) as connection:
         yield connection
@@ -51,7 +51,7 @@ def test_parquet_has_the_tweets_of_the_other_formats_with_types(reader: Any, tmp
 
 
 def test_ids_survive_pandas(postgres: Any, tmp_path: Path) -> None:
-    """Each 64-bit id and count is exact in pandas.read_parquet without options, beside nulls and in all-null columns."""
+    """Each 64-bit id and count is exact in pandas.read_parquet without options, even with nulls and in all-null columns."""
     reply = json.loads((CASES / "f18_nullable_ids.jsonl").read_text())
     largest = {"id": str(2**63 - 1), "text": "no reply, no author"}
     quote = {"id": "5", "text": "a quote", "referenced_tweets": [{"type": "quoted", "id": str(2**53 + 1)}]}
@@ -106,7 +106,7 @@ def test_the_same_database_gives_the_same_bytes(reader: Any, tmp_path: Path) -> 
 
 
 def test_a_delivery_that_breaks_leaves_nothing(reader: Any, tmp_path: Path) -> None:
-    """Neither data nor manifest; and one that is there is not replaced."""
+    """Neither data nor manifest is left, and an existing file is not replaced."""
 
     def break_off(_: Any) -> None:
         raise OSError("disk full")
@@ -115,7 +115,7 @@ def test_a_delivery_that_breaks_leaves_nothing(reader: Any, tmp_path: Path) -> N
         deliver(reader, tmp_path, "csv", Selection(), name="broken", progress=break_off)
     assert os.listdir(tmp_path) == []
     deliver(reader, tmp_path, "csv", Selection(), name="there")
-    with pytest.raises(Refused, match="exists already"):
+    with pytest.raises(Refused, match="already exists"):
         deliver(reader, tmp_path, "csv", Selection(), name="there")
 
 

@@ -35,7 +35,7 @@ TEXTS_OF_TWEETS = {
 
 
 def fill(connection: psycopg.Connection) -> None:
-    """Twelve collected tweets with awkward texts, one that only was included, one removed."""
+    """Twelve collected tweets with awkward texts, one that was only included, one removed."""
     with connection.cursor() as cursor:
         cursor.execute(
             "insert into twitter.users (id, username, name) values (7, 'Ann', '=Ann'), (8, 'bob', 'Bob')"
@@ -130,7 +130,7 @@ def test_columns_are_one_list(module_postgres: Any) -> None:
 
 
 def test_jsonl(run: Any) -> None:
-    """One object a tweet, by ascending id, with ids as strings, lists as lists and texts as they are."""
+    """One object per tweet, by ascending id, with ids as strings, lists as lists and texts unchanged."""
     found = objects(run(export, "--format", "jsonl"))
     assert numbers(found) == list(range(1, 13))
     assert {
@@ -184,7 +184,7 @@ def test_no_cell_is_a_formula(run: Any) -> None:
 
 
 def test_text_as_people_read_it(as_people_read: Any) -> None:
-    """`text` is as X sends it; `text_unescaped` has what X escapes undone, once, in NFC."""
+    """`text` is as X sends it; `text_unescaped` is unescaped once, in NFC."""
     texts, call = as_people_read
     found = objects(call("--format", "jsonl"))
     assert [tweet["text"] for tweet in found] == list(texts.values())
@@ -231,7 +231,7 @@ def test_files(run: Any, tmp_path: Path, file_format: str) -> None:
 
 
 def test_misuse(run: Any, tmp_path: Path) -> None:
-    """Wrong options are refused with their name before anything is asked or written."""
+    """Invalid options are refused by name before anything is queried or written."""
     for options in (
         ("--since", "yesterday"),
         ("--since", "2026-01-01T00:00:00"),
@@ -284,10 +284,13 @@ def test_search(run: Any, arguments: tuple[str, ...], expected: list[int]) -> No
 
 
 def test_tweets_of_an_older_version_are_made_searchable_by_index(run: Any) -> None:
-    """`search-index fill` says how many, and what is searched for later is the same."""
+    """`search-index fill` reports how many, and later searches give the same results."""
     before = found_by(run(search, "--json", "hello"))
     done = run(search_index, "fill")
-    assert (done.exit_code, done.stdout) == (0, "13 tweets and 0 hashtags made searchable; none is left\n")
+    assert (done.exit_code, done.stdout) == (
+        0,
+        "13 tweets and 0 hashtags added to the index; none are left\n",
+    )
     assert found_by(run(search, "--json", "hello")) == before == [4]
     assert run(search_index, "fill").stdout.startswith("0 tweets")
 
@@ -311,7 +314,7 @@ def test_search_pages(run: Any) -> None:
 
 
 def test_search_prints_a_table(run: Any) -> None:
-    """Without --json there is a line a tweet, and a hint on standard error where there is more."""
+    """Without --json there is one line per tweet, and a hint on standard error if there is more."""
     result = run(search, "--limit", "2")
     assert [line.split()[3] for line in result.stdout.splitlines()[1:]] == [str(BASE + 12), str(BASE + 11)]
     assert f"--before {BASE + 11}" in result.stderr

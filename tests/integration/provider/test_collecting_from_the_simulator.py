@@ -1,4 +1,4 @@
-"""The operator, the simulated X and a real broker: every tweet that matches arrives, through faults too."""
+"""The operator, the simulated X and a real broker: every matching tweet arrives, even through faults."""
 
 import json
 import subprocess
@@ -134,7 +134,7 @@ def collected(kafka: Any, topic: str, rule: str | None = None) -> set[str]:
 
 @pytest.mark.parametrize("query", RULES)
 def test_every_matching_tweet_arrives(simulator: Simulator, kafka: Any, search: Any, query: str) -> None:
-    """What the topic holds afterwards is exactly what the simulated X knows to match."""
+    """The topic then holds exactly the tweets that match in the simulated X."""
     operator = search(query=query, page_size=25)
     result = operator.execute({})
     assert collected(kafka, operator.topic) == simulator.truth(query) != set()
@@ -157,7 +157,7 @@ def test_every_matching_tweet_arrives(simulator: Simulator, kafka: Any, search: 
 def test_faults_of_x_cost_no_tweet(
     simulator: Simulator, kafka: Any, search: Any, fault: dict[str, Any]
 ) -> None:
-    """Whatever X or the way to it does for a while, every matching tweet arrives."""
+    """Whatever X or the network does for a while, every matching tweet arrives."""
     simulator.control("POST", "faults", json=[{"path": "/2/tweets/search/recent", **fault}])
     operator = search(query="coffee OR tea", page_size=20)
     operator.execute({})

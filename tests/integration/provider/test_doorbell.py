@@ -39,7 +39,7 @@ def unread(broker: Any, topic: str, group_id: str = "land") -> Iterator[UnreadPr
 
 
 def test_a_message_rings_as_soon_as_it_is_there(kafka: Any) -> None:
-    """A probe that waits on an empty topic answers when the first message comes, well before its wait ends."""
+    """A probe that waits on an empty topic answers as soon as the first message arrives, well before its wait ends."""
     topic = kafka.create_topic()
     with unread(kafka, topic) as probe:
         assert probe.look(0.5).unread == {}
@@ -72,7 +72,7 @@ def test_a_lag_is_seen_again_and_again_also_of_large_messages(kafka: Any) -> Non
 
 
 def test_a_stage_lags_behind_the_one_upstream(kafka: Any) -> None:
-    """With two groups the lag is what the first has committed and the second has not."""
+    """With two groups, the lag is what the first has committed but the second has not."""
     topic = kafka.create_topic()
     probe = CommittedProbe({"bootstrap.servers": kafka.bootstrap}, topic, "landed", "processed")
     try:
@@ -139,7 +139,7 @@ def test_the_bell_rings_through_an_airflow_connection(kafka: Any, connect: Any) 
 def test_the_bell_survives_a_broker_that_dies_and_returns(
     own_kafka: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Through a kill of the broker, and on Tansu the loss of everything in it, the bell stays up and rings again."""
+    """The doorbell survives a kill of the broker, and on Tansu the loss of all its data, and rings again."""
     monkeypatch.setattr("airflow_provider_twitter.triggers.kafka_lag.REQUEST_SECONDS", 2.0)
     connect(own_kafka.bootstrap)
     topic = own_kafka.create_topic(partitions=1)

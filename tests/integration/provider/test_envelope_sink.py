@@ -1,4 +1,4 @@
-"""The sink against real brokers: all acknowledged or an error, and a topic that was made anew is noticed."""
+"""The sink against real brokers: all acknowledged or an error, and a recreated topic is noticed."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -106,7 +106,7 @@ def test_a_topic_made_anew_is_noticed(kafka: Any) -> None:
 
 @pytest.mark.parametrize("own_kafka", ["tansu"], indirect=True)
 def test_a_broker_that_is_gone_is_an_error_in_time(own_kafka: Any) -> None:
-    """When the broker dies nothing counts as written, and the caller hears it within the delivery timeout."""
+    """If the broker dies, nothing counts as written, and the caller gets an error within the delivery timeout."""
     topic = own_kafka.create_topic()
     config = {"bootstrap.servers": own_kafka.bootstrap, "delivery.timeout.ms": 1500, "log_level": 0}
     with EnvelopeSink(config, topic) as sink:
@@ -117,7 +117,7 @@ def test_a_broker_that_is_gone_is_an_error_in_time(own_kafka: Any) -> None:
 
 
 def test_a_batch_is_what_was_put_before_it_was_acknowledged(kafka: Any) -> None:
-    """One that is too large leaves the others of its batch; `produce` does not take an open batch along."""
+    """A message that is too large does not affect the rest of its batch; `produce` refuses while a batch is open."""
     topic = kafka.create_topic(partitions=1)
     with EnvelopeSink({"bootstrap.servers": kafka.bootstrap}, topic) as sink:
         assert sink.acknowledged() == {}

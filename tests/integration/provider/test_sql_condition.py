@@ -1,4 +1,4 @@
-"""The doorbell on a question, against a real PostgreSQL, iterated without a triggerer."""
+"""The doorbell for a query, against a real PostgreSQL, iterated without a triggerer."""
 
 import asyncio
 import json
@@ -49,19 +49,19 @@ async def rings(trigger: SqlConditionTrigger, within_seconds: float) -> list[Any
 
 
 def test_it_is_silent_while_the_query_has_no_answer(jobs: psycopg.Connection) -> None:
-    """No row, or only somebody else's: no ring, so no run."""
+    """Without a matching row there is no ring, so no run."""
     jobs.execute("insert into public.jobs (name, owner) values ('theirs', 'them')")
     assert asyncio.run(rings(bell(), 1)) == []
 
 
 def test_rows_ring_once_while_they_stay(jobs: psycopg.Connection) -> None:
-    """What was rung for is not rung for at each look; the event tells how many and not which."""
+    """A row is not rung for again at each check; the event says how many rows there are, not which."""
     jobs.execute("insert into public.jobs (name) values ('a'), ('b')")
     assert asyncio.run(rings(bell(), 1)) == [{"rows": 2}]
 
 
 def test_a_new_row_waits_for_the_run_that_is_on_its_way(jobs: psycopg.Connection) -> None:
-    """That run finds it too; once it has come for the others, a row that it left has a ring of its own."""
+    """The same run finds it too; once the others have been dealt with, a row left over gets its own ring."""
     jobs.execute("insert into public.jobs (name) values ('a')")
 
     async def change() -> list[Any]:
@@ -77,7 +77,7 @@ def test_a_new_row_waits_for_the_run_that_is_on_its_way(jobs: psycopg.Connection
 
 
 def test_a_row_that_is_due_at_another_time_is_new(jobs: psycopg.Connection) -> None:
-    """Done once and due again rings again, also when it never was away when the doorbell looked."""
+    """A row that was done and is due again rings again, even if no check ever found it gone."""
     jobs.execute("insert into public.jobs (name) values ('a')")
 
     async def change() -> list[Any]:
@@ -90,7 +90,7 @@ def test_a_row_that_is_due_at_another_time_is_new(jobs: psycopg.Connection) -> N
 
 
 def test_rows_that_stay_are_rung_for_again_after_the_interval(jobs: psycopg.Connection) -> None:
-    """A run that died is made up for."""
+    """A run that died is repeated."""
     jobs.execute("insert into public.jobs (name) values ('a')")
     assert 3 <= len(asyncio.run(rings(bell(interval_seconds=0.5), 2.2))) <= 5
 
@@ -98,7 +98,7 @@ def test_rows_that_stay_are_rung_for_again_after_the_interval(jobs: psycopg.Conn
 def test_it_outlives_a_server_that_ends_its_connection(
     jobs: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever breaks, it asks again with pauses, and rings for what came meanwhile."""
+    """Whatever breaks, it retries with pauses, and rings for what came meanwhile."""
     monkeypatch.setattr(sql_condition, "outage_pause", lambda outages: 0.05)
 
     async def break_it() -> list[Any]:
@@ -125,7 +125,7 @@ def test_it_outlives_a_server_that_ends_its_connection(
 def test_it_never_raises_and_never_writes(
     jobs: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, broken: dict[str, Any]
 ) -> None:
-    """A query that cannot be asked, one that would write, a connection that is not there: it goes on asking."""
+    """After an invalid query, one that would write, or a missing connection, it keeps trying."""
     pauses: list[int] = []
     monkeypatch.setattr(sql_condition, "outage_pause", lambda outages: pauses.append(outages) or 0.01)
     jobs.execute("insert into public.jobs (name) values ('a')")
@@ -135,7 +135,7 @@ def test_it_never_raises_and_never_writes(
 
 
 def test_a_query_that_hangs_is_given_up(jobs: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lock held by somebody else does not silence it for ever."""
+    """A lock held by another session does not silence it forever."""
     monkeypatch.setattr(sql_condition, "QUERY_SECONDS", 0.5)
     monkeypatch.setattr(sql_condition, "outage_pause", lambda outages: 0.05)
     jobs.execute("insert into public.jobs (name) values ('a')")
@@ -152,7 +152,7 @@ def test_a_query_that_hangs_is_given_up(jobs: psycopg.Connection, monkeypatch: p
 
 
 def test_the_loop_is_not_blocked_by_a_slow_query(jobs: psycopg.Connection) -> None:
-    """Other triggers run on while PostgreSQL thinks."""
+    """Other triggers keep running while PostgreSQL is busy."""
 
     async def longest_stop() -> float:
         ringing = asyncio.create_task(rings(bell(sql="select pg_sleep(1)", parameters={}), 2))
@@ -179,13 +179,13 @@ def test_it_is_remade_from_what_airflow_stores() -> None:
 
 
 def test_a_row_that_comes_back_is_news() -> None:
-    """What vanished is forgotten, so that it rings again when it is back."""
+    """A row that vanished is forgotten, so that it rings again when it is back."""
     news = News(60, lambda: 0.0)
     assert [news.are_in(rows) for rows in ([("a",)], [("a",)], [], [("a",)])] == [True, False, False, True]
 
 
 def test_rings_follow_the_answers() -> None:
-    """New rows are held while nobody came; after an answer each new one rings; the interval ends every silence."""
+    """New rows wait while nobody has answered; after an answer each new one rings; the interval ends every silence."""
     now = 0.0
     news = News(60, lambda: now)
     assert news.are_in([("a",)])

@@ -150,7 +150,7 @@ def test_a_user_is_asked_read_for_and_renewed(
 
 
 def test_a_refresh_token_works_once(x: X, transport: Transport, client_of: Callable[..., XClient]) -> None:
-    """Who still has the old tokens is refused, after one refresh and without a loop."""
+    """A client with the old tokens is refused after one refresh, without a loop."""
     first, stored = granted(transport, *PUBLIC_CLIENT), list[UserTokens]()
     x.later(hours=3)
     client_of(OAuth2UserToken("public-client", first, store=stored.append)).users([1])
@@ -176,7 +176,7 @@ def test_a_user_who_is_refused_with_new_tokens_too_is_refused(
 def test_tokens_that_were_not_stored_are_not_used(
     x: X, transport: Transport, client_of: Callable[..., XClient]
 ) -> None:
-    """An owner who cannot keep them stops the call, and is asked to keep the same ones next time."""
+    """If the owner cannot store the tokens, the call stops, and the same tokens are passed to it next time."""
     first, stored, is_down = granted(transport, *PUBLIC_CLIENT), list[UserTokens](), [True]
 
     def store(tokens: UserTokens) -> None:
@@ -212,7 +212,7 @@ def test_an_outage_of_the_token_endpoint_says_nothing_about_the_tokens(
     fault: dict[str, Any],
     error: type[Exception],
 ) -> None:
-    """It is raised for a later try; only X's own refusal asks for another authorization."""
+    """The error is raised for a later try; only X's own refusal requires a new authorization."""
     first, stored = granted(transport, *PUBLIC_CLIENT), list[UserTokens]()
     client = client_of(OAuth2UserToken("public-client", first, store=stored.append))
     x.later(hours=3)
@@ -235,7 +235,7 @@ def test_without_a_refresh_token_an_expired_one_is_refused(
 
 
 def test_a_code_is_worth_tokens_once_and_for_a_short_time(x: X, transport: Transport) -> None:
-    """A late code, a second use and an answer to somebody else's question bring nothing."""
+    """A late code, a second use and an answer to another request yield nothing."""
     asking = Authorization(transport, "public-client", redirect_uri=REDIRECT, scopes=SCOPES)
     back = requests.get(asking.url, allow_redirects=False, timeout=10).headers["location"]
     with pytest.raises(CredentialsRefused, match="MismatchingStateError"):
@@ -256,7 +256,9 @@ def test_a_code_is_worth_tokens_once_and_for_a_short_time(x: X, transport: Trans
 def test_a_confidential_client_needs_its_secret(transport: Transport) -> None:
     """X names what is missing; the message says what to check."""
     for secret in (None, "another-secret"):
-        with pytest.raises(CredentialsRefused, match=r"answered 401: unauthorized_client: .*Check client id"):
+        with pytest.raises(
+            CredentialsRefused, match=r"answered 401: unauthorized_client: .*Check the client id"
+        ):
             granted(transport, CONFIDENTIAL_CLIENT[0], secret)
 
 
@@ -315,7 +317,7 @@ def test_what_x_does_not_take_is_not_sent(
     assert user.counts_recent("coffee").meta["total_tweet_count"] >= 0
     for client, ask in ((user, "usage"), (oauth1, "usage"), (oauth1, "counts_recent")):
         books = Noting()
-        with pytest.raises(CredentialsRefused, match=r"X takes app.* there, not oauth"):
+        with pytest.raises(CredentialsRefused, match=r"X accepts app.* there, not oauth"):
             getattr(client.charged_to(books), ask)(**({"query": "a"} if ask == "counts_recent" else {}))
         assert books.records == []
     assert len(x.asked()) == 1
@@ -362,7 +364,7 @@ def test_no_secret_is_shown_by_a_renewal(
 
 
 def test_a_client_is_known_in_shared_books_by_what_stays() -> None:
-    """A renewed token is the same payer; a bearer token is known as it always was."""
+    """A renewed token counts as the same payer; a bearer token keeps its fingerprint."""
     first, second = UserTokens("access-1", "refresh-1"), UserTokens("access-2", "refresh-2")
     prints = {OAuth2UserToken("app", each, store=no_store).fingerprint for each in (first, second)}
     assert len(prints) == 1

@@ -1,4 +1,4 @@
-"""Each embedded server starts, answers over its own protocol, and keeps over kill -9 what it promises to keep."""
+"""Each embedded server starts, answers over its own protocol, and after kill -9 still has what it promises to keep."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def test_postgresql_keeps_a_committed_row_over_kill(tmp_path: Path) -> None:
 
 
 def test_postgresql_refuses_a_wrong_password(postgres_server: PostgreSQL) -> None:
-    """PostgreSQL asks everybody for a password, on loopback too."""
+    """PostgreSQL requires a password from everyone, even on loopback."""
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(postgres_server.dsn("postgres", "postgres", "wrong"))
 
@@ -99,7 +99,7 @@ def test_sns_delivers_to_a_subscriber(sns) -> None:
 
 
 def test_the_loader_loads_and_creates_nothing(postgres) -> None:
-    """The loader may enter its database and make temporary tables, and may not create schemas in it."""
+    """The loader may connect to its database and create temporary tables, but no schemas."""
     with psycopg.connect(postgres.dsn) as loader:
         loader.execute("CREATE TEMPORARY TABLE staging (id bigint)")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):

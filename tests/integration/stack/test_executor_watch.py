@@ -35,7 +35,7 @@ class Watched:
         )
 
     def looks(self) -> bool:
-        """Look, and again when workers that are stuck have stood still for long enough."""
+        """Check, and check again once stuck workers have stood still for long enough."""
         first = self.watch.look()
         self.now += STILL_SECONDS
         return self.watch.look() or first
@@ -61,14 +61,14 @@ def watched(postgres: Any) -> Iterator[Watched]:
 
 
 def test_no_tables_yet_is_no_trouble(watched: Watched) -> None:
-    """Airflow's database may still be on its way."""
+    """Airflow's database may still be starting."""
     assert not watched.looks()
 
 
 def test_queued_tasks_that_nobody_starts_while_slots_are_free_restart_the_scheduler_once(
     watched: Watched,
 ) -> None:
-    """And the new scheduler gets time before it is judged again."""
+    """The new scheduler gets time before it is checked again."""
     watched.connection.execute(TABLES)
     watched.task("queued", 40)
     watched.task("running", 300, 290)
@@ -110,7 +110,7 @@ def test_a_busy_machine_is_not_a_stuck_executor(watched: Watched) -> None:
     ids=["just queued", "others start", "all slots busy", "only a long task"],
 )
 def test_a_busy_executor_is_left_alone(watched: Watched, tasks: list[tuple[str, int, int | None]]) -> None:
-    """Waiting for a slot, or a moment, is no fault."""
+    """Waiting for a slot, or for a moment, is not a fault."""
     watched.connection.execute(TABLES)
     for task in tasks:
         watched.task(*task)
@@ -128,7 +128,7 @@ def test_a_scheduler_that_was_just_started_is_left_alone(watched: Watched) -> No
 
 
 def test_a_worker_that_waits_for_the_api_is_not_stuck(watched: Watched) -> None:
-    """It has begun the task's process, takes no CPU time, and Airflow does not call the task running yet."""
+    """A worker may have started the task's process and use no CPU time before Airflow calls the task running."""
     watched.connection.execute(TABLES)
     watched.task("queued", 400)
     wait = "import time; time.sleep(600)"
@@ -150,7 +150,7 @@ def test_a_worker_that_waits_for_the_api_is_not_stuck(watched: Watched) -> None:
 
 
 def test_tasks_that_an_earlier_scheduler_queued_are_not_held_against_this_one(watched: Watched) -> None:
-    """They were never given to its executor; a slow scheduler adopts them when it gets to it."""
+    """Tasks of an earlier scheduler were never given to its executor; a slow scheduler adopts them eventually."""
     watched.connection.execute(TABLES)
     watched.task("queued", 400, scheduler=0)
     assert not watched.looks()

@@ -1,4 +1,4 @@
-"""The stack's broker lets nobody in without the password, and a folder from before gets the user without losing a message."""
+"""The stack's broker admits nobody without the password, and an older data folder gets the user without losing a message."""
 
 import contextlib
 import re
@@ -43,7 +43,7 @@ def is_refused(options: dict[str, Any]) -> bool:
 
 
 def controller_answers(port: int) -> bool:
-    """Whether the node's controller tells somebody who has not said who he is about its quorum."""
+    """Whether the node's controller describes its quorum to an unauthenticated client."""
     describe_quorum = struct.pack(">hhih", 55, 0, 1, -1) + b"\0" + b"\1" + b"\0"
     with socket.create_connection((LOOPBACK, port), timeout=20) as connection:
         connection.sendall(struct.pack(">i", len(describe_quorum)) + describe_quorum)
@@ -89,18 +89,18 @@ def test_whoever_has_the_password_writes_and_reads(guarded: ApacheKafka, tmp_pat
     ids=["no password", "wrong password", "unknown user", "another mechanism", "a weaker mechanism"],
 )
 def test_a_stranger_is_refused(guarded: ApacheKafka, changed: dict[str, Any]) -> None:
-    """Without the user's name, password and mechanism nothing is told, not even the names of topics."""
+    """Without the user's name, password and mechanism, clients learn nothing, not even topic names."""
     assert is_refused(clients_of(guarded) | changed)
     assert not is_refused(clients_of(guarded))
 
 
 def test_the_controller_is_no_side_door(guarded: ApacheKafka) -> None:
-    """The port by which the node manages itself answers nobody who does not say who he is."""
+    """The controller's port does not answer unauthenticated clients."""
     assert not controller_answers(guarded.controller_port)
 
 
 def test_a_broker_with_another_password_is_named(guarded: ApacheKafka, tmp_path: Path) -> None:
-    """A replaced secrets file is told, and not waited for as a broker that is slow to start."""
+    """A replaced secrets file is reported at once, instead of waiting as for a slow broker."""
     stranger = ApacheKafka(tmp_path, guarded.port, guarded.controller_port, "another")
     with pytest.raises(StackError, match="refuses this install's password") as told:
         stranger.ready()
@@ -108,7 +108,7 @@ def test_a_broker_with_another_password_is_named(guarded: ApacheKafka, tmp_path:
 
 
 def test_nobody_else_reads_the_password(guarded: ApacheKafka) -> None:
-    """It is in no command line, and every file of the broker is its owner's alone, whatever the umask was."""
+    """It is in no command line, and every file of the broker is private to its owner, whatever the umask."""
     lines = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
     assert [line for line in lines if str(guarded.data) in line]
     assert not [line for line in lines if SECRET in line]

@@ -1,4 +1,4 @@
-"""Starting, killing and stopping a small stack of real servers by the launcher itself."""
+"""The launcher starts and stops a small stack of real servers, some of which are killed."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def _pid(given: LauncherSettings, name: str) -> int:
 
 
 def test_up_is_idempotent_and_down_ends_all_and_leaves_the_data(small: LauncherSettings) -> None:
-    """A second `up` changes nothing; `down` leaves no process; a third `up` goes on with the same data."""
+    """A second `up` changes nothing; `down` leaves no process; a third `up` continues with the same data."""
     said: list[str] = []
     parts = _some("broker", "simulator", "postgres")
     launcher.up(small, said.append, parts)
@@ -78,7 +78,7 @@ def test_a_killed_service_is_back_and_counted(small: LauncherSettings) -> None:
 
 
 def test_a_killed_supervisor_leaves_services_that_the_next_up_replaces(small: LauncherSettings) -> None:
-    """After kill -9 of the supervisor its services run on, are shown so, and `up` ends them and starts anew."""
+    """After kill -9 of the supervisor its services keep running, `status` says so, and `up` ends and restarts them."""
     parts = _some("broker", "simulator")
     launcher.up(small, lambda _: None, parts)
     orphan = _pid(small, "broker")
@@ -91,7 +91,7 @@ def test_a_killed_supervisor_leaves_services_that_the_next_up_replaces(small: La
 
 
 def test_down_ends_what_a_killed_supervisor_left(small: LauncherSettings) -> None:
-    """`down` finds services by their marks when nobody supervises them any more."""
+    """`down` finds services by their marks when they have no supervisor."""
     launcher.up(small, lambda _: None, _some("postgres"))
     os.kill(int((small.run / "supervisord.pid").read_text()), signal.SIGKILL)
     wait_until(lambda: not Supervisor(small.home).answers(), 120, "the end of the supervisor")
@@ -133,7 +133,7 @@ def test_changed_settings_restart_what_runs(small: LauncherSettings) -> None:
 
 
 def test_changed_code_restarts_what_runs_it(small: LauncherSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`up` after a change of our code starts our processes anew, once, and leaves the servers of others alone."""
+    """After a change of our code, `up` restarts our processes once and leaves third-party servers alone."""
     said: list[str] = []
     parts = _some("simulator", "broker")
     launcher.up(small, said.append, parts)
@@ -144,13 +144,13 @@ def test_changed_code_restarts_what_runs_it(small: LauncherSettings, monkeypatch
     assert after["simulator"] != before["simulator"]
     assert after["broker"] == before["broker"]  # Tansu would have lost its topics
     assert all(service.server.ready() for service in stack.services)
-    assert any("the code changed since simulator began" in line for line in said)
+    assert any("the code changed since simulator started" in line for line in said)
     launcher.up(small, said.append, parts)
     assert {name: _pid(small, name) for name in before} == after
 
 
 def test_a_stack_of_an_earlier_version_is_replaced_whole(small: LauncherSettings) -> None:
-    """Its supervisor starts services through a module that is gone: `up` ends it too, and leaves nothing of it."""
+    """An older version's supervisor starts services through a module that is gone: `up` ends it too, completely."""
     said: list[str] = []
     parts = _some("simulator", "sns")
     launcher.up(small, said.append, parts)
@@ -160,7 +160,7 @@ def test_a_stack_of_an_earlier_version_is_replaced_whole(small: LauncherSettings
     del launch["starter"]  # that version knew only one
     supervisor.launch_file.write_text(json.dumps(launch))
     stack = launcher.up(small, said.append, parts)
-    assert any("restarted" in line for line in said)
+    assert any("restarting" in line for line in said)
     assert all(service.server.ready() for service in stack.services)
     living = {process.pid for process in marked_processes(str(small.home))}
     assert living & before == set()
@@ -202,7 +202,7 @@ def test_what_a_killed_launcher_was_preparing_is_ended(small: LauncherSettings) 
 
 
 def test_postgresql_starts_though_its_killed_servers_id_is_another_programs(tmp_path: Path) -> None:
-    """A process id that was given away meanwhile, as after a machine's or container's restart, holds no lock."""
+    """A process id that was reused, as after a restart of the machine or container, holds no lock."""
     server = PostgreSQL(tmp_path / "data", free_port(), "secret", durable=False)
     with RunningServer(server, tmp_path / "log") as running:
         running.kill()
@@ -213,7 +213,7 @@ def test_postgresql_starts_though_its_killed_servers_id_is_another_programs(tmp_
 
 
 def test_a_lock_of_a_server_that_runs_stays(tmp_path: Path) -> None:
-    """Preparing a data folder again never takes the lock from who serves it."""
+    """Preparing a data folder again never takes the lock from the server that uses it."""
     server = PostgreSQL(tmp_path / "data", free_port(), "secret", durable=False)
     with RunningServer(server, tmp_path / "log"):
         server.prepare()
@@ -221,7 +221,7 @@ def test_a_lock_of_a_server_that_runs_stays(tmp_path: Path) -> None:
 
 
 def test_clean_removes_the_home_and_nothing_else(small: LauncherSettings, tmp_path: Path) -> None:
-    """`clean` stops the stack and removes its folder; a folder that is none of its own is refused."""
+    """`clean` stops the stack and removes its folder; it refuses a folder that is not its own."""
     launcher.up(small, lambda _: None, _some("simulator"))
     launcher.clean(small, lambda _: None)
     assert not small.home.exists()

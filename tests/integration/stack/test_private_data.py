@@ -1,4 +1,4 @@
-"""Nobody else reads the data, whatever the umask is and whatever was there; and each stamp goes where its data goes."""
+"""No other user can read the data, whatever the umask and earlier files; and each stamp stays with its data."""
 
 import os
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from twitter_pipeline.stack.servers import RunningServer, free_port
 
 @pytest.fixture
 def careless() -> Iterator[None]:
-    """A umask under which everything is made for everybody."""
+    """A umask under which everything is created readable for everyone."""
     before = os.umask(0)
     yield
     os.umask(before)
@@ -32,7 +32,7 @@ def open_to_others(folder: Path) -> list[str]:
 
 
 def test_a_home_from_before_is_closed(tmp_path: Path, careless: None) -> None:
-    """Folders that an earlier version, or somebody's umask, left open are closed before anything starts."""
+    """Folders that an earlier version or a umask left open are made private before anything starts."""
     home = tmp_path / "home"
     for name in ("secrets", "logs/airflow", "postgres", "kafka", "mongo", "run", "exports", "monitoring"):
         (home / name).mkdir(parents=True)
@@ -41,7 +41,7 @@ def test_a_home_from_before_is_closed(tmp_path: Path, careless: None) -> None:
 
 
 def test_a_folder_with_other_things_in_it_stays_as_it_is(tmp_path: Path, careless: None) -> None:
-    """PIPELINE_HOME may name a folder that others use; only what is the stack's own is closed."""
+    """PIPELINE_HOME may be a folder that others use; only the stack's own files are made private."""
     home = tmp_path / "scratch"
     home.mkdir(mode=0o777)
     (home / "thesis").mkdir(mode=0o755)
@@ -53,7 +53,7 @@ def test_a_folder_with_other_things_in_it_stays_as_it_is(tmp_path: Path, careles
 
 
 def test_mongodb_files_are_its_owners_alone(tmp_path: Path, careless: None) -> None:
-    """Also those that were world-readable before, and those made while its user is created."""
+    """This includes files that were world-readable before, and those created along with its user."""
     old = tmp_path / "data" / "wiredtiger"
     old.mkdir(parents=True, mode=0o755)
     (tmp_path / "data" / "create-user.log").touch(mode=0o644)
@@ -64,7 +64,7 @@ def test_mongodb_files_are_its_owners_alone(tmp_path: Path, careless: None) -> N
 
 
 def test_a_wiped_mongodb_gets_its_user_again(tmp_path: Path) -> None:
-    """The stamp is gone with the data, so that nobody believes in a user that is not there."""
+    """The stamp goes with the data, so that a missing user is noticed."""
     server = SecantusDB(tmp_path / "data", free_port(), "pipeline", "secret")
     with RunningServer(server, tmp_path / "log") as running:
         running.kill()
@@ -77,7 +77,7 @@ def test_a_wiped_mongodb_gets_its_user_again(tmp_path: Path) -> None:
 
 
 def test_postgresql_data_from_before_is_closed(tmp_path: Path) -> None:
-    """An open data folder, which PostgreSQL refuses, is closed and served."""
+    """An open data folder, which PostgreSQL would refuse, is made private and used."""
     server = PostgreSQL(tmp_path / "postgres" / "data", free_port(), "secret", durable=False)
     server.prepare()
     server.data.chmod(0o755)
@@ -136,7 +136,7 @@ def metadata(
 
 
 def test_a_wiped_database_of_airflow_is_migrated_again(metadata: Metadata) -> None:
-    """What was done is known by the database itself: a second start does nothing, a new database everything."""
+    """The database itself records the migration: a second start does nothing, a new database gets everything."""
     assert metadata.up() == ["db migrate", "users create"]
     metadata.execute("insert into ab_user values ('admin')")
     assert metadata.up() == []

@@ -1,4 +1,4 @@
-"""A start may be as slow as the machine makes it; only what neither answers nor moves is given up."""
+"""A start may take as long as the machine needs; only a server that neither answers nor moves is given up."""
 
 import socket
 import subprocess
@@ -58,7 +58,7 @@ def _cpu_seconds(process: psutil.Process) -> float:
 
 @pytest.mark.parametrize("program", [BUSY, WITH_A_BUSY_CHILD], ids=["itself", "its child"])
 def test_what_takes_cpu_time_moves(start, tmp_path: Path, program: str) -> None:
-    """However long it does not answer: a process that works, or has a child that does, is not stuck."""
+    """A process that works, or has a child that works, is not stuck, however long it does not answer."""
     process, clock = start(program), Clock()
     movement = Movement(lambda: [process], tmp_path / "log", clock)
     for _ in range(3):
@@ -69,7 +69,7 @@ def test_what_takes_cpu_time_moves(start, tmp_path: Path, program: str) -> None:
 
 
 def test_what_sleeps_stands_still(start, tmp_path: Path) -> None:
-    """A process that does nothing is told by the time since it last moved."""
+    """A process that does nothing is recognised by the time since it last moved."""
     process, clock = start(IDLE), Clock()
     wait_until(lambda: process.status() == psutil.STATUS_SLEEPING, 60, "sleep")
     movement = Movement(lambda: [process], tmp_path / "log", clock)
@@ -80,7 +80,7 @@ def test_what_sleeps_stands_still(start, tmp_path: Path) -> None:
 
 
 def test_a_log_that_grows_and_a_new_process_are_movement(start, tmp_path: Path) -> None:
-    """What waits for a disk writes its log, and what is started again has begun anew."""
+    """A server that waits for a disk still writes its log, and a restart counts as movement."""
     processes, clock, log = [start(IDLE)], Clock(), tmp_path / "log"
     movement = Movement(lambda: processes, log, clock)
     log.write_text("recovering 1 of 20\n")
@@ -155,7 +155,7 @@ def test_up_gives_up_on_what_neither_answers_nor_moves(impatient: LauncherSettin
 
 
 def test_a_single_server_is_waited_for_in_the_same_way(tmp_path: Path) -> None:
-    """What tests start bears a busy machine too, and ends with the reason when it is stuck."""
+    """Servers started by tests tolerate a busy machine, and fail with the reason when they are stuck."""
     with RunningServer(Late(WORKS_FIRST, free_port()), tmp_path / "log", stalled_seconds=1):
         pass
     with pytest.raises(StackError, match="neither answered nor moved"):

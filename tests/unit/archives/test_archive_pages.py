@@ -80,7 +80,7 @@ def test_bytes_are_kept() -> None:
 
 
 def test_lone_surrogate_survives() -> None:
-    """A text with half an emoji is imported; transform mends it."""
+    """A text with half an emoji is imported; transform repairs it."""
     [found] = pages_of(b'{"data":[{"id":"5","text":"half \\ud83d"},{"id":"6","text":"whole"}]}')
     assert ids(found) == ["5", "6"]
     assert json.loads(found.data[0].raw)["text"] == "half \ud83d"
@@ -143,7 +143,7 @@ def test_lone_surrogate_survives() -> None:
     ],
 )
 def test_refused(body: bytes, reason: str) -> None:
-    """What is no archive of version 2 is refused by a stable code."""
+    """What is not a version 2 archive is refused with a stable code."""
     with pytest.raises(Unimportable) as refused:
         pages_of(body)
     assert refused.value.reason == reason
@@ -162,7 +162,7 @@ def test_refused(body: bytes, reason: str) -> None:
     ],
 )
 def test_one_bad_object_costs_itself(bad: Any, reason: str) -> None:
-    """A tweet that cannot be used is set aside with its bytes; the rest of its page goes."""
+    """A tweet that cannot be used is set aside with its bytes; the rest of its page is imported."""
     found = page({"data": [TWEET, bad], "includes": {"users": [USER]}})
     assert ids(found) == [TWEET["id"]]
     [(why, body)] = found.refused
@@ -171,14 +171,14 @@ def test_one_bad_object_costs_itself(bad: Any, reason: str) -> None:
 
 
 def test_bad_element_of_an_array() -> None:
-    """In an array of tweets a bad one costs itself."""
+    """In an array of tweets, a bad one affects only itself."""
     good, refused = pages_of(json.dumps([TWEET, {"id": 5, "full_text": "old"}]).encode())
     assert ids(good) == [TWEET["id"]]
     assert [why.reason for why, _ in refused.refused] == ["version"]
 
 
 def test_nothing_found_is_fine() -> None:
-    """X's page without hits has only meta; it is no error and holds nothing."""
+    """X's page without hits has only meta; it is not an error and holds nothing."""
     found = page({"meta": {"result_count": 0}})
     assert not found.data
     assert not found.includes
@@ -205,21 +205,21 @@ def test_users_travel_as_includes() -> None:
     ],
 )
 def test_retrieval_time(metadata: dict[str, Any], expected: datetime | None) -> None:
-    """The retrieval time is what twarc wrote down; a doubtful one is unknown, never now."""
+    """The retrieval time is the one recorded by twarc; a doubtful one is unknown, never now."""
     assert page({"data": [TWEET], **metadata}).observed_at == expected
     assert page({**TWEET, **metadata}).observed_at == expected
     assert page({**TWEET, **metadata}).data[0].value == TWEET
 
 
 def test_date_of_a_recorded_exchange() -> None:
-    """An HTTP recording was retrieved at its Date."""
+    """The retrieval time of an HTTP recording is its Date header."""
     headers = {"date": ["Fri, 07 Oct 2022 22:43:17 UTC"]}
     found = page({"request": {}, "status": {"code": 200}, "headers": headers, "body": {"data": TWEET}})
     assert found.observed_at == datetime(2022, 10, 7, 22, 43, 17, tzinfo=UTC)
 
 
 def test_flattened_gives_back_the_page() -> None:
-    """What twarc wrote into a tweet comes out again: the tweet as X gave it, and each included object once."""
+    """What twarc wrote into a tweet is taken out again: the tweet as X returned it, and each included object once."""
     bob = {"id": "8", "username": "bob", "name": "Bob"}
     media, poll = {"media_key": "3_1", "type": "photo"}, {"id": "99", "options": []}
     place = {"id": "abc", "full_name": "Here", "geo": {"type": "Feature"}}
@@ -291,7 +291,7 @@ def test_refusals_say_what_it_is() -> None:
 
 
 def test_another_vocabulary_inside_a_page_costs_itself() -> None:
-    """One tweet of another vocabulary among others is set aside by its name."""
+    """One tweet in another vocabulary among others is set aside by name."""
     found = page({"data": [TWEET, {"id": "5", "text": "a", "user": {"screen_name": "x"}}, {"rest_id": "6"}]})
     assert ids(found) == [TWEET["id"]]
     assert [why.reason for why, _ in found.refused] == ["version", "vocabulary"]
@@ -318,12 +318,12 @@ def test_what_r_and_php_write_for_nothing(nothing: Any) -> None:
     ],
 )
 def test_members_without_a_home_are_counted(value: Any, homeless: dict[str, int]) -> None:
-    """What a record has beside an answer of X is imported without, and named."""
+    """Members next to an answer from X are not imported, but named."""
     assert page(value).homeless == homeless
 
 
 def test_tweets_of_few_fields() -> None:
-    """A tweet is known by any member that only tweets have; a Space or a list has others."""
+    """A tweet is recognised by any member that only tweets have; Spaces and lists have others."""
     for value in ({"id": "5", "conversation_id": "5"}, {"id": "5", "public_metrics": {}, "lang": "en"}):
         assert ids(page({"data": [value]})) == ["5"]
         assert ids(page(value)) == ["5"]
@@ -332,7 +332,7 @@ def test_tweets_of_few_fields() -> None:
 
 
 def test_users_alone() -> None:
-    """A user on its own line, with its pinned tweet beside its members or not, travels with the includes."""
+    """A user on its own line, with or without its pinned tweet, goes into the includes."""
     for value in (USER, {"data": USER}, [USER]):
         assert [item.value for item in page(value).includes["users"]] == [USER]
     found = page({**USER, "pinned_tweet_id": TWEET["id"], "includes": {"tweets": [TWEET]}})
@@ -355,7 +355,7 @@ def test_files_of_academictwitter() -> None:
 
 
 def test_items_of_4cat() -> None:
-    """What 4CAT wrote into a tweet comes out again, and X's errors where something was missing."""
+    """What 4CAT wrote into a tweet is taken out again, as are X's errors in place of missing objects."""
     bob = {"id": "8", "username": "bob", "name": "Bob"}
     media, poll = {"media_key": "3_1", "type": "photo"}, {"id": "99", "options": []}
     place = {"id": "abc", "full_name": "Here"}
@@ -411,7 +411,7 @@ def test_items_of_4cat() -> None:
 
 
 def test_tweets_that_4cat_made_up() -> None:
-    """Where a lookup by 4CAT found no tweet, what it wrote instead is X's error and no tweet."""
+    """If 4CAT looked up a tweet and found none, what it wrote instead is X's error and not a tweet."""
     error = {"resource_id": "5", "resource_type": "tweet", "title": "Not Found Error", "detail": "none"}
     unknown = {"name": "UNKNOWN", "username": "UNKNOWN"}
     found = page(
@@ -454,7 +454,7 @@ def again(value: Any, rule: str | None = None) -> dict[str, Any]:
 
 @pytest.mark.parametrize("form", ["message", "mongoexport", "old mongoexport"])
 def test_own_messages(form: str) -> None:
-    """A message of this pipeline, from Kafka or out of MongoDB, is sent again with its provenance, as imported."""
+    """A message of this pipeline, from Kafka or MongoDB, is sent again with its provenance, as imported."""
     value: Any = MESSAGE
     if form != "message":
         text = base64.b64encode(json.dumps(MESSAGE).encode()).decode()
@@ -473,7 +473,7 @@ def test_own_messages(form: str) -> None:
 
 
 def test_own_messages_that_are_odd() -> None:
-    """A rule fills in where there is none, a time to come is unknown, and members of another version are named."""
+    """--rule fills in a missing rule, a future time is unknown, and members of another version are named."""
     odd = {
         **MESSAGE,
         "surprise": 1,
@@ -496,7 +496,7 @@ def test_own_messages_that_are_odd() -> None:
 
 
 def test_matching_rules_reach_the_envelope() -> None:
-    """The rules of a stream go into the message of the tweet that they brought, as X sent them."""
+    """The rules of a stream go into the message of the tweet that matched them, as X sent them."""
     rules = [{"id": "7", "tag": "coffee rule"}, {"id": 8, "tag": None}]
     for value in ({"data": TWEET, "matching_rules": rules}, {**TWEET, "matching_rules": rules}):
         assert again(value)["matching_rules"] == rules

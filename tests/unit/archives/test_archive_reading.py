@@ -58,12 +58,12 @@ def lines(*values: object) -> bytes:
     ],
 )
 def test_shapes(body: bytes) -> None:
-    """One value a line, arrays and documents over many lines all give the same records."""
+    """One value per line, arrays, and documents over many lines all give the same records."""
     assert good(body) == [A, B]
 
 
 def test_small_array_on_one_line() -> None:
-    """A small array on one line is one record; what is in it is looked at later."""
+    """A small array on one line is one record; its contents are examined later."""
     assert good(json.dumps([A, B]).encode()) == [[A, B]]
 
 
@@ -123,7 +123,7 @@ ONE, TWO = json.dumps(A).encode(), json.dumps(B).encode()
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("pieces", [10_000_000, 7], ids=["in one", "in pieces"])
 def test_forms(body: bytes, encoding: str, pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever stands between two values, and in whichever encoding, gives the same records, and nothing refused."""
+    """Any separator between two values, in any encoding, gives the same records and no refusals."""
     if encoding != "utf-8" and body.startswith(b"\0"):
         pytest.skip("NULs in front of UTF-16 look like UTF-32")
     if encoding != "utf-8":
@@ -144,7 +144,7 @@ def test_lines_are_counted_in_each_form() -> None:
 
 
 def test_surrogates_of_utf_16() -> None:
-    """Half a surrogate pair in UTF-16 costs nothing: it is its JSON escape; half a character at the end is told."""
+    """A lone surrogate in UTF-16 becomes its JSON escape; half a character at the end is refused."""
     text = '{"text": "half \ud83d and whole \U0001f600"}\n'
     [record] = read(b"\xff\xfe" + text.encode("utf-16-le", "surrogatepass"))
     assert json.loads(record.body)["text"] == "half \ud83d and whole \U0001f600"
@@ -189,7 +189,7 @@ def test_a_long_line_is_read_in_bounded_memory(array: Any) -> None:
 
 
 def test_string_without_end() -> None:
-    """A string larger than a record may be costs its line, and the next one is read."""
+    """A string larger than the maximum record costs its line; the next line is read."""
     body = ONE + b'\n{"id": "1", "text": "' + b"x" * 5_000_000 + b"\n" + TWO
     found = list(records(io.BytesIO(body), max_bytes=1_500_000))
     assert [(r.from_line, r.refused and r.refused.reason) for r in found] == [
@@ -200,7 +200,7 @@ def test_string_without_end() -> None:
 
 
 def test_brackets_without_end() -> None:
-    """A line of nothing but opening brackets costs itself, whatever its length."""
+    """A line of nothing but opening brackets affects only itself, whatever its length."""
     for hostile in (b"[" * 30_000, b'{"a":' * 30_000):
         found = read(ONE + b"\n" + hostile + b"\n" + TWO)
         assert [r.refused and r.refused.reason for r in found] == [None, "nesting", None]
@@ -208,7 +208,7 @@ def test_brackets_without_end() -> None:
 
 
 def test_what_follows_a_killed_writer() -> None:
-    """A value that was cut off is refused once; what begins behind it is read, pretty or not."""
+    """A truncated value is refused once; what begins after it is read, indented or not."""
     for cut in (
         PRETTY[:20],
         json.dumps([A, B], indent=1).encode()[:60],
@@ -242,7 +242,7 @@ def test_what_follows_a_killed_writer() -> None:
     ],
 )
 def test_files_that_are_known_by_their_beginning(body: bytes, reason: str, says: str) -> None:
-    """A file that holds something else is refused once, by its name, with what to do."""
+    """A file of another kind is refused once, by name, with advice."""
     for packed in (body, gzip.compress(body)):
         [record] = read(packed)
         assert record.refused is not None
@@ -251,7 +251,7 @@ def test_files_that_are_known_by_their_beginning(body: bytes, reason: str, says:
 
 
 def test_tar() -> None:
-    """A tar archive is refused by its name, compressed or not."""
+    """A tar archive is refused by name, compressed or not."""
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as archive:
         member = tarfile.TarInfo("tweets.jsonl")
@@ -264,7 +264,7 @@ def test_tar() -> None:
 
 
 def test_pretty_page_is_one_record() -> None:
-    """An answer of X saved with indentation is one record that knows its lines."""
+    """An answer from X saved with indentation is one record that knows its lines."""
     page = {"data": [A, B], "meta": {"result_count": 2}}
     body = b"\n" + json.dumps(page, indent=2).encode()
     [record] = read(body)
@@ -276,13 +276,13 @@ def test_pretty_page_is_one_record() -> None:
     "broken", [b'{"id": "1', b"<html>", b'{"data":[{"id":"1","text":"x"},', b"}", b'{"id": "1",', b'"']
 )
 def test_broken_line_costs_itself(broken: bytes) -> None:
-    """A line that was cut off, or is no JSON at all, leaves the lines around it whole, at the beginning too."""
+    """A truncated line, or one that is not JSON at all, does not affect the lines around it, even at the beginning."""
     for body in (broken + b"\n" + lines(A, B), lines(A) + broken + b"\n" + lines(B)):
         assert [r.body.strip() for r in read(body) if r.body.strip() != broken] == lines(A, B).splitlines()
 
 
 def test_document_that_ends_early() -> None:
-    """Of a document that was cut off, the elements before the cut are read and the rest is refused."""
+    """In a truncated document, the elements before the cut are read and the rest is refused."""
     body = json.dumps([A, B, A], indent=2).encode()[:-30]
     found = read(body)
     assert [json.loads(r.body) for r in found[:2]] == [A, B]
@@ -301,7 +301,7 @@ def test_strays_in_a_document() -> None:
 
 @pytest.mark.parametrize("indent", [None, 2])
 def test_record_beyond_the_maximum(indent: int | None) -> None:
-    """A record over the maximum is refused, and the one behind it is read."""
+    """A record over the maximum is refused, and the next one is read."""
     large = {"id": "1", "text": "x" * 3000, "more": ["y" * 50] * 40}
     body = lines(large, A) if indent is None else json.dumps([large, A], indent=indent).encode()
     refused, after = read(body, max_bytes=2000)
@@ -311,7 +311,7 @@ def test_record_beyond_the_maximum(indent: int | None) -> None:
 
 
 class Endless(io.RawIOBase):
-    """Two hundred megabytes without a line break, then a tweet; counts what was asked for at once."""
+    """Two hundred megabytes without a line break, then a tweet; records how much is read at once."""
 
     def __init__(self) -> None:
         self.left, self.largest = 200_000_000, 0
@@ -330,7 +330,7 @@ class Endless(io.RawIOBase):
 
 
 def test_endless_line_is_not_kept() -> None:
-    """A line of any length is passed over in small pieces; only its beginning is kept."""
+    """A line of any length is skipped in small pieces; only its beginning is kept."""
     source = Endless()
     [record] = list(records(io.BufferedReader(source), max_bytes=1_000_000))
     assert record.refused is not None
@@ -353,7 +353,7 @@ TWEETS = lines(*[{"id": str(n), "text": f"{n * 7919 % 104729:05} " * 8} for n in
 
 @pytest.mark.parametrize("name", COMPRESSIONS)
 def test_compressions_are_known_by_content(name: str, tmp_path: Path) -> None:
-    """What a file is called does not matter, nor how many compressed parts it has, nor how often it is packed."""
+    """The name of a file does not matter, nor how many compressed parts it has, nor how often it is packed."""
     compress = COMPRESSIONS[name]
     half = TWEETS.index(b"\n", len(TWEETS) // 2) + 1
     for packed in (
@@ -372,7 +372,7 @@ def test_compressions_are_known_by_content(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", COMPRESSIONS)
 def test_what_comes_before_a_damage_is_read(name: str) -> None:
-    """Where a compressed file is cut off or overwritten, all that could be unpacked is read, then one refusal."""
+    """If a compressed file is truncated or overwritten, all that could be unpacked is read, followed by one refusal."""
     packed = COMPRESSIONS[name](TWEETS)
     middle = len(packed) // 2
     whole = set(TWEETS.splitlines())
@@ -394,7 +394,7 @@ def test_what_comes_before_a_damage_is_read(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMPRESSIONS)
 def test_what_follows_the_compressed_data(name: str) -> None:
-    """NULs behind the end are padding; anything else is told, and everything before it is read."""
+    """NULs after the end are padding; anything else is refused, and everything before it is read."""
     packed = COMPRESSIONS[name](TWEETS)
     if name != "zstandard":
         assert b"".join(r.body for r in read(packed + b"\0" * 1024)) == TWEETS
@@ -414,7 +414,7 @@ def test_hardly_anything_of_a_compressed_file(name: str) -> None:
 
 
 def test_damage_in_a_pretty_document() -> None:
-    """A document over many lines that a damage cuts off is one refusal, behind what is whole."""
+    """A multi-line document cut off by damage is one refusal, after everything that is complete."""
     packed = gzip.compress(lines(A) + json.dumps({"data": [B] * 4000}, indent=1).encode())
     first, last = read(packed[:-20])
     assert json.loads(first.body) == A
@@ -423,7 +423,7 @@ def test_damage_in_a_pretty_document() -> None:
 
 
 def test_unpacking_is_bounded() -> None:
-    """Megabytes of NULs and of one line, which are packed into a few kilobytes are passed over in little memory."""
+    """Megabytes of NULs and of one line, packed into a few kilobytes, are skipped with little memory."""
     packed = gzip.compress(gzip.compress(b"\0" * 30_000_000) + gzip.compress(b"x" * 20_000_000))
     tracemalloc.start()
     try:
@@ -436,5 +436,5 @@ def test_unpacking_is_bounded() -> None:
 
 
 def test_empty() -> None:
-    """Nothing holds nothing."""
+    """An empty file holds no records."""
     assert read(b"") == read(b"\n \n") == []

@@ -1,4 +1,4 @@
-"""Which X is used, and that a token alone never starts spending."""
+"""Which X API is used, and that a token alone never starts spending."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def test_a_token_alone_starts_nothing_and_says_what_is_missing(tmp_path: Path) -
 
 @pytest.mark.parametrize("budget", ["", "0", "0.00"])
 def test_a_token_with_rules_and_no_budget_starts_nothing(tmp_path: Path, budget: str) -> None:
-    """A budget of nothing is no budget."""
+    """A budget of zero does not count as a budget."""
     (tmp_path / "rules.yaml").write_text(OWN_RULES)
     with pytest.raises(DeploymentError, match="X_BUDGET_USD"):
         _choose(tmp_path, X_BEARER_TOKEN="token", X_BUDGET_USD=budget)
@@ -43,7 +43,7 @@ def test_a_copy_of_the_shipped_rules_is_not_the_users_own(tmp_path: Path) -> Non
 
 
 def test_token_rules_and_budget_together_mean_the_real_x(tmp_path: Path) -> None:
-    """With all three given the real X is used, and its token is in no repr."""
+    """With all three set, the real X is used, and its token is in no repr."""
     (tmp_path / "rules.yaml").write_text(OWN_RULES)
     chosen = _choose(tmp_path, X_BEARER_TOKEN="canary", X_BUDGET_USD="5")
     assert (chosen.url, chosen.is_simulator, chosen.allow_local) == (x_endpoint.REAL_X, False, False)

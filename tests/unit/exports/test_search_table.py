@@ -1,4 +1,4 @@
-"""What the search prints cannot disturb the terminal."""
+"""The output of search cannot disturb the terminal."""
 
 from datetime import UTC, datetime
 
@@ -26,7 +26,7 @@ def test_cut_to_the_terminal() -> None:
 
 
 def test_strangers_words() -> None:
-    """Escape sequences, line separators and changes of direction do not reach the terminal; joined emoji do."""
+    """Escape sequences, line separators and direction changes do not reach the terminal; joined emoji do."""
     assert printable("a\x1b[2Jb\r\x07\u2028c\u202ed\x9b") == "a [2Jb cd"
     assert printable("👩\u200d💻 ok") == "👩\u200d💻 ok"
 

@@ -1,4 +1,4 @@
-"""A file of an export is there whole or not at all, and nothing is written where it should not be."""
+"""An export file is complete or absent, and nothing is written where it should not be."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def write(file: Path, meanwhile: Callable[[], object], *, replace: bool = True) 
 
 
 def test_whole(tmp_path: Path) -> None:
-    """What was written is what is there, with the rights that other new files get, and nothing beside it."""
+    """The file has what was written and the usual permissions, and no other file is left."""
     with written_whole(tmp_path / "out.csv") as stream:
         stream.write(b"all of it")
         assert not (tmp_path / "out.csv").exists()
@@ -40,7 +40,7 @@ def test_whole(tmp_path: Path) -> None:
 
 
 def test_error_leaves_nothing(tmp_path: Path) -> None:
-    """When the writing fails, the folder is as it was, and so is a file that was to be replaced."""
+    """If writing fails, the folder is unchanged, and so is a file that was to be replaced."""
     (tmp_path / "old.csv").write_bytes(b"old")
     for name in ("new.csv", "old.csv"):
         with pytest.raises(ZeroDivisionError):
@@ -51,7 +51,7 @@ def test_error_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("before", [None, b"old"])
 def test_killed_half_way(tmp_path: Path, before: bytes | None) -> None:
-    """Killed in the midst of writing, there is nothing (or the old file) at the final name."""
+    """After a kill while writing, the final name has nothing, or the old file."""
     target = tmp_path / "out.csv"
     if before is not None:
         target.write_bytes(before)
@@ -75,12 +75,12 @@ def test_refusals(tmp_path: Path) -> None:
     (tmp_path / "dangling.csv").symlink_to(tmp_path / "nowhere")
     os.mkfifo(tmp_path / "fifo")
     for name, replace, message in [
-        ("there.csv", False, "exists already; --force replaces it"),
+        ("there.csv", False, "already exists; --force replaces it"),
         ("link.csv", True, "symbolic link"),
         ("dangling.csv", False, "symbolic link"),
         (".", True, "is a folder"),
-        ("fifo", True, "no ordinary file"),
-        ("missing/out.csv", False, "does not exist; make it first"),
+        ("fifo", True, "not a regular file"),
+        ("missing/out.csv", False, "does not exist; create it first"),
     ]:
         with pytest.raises(Refused, match=message), written_whole(tmp_path / name, replace=replace):
             pytest.fail("nothing may be written")
@@ -88,14 +88,14 @@ def test_refusals(tmp_path: Path) -> None:
 
 
 def test_unwritable_folder() -> None:
-    """A folder that takes no files is refused with the name that was wanted."""
-    with pytest.raises(Refused, match=r"/proc.* (cannot|may not) be written"):
+    """A folder that cannot be written to is refused, naming the intended file."""
+    with pytest.raises(Refused, match=r"/proc.* (could not be written|is not writable)"):
         write(Path("/proc/out.csv"), lambda: None)
 
 
 def test_came_into_being_meanwhile(tmp_path: Path) -> None:
     """A file that appears at the name while the export runs is not overwritten."""
-    with pytest.raises(Refused, match="exists already"):
+    with pytest.raises(Refused, match="already exists"):
         write(tmp_path / "out.csv", lambda: (tmp_path / "out.csv").write_bytes(b"theirs"), replace=False)
     assert (tmp_path / "out.csv").read_bytes() == b"theirs"
     assert os.listdir(tmp_path) == ["out.csv"]

@@ -1,4 +1,4 @@
-"""Odd content costs the object that holds it, never its neighbours."""
+"""Odd content affects only the object that holds it, never its neighbours."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ ODD = {
 
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD.keys())
 def test_neighbours_of_an_odd_tweet_are_whole(odd: bytes) -> None:
-    """Before and after an odd tweet every tweet is read, and the odd one keeps its bytes."""
+    """Every tweet before and after an odd one is read, and the odd one keeps its bytes."""
     body = parse_body(b'{"data":[{"id":"1"}, ' + odd + b' ,{"id":"3"}],"meta":{"result_count":3}}')
     assert [item.id for item in body.data][::2] == [1, 3]
     assert bytes(body.data[1].raw) == odd
@@ -84,7 +84,7 @@ def test_ids_are_numbers_of_63_bits(stated: str, expected: int | None) -> None:
 def test_a_body_that_is_no_json_object_is_a_failure_of_the_server(
     x: Any, client: XClient, body: bytes
 ) -> None:
-    """HTML, truncated and foreign bodies are asked for again and then raised as ServerFailed."""
+    """HTML, truncated and foreign bodies are retried and then raised as ServerFailed."""
     x.answers(body)
     with pytest.raises(ServerFailed, match="/2/tweets/search/recent"):
         client.search_recent("coffee")

@@ -43,7 +43,7 @@ def test_a_slow_answer_ends_at_the_total_deadline(x: Any, client_of: Any, loris:
 
 
 def test_a_read_timeout_ends_a_silent_connection(x: Any, client_of: Any) -> None:
-    """Silence longer than the read timeout ends the request before the total deadline."""
+    """Silence longer than the read timeout ends the request before the total deadline does."""
     x.behaves(silent)
     with pytest.raises(Unreachable, match="failed in transit"):
         client_of(x.url, limits=Limits(read_seconds=0.3, total_seconds=10), backoff=ONCE).search_recent(
@@ -63,7 +63,7 @@ def test_a_decompression_bomb_stops_at_the_cap(x: Any, client_of: Any, bomb: str
 
 
 def test_a_compressed_answer_is_read(x: Any, client_of: Any) -> None:
-    """Ordinary compression is undone."""
+    """Ordinary compressed bodies are decompressed."""
     x.answers(gzip.compress(b'{"data":[{"id":"1"}],"meta":{"result_count":1}}'), content_encoding="gzip")
     assert client_of(x.url).search_recent("coffee").data[0].id == 1
 
@@ -154,6 +154,6 @@ def test_a_name_that_resolves_to_a_private_address_is_refused(
 
 
 def test_public_addresses_are_allowed() -> None:
-    """Nothing is said against a public address, nor against a path before /2."""
+    """Public addresses are allowed, and so is a path before /2."""
     require_allowed_address("104.244.42.2", allow_local=False)
     assert allowed_base_url("https://api.x.com/", allow_local=False) == "https://api.x.com"

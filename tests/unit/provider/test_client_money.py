@@ -57,7 +57,7 @@ def test_the_worst_case_of_a_request(endpoint: str, params: dict[str, str], usd:
 
 
 def test_an_endpoint_without_a_price_is_not_asked() -> None:
-    """What has no price cannot be priced, so it is refused."""
+    """An endpoint without a price is refused."""
     with pytest.raises(ValueError, match="no price is known"):
         endpoint_at("/2/tweets/search/all")
 
@@ -71,7 +71,7 @@ def test_an_answer_costs_its_tweets_and_their_authors_once() -> None:
 
 
 def test_a_request_is_reserved_then_sent_then_settled(x: Any, client: Any, books: Any) -> None:
-    """The books hear the worst case first and the facts after, with the same reservation."""
+    """The ledger gets the worst case first and the facts afterwards, with the same reservation."""
     x.answers({"data": [{"id": "1"}], "meta": {"result_count": 1}}, x_rate_limit_remaining="7")
     page = client.charged_to(books).search_recent("coffee", max_results=10)
     [(first, asked), (second, told)] = books.notes
@@ -86,7 +86,7 @@ def test_a_request_is_reserved_then_sent_then_settled(x: Any, client: Any, books
 
 
 def test_a_refused_request_is_not_sent(x: Any, client: Any) -> None:
-    """What the books refuse never reaches X, not even as the smallest page."""
+    """A request that the ledger refuses never reaches X, not even as the smallest page."""
     x.answers({})
     with pytest.raises(BudgetSpent, match=r"may cost up to 0\.15"):
         client.charged_to(InMemoryBooks(budget_usd=Decimal("0.14"))).search_recent("coffee")
@@ -100,7 +100,7 @@ def test_a_refused_request_is_not_sent(x: Any, client: Any) -> None:
 def test_a_page_is_as_large_as_the_budget_has_money_for(
     x: Any, client: Any, budget: str, asked: int, sent: int
 ) -> None:
-    """A budget smaller than a page's worst case asks for a smaller page instead of nothing."""
+    """If the budget is smaller than a page's worst case, a smaller page is requested instead of nothing."""
     x.answers({"data": [{"id": "1"}], "meta": {"result_count": 1}})
     books = InMemoryBooks(budget_usd=Decimal(budget))
     page = client.charged_to(books).search_recent("coffee", max_results=asked)
@@ -108,7 +108,7 @@ def test_a_page_is_as_large_as_the_budget_has_money_for(
 
 
 def test_the_smallest_page_is_the_endpoints_own(x: Any, client: Any) -> None:
-    """A timeline gives pages of 5, search none below 10; without a budget pages stay as they are."""
+    """A timeline has pages down to 5, a search down to 10; without a budget the page size is unchanged."""
     x.answers({"data": [{"id": "1"}], "meta": {"result_count": 1}})
     client.charged_to(InMemoryBooks(budget_usd=Decimal("0.08"))).user_tweets(12)
     client.charged_to(InMemoryBooks()).user_tweets(12)
@@ -127,7 +127,7 @@ def test_the_smallest_page_is_the_endpoints_own(x: Any, client: Any) -> None:
 def test_failed_requests_are_recorded_and_free_where_x_says_so(
     x: Any, client: Any, books: Any, status: int, body: Any, error: type[Exception], cost: Decimal | None
 ) -> None:
-    """Each try, also of a repeated request, is asked for and recorded with its error; a 5xx that is not X's may cost."""
+    """Each try, including retries, is reserved and recorded with its error; a 5xx that is not X's may cost."""
     x.answers(body, status)
     with pytest.raises(error):
         client.charged_to(books).search_recent("coffee")
@@ -139,7 +139,7 @@ def test_failed_requests_are_recorded_and_free_where_x_says_so(
 
 
 def test_an_answer_that_broke_on_the_way_keeps_its_reservation(x: Any, client_of: Any, books: Any) -> None:
-    """X may have counted the reads of a 200 that did not reach us whole, so the budget counts its worst case."""
+    """X may have charged for a 200 that did not arrive complete, so the budget counts its worst case."""
     x.answers(b"x" * 5000)
     client = client_of(x.url, limits=Limits(body_bytes=1000)).charged_to(books)
     with pytest.raises(BodyTooLarge):
@@ -181,7 +181,7 @@ def test_three_unknown_outcomes_in_a_row_stop_the_books_until_a_probe_succeeds(
 
 
 def test_the_wait_for_a_probe_ends_at_a_day() -> None:
-    """It doubles no further."""
+    """The wait does not double beyond a day."""
     books = Dated()
     for _ in range(20):
         books.record_request("", cost_usd=None, error="cut")
@@ -189,7 +189,7 @@ def test_the_wait_for_a_probe_ends_at_a_day() -> None:
 
 
 def test_a_known_failure_between_unknown_ones_does_not_count_as_a_success(x: Any, client_of: Any) -> None:
-    """A bad hour mixes 503s of X with cut connections; only an answer shows that it is over."""
+    """A bad hour mixes 503s from X with broken connections; only a success ends it."""
     books = InMemoryBooks()
     client = client_of(x.url, backoff=Backoff(tries=1)).charged_to(books)
     x.behaves(hang_up).answers({"title": "Service Unavailable"}, 503).behaves(hang_up).behaves(hang_up)
@@ -200,7 +200,7 @@ def test_a_known_failure_between_unknown_ones_does_not_count_as_a_success(x: Any
 
 
 def test_an_answer_larger_than_asked_is_booked_whole_and_stops_the_books(x: Any, client: Any) -> None:
-    """The page is handed out, what it cost is counted, and nothing more is asked."""
+    """The page is returned, its cost is counted, and nothing more is requested."""
     x.answers({"data": [{"id": str(n)} for n in range(1, 51)], "meta": {"result_count": 50}})
     books = InMemoryBooks(budget_usd=Decimal("0.2"))
     page = client.charged_to(books).search_recent("coffee", max_results=10)
@@ -213,7 +213,7 @@ def test_an_answer_larger_than_asked_is_booked_whole_and_stops_the_books(x: Any,
 def test_a_task_that_is_ended_in_a_request_keeps_its_reservation(
     x: Any, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A time-out of the task or Ctrl-C is no XError, and nobody knows what its request cost."""
+    """A task timeout or Ctrl-C is not an XError, and the cost of its request is unknown."""
     books = InMemoryBooks()
     monkeypatch.setattr(client._transport, "exchange", ended)
     with pytest.raises(KeyboardInterrupt):

@@ -43,7 +43,7 @@ def test_a_rate_limit_tells_when_to_ask_again_and_is_not_slept_away(
 
 
 def test_the_wait_is_measured_by_the_servers_clock(x: Any, client: XClient) -> None:
-    """A server whose clock is an hour ahead is waited for as long as it means."""
+    """The wait for a server whose clock is an hour ahead is as long as the server intends."""
     ahead = "Sun, 01 Mar 2026 13:00:00 GMT"
     refused = limited_by(x, client, x_rate_limit_reset=at(timedelta(minutes=67)), date=ahead)
     assert refused.reset_at == NOW + timedelta(minutes=7)
@@ -81,7 +81,7 @@ def test_a_rate_limit_in_the_words_of_v1_is_one_too(x: Any, client: XClient) -> 
 
 @pytest.mark.parametrize("host", ["api.x.com", "api.twitter.com"])
 def test_a_used_up_cap_is_no_rate_limit(x: Any, client: XClient, host: str) -> None:
-    """The usage cap comes as 429 as well, and waiting 15 minutes would not help."""
+    """The usage cap also comes as a 429, but waiting 15 minutes would not help."""
     x.answers({"type": f"https://{host}/2/problems/usage-capped", "period": "Monthly"}, 429)
     with pytest.raises(UsageCapped, match="Monthly"):
         client.search_recent("coffee")

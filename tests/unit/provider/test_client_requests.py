@@ -51,7 +51,7 @@ def test_an_answer_keeps_bytes_headers_and_how_it_was_asked(x: Any, client: XCli
 
 
 def test_a_timeline_is_asked_by_path_and_named_by_its_template(x: Any, client: XClient) -> None:
-    """The endpoint is named as X's rate limits name it, with the user's id among the parameters."""
+    """The endpoint has the same name as in X's rate limits, with the user's id among the parameters."""
     x.answers(PAGE)
     page = client.user_tweets(12, exclude=["replies"], start_time=datetime(2026, 2, 1, tzinfo=UTC))
     assert x.asked[0].path == "/2/users/12/tweets"
@@ -130,7 +130,7 @@ def test_a_page_without_hits_has_only_meta(x: Any, client: XClient) -> None:
 def test_proxies_cookies_and_netrc_of_the_environment_are_not_used(
     x: Any, client: XClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    """What happens to be in the environment changes neither the way nor the credentials of a request."""
+    """The environment changes neither the route nor the credentials of a request."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login mallory password stolen\n")
     monkeypatch.setenv("NETRC", str(netrc))

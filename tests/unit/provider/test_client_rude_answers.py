@@ -1,4 +1,4 @@
-"""Only X's own JSON is X's verdict, and no byte of whoever answers raises anything but an error of ours."""
+"""Only X's own JSON counts as X's verdict, and whatever the answer contains, only our errors are raised."""
 
 import gzip
 import http.client
@@ -124,7 +124,7 @@ def test_a_token_that_a_gateway_repeats_is_masked(x: Any, client: XClient, books
 def test_a_page_of_somebody_else_is_no_verdict(
     x: Any, client: XClient, status: int, body: bytes, content_type: str
 ) -> None:
-    """Whatever its status: it is free, tried again, and says nothing about token, credits, limits or request."""
+    """Whatever its status, it is free, retried, and says nothing about token, credits, limits or request."""
     x.answers(body, status, content_type=content_type, server="squid", via="1.1 gate")
     failed = failure_of(lambda: client.search_recent("coffee"))
     assert isinstance(failed, NotFromX)
@@ -148,7 +148,7 @@ def test_json_that_is_not_xs_is_no_verdict_either(x: Any, client: XClient, statu
 def test_a_page_with_a_wait_in_its_headers_is_a_rate_limit(
     x: Any, client: XClient, headers: dict[str, str]
 ) -> None:
-    """Whoever limits says when to come back."""
+    """Any 429 that says when to come back counts as a rate limit."""
     x.answers(b"<html>slow down</html>", 429, content_type="text/html", date=DATE, **headers)
     failed = failure_of(lambda: client.search_recent("coffee"))
     assert isinstance(failed, RateLimited)
@@ -156,7 +156,7 @@ def test_a_page_with_a_wait_in_its_headers_is_a_rate_limit(
 
 
 def test_a_verdict_in_odd_json_is_one_all_the_same(x: Any, client: XClient) -> None:
-    """A lone surrogate or a raw control character in its words does not make it somebody else's."""
+    """A problem with a lone surrogate or a raw control character in its text is still X's."""
     x.answers(b'{"title":"Unauthorized","detail":"bad \\ud83d\x01"}', 401)
     failed = failure_of(lambda: client.search_recent("coffee"))
     assert isinstance(failed, CredentialsRefused)
@@ -165,7 +165,7 @@ def test_a_verdict_in_odd_json_is_one_all_the_same(x: Any, client: XClient) -> N
 
 @pytest.mark.parametrize("status", [302, 307])
 def test_a_portals_redirect_is_not_followed_and_named(x: Any, client: XClient, status: int) -> None:
-    """A captive portal is no wrong base URL: it goes away by itself."""
+    """A captive portal does not mean a wrong base URL: it goes away by itself."""
     x.answers(
         b"<html>log in</html>", status, content_type="text/html", location="http://portal.example/login"
     )
@@ -175,7 +175,7 @@ def test_a_portals_redirect_is_not_followed_and_named(x: Any, client: XClient, s
 
 
 def test_the_body_of_a_redirect_is_bounded_too(x: Any, client_of: Any) -> None:
-    """requests would read it whole to prepare a redirect that nobody follows."""
+    """`requests` would read the whole body to prepare a redirect that is never followed."""
     x.answers(gzip.compress(bytes(5_000_000)), 302, content_encoding="gzip", location="/elsewhere")
     client = client_of(x.url, limits=Limits(body_bytes=100_000), backoff=ONCE)
     assert isinstance(failure_of(lambda: client.search_recent("coffee")), BodyTooLarge)
@@ -221,7 +221,7 @@ def test_a_5xx_is_free_only_in_xs_json(x: Any, client: XClient, status: int, bod
 def test_retry_after_is_a_floor_under_each_wait_up_to_15_minutes(
     x: Any, client: XClient, slept: Any, stated: str, waits: list[float], body: Any
 ) -> None:
-    """In seconds or as a date by the server's clock; what is neither changes nothing."""
+    """Retry-After may be seconds or a date by the server's clock; anything else is ignored."""
     x.answers(body, 503, retry_after=stated.encode().decode("latin-1"), date=DATE)
     failure_of(lambda: client.search_recent("coffee"))
     assert slept.seconds == waits
@@ -264,7 +264,7 @@ def test_retry_after_is_a_floor_under_each_wait_up_to_15_minutes(
 def test_wherever_an_exchange_is_cut_the_error_is_ours_and_says_what_it_may_have_cost(
     client_of: Any, exchange: Exchange, outcome: str
 ) -> None:
-    """Only what came whole and cannot have been charged is free."""
+    """Only a complete answer that cannot have been charged is free."""
     with raw_server(exchange) as url:
         failed = failure_of(lambda: client_of(url, backoff=ONCE).search_recent("coffee"))
     assert failed.outcome == outcome, failed
@@ -272,7 +272,7 @@ def test_wherever_an_exchange_is_cut_the_error_is_ours_and_says_what_it_may_have
 
 
 def test_an_answer_whose_end_is_a_reset_came_whole(client_of: Any) -> None:
-    """What was announced arrived; how the connection ends afterwards is nobody's business."""
+    """If everything announced has arrived, it does not matter how the connection ends."""
 
     def exchange(connection: socket.socket, head: bytes) -> None:
         connection.sendall(whole(PAGE))
@@ -295,13 +295,13 @@ def test_an_answer_whose_end_is_a_reset_came_whole(client_of: Any) -> None:
     ],
 )
 def test_interim_answers_are_read_over(client_of: Any, interim: bytes) -> None:
-    """The final answer is the answer."""
+    """Interim answers are skipped."""
     with raw_server(sending(interim, whole(PAGE))) as url:
         assert client_of(url, backoff=ONCE).search_recent("coffee").data[0].id == 1
 
 
 def test_interim_answers_without_end_stop_at_the_deadline(client_of: Any) -> None:
-    """And what they were sent for may have been charged."""
+    """The request may have been charged."""
 
     def forever(connection: socket.socket, head: bytes) -> None:
         for _ in range(40):
@@ -329,13 +329,13 @@ def test_interim_answers_without_end_stop_at_the_deadline(client_of: Any) -> Non
     ids=["two members", "x-gzip", "zlib", "raw deflate", "twice", "identity", "unnamed"],
 )
 def test_every_way_of_compressing_is_undone(x: Any, client: XClient, coding: str, packed: bytes) -> None:
-    """Several members, with and without zlib's header, twice."""
+    """Several members, with and without a zlib header, also nested."""
     x.answers(packed, content_encoding=coding)
     assert client.search_recent("coffee").data[0].id == 1
 
 
 def test_nothing_is_owed_to_whom_nothing_was_sent(client_of: Any, books: Any) -> None:
-    """A refused connection, an unknown name and a server that speaks no TLS have got no request."""
+    """A refused connection, an unknown name and a server without TLS never received the request, so it is free."""
     with socket.create_server(("127.0.0.1", 0)) as unused:
         refused = f"http://127.0.0.1:{unused.getsockname()[1]}"
     with raw_server(sending(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as url:
@@ -347,7 +347,7 @@ def test_nothing_is_owed_to_whom_nothing_was_sent(client_of: Any, books: Any) ->
 
 
 def test_name_resolution_is_inside_the_deadline(client_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A resolver that hangs is left, and costs nothing."""
+    """A hanging resolver is abandoned, and the request is free."""
     let_go = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: let_go.wait(10) and [])
     client, started = client_of("https://api.x.com", backoff=ONCE, limits=HASTY), time.monotonic()
@@ -358,7 +358,7 @@ def test_name_resolution_is_inside_the_deadline(client_of: Any, monkeypatch: pyt
 
 
 def test_several_addresses_share_one_deadline(client_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name with many dead addresses does not get a connect time-out for each."""
+    """A name with many dead addresses does not get a connect timeout for each."""
     silent = socket.create_server(("127.0.0.1", 0), backlog=0)
     address = silent.getsockname()
     crowd = []
@@ -382,7 +382,7 @@ def test_several_addresses_share_one_deadline(client_of: Any, monkeypatch: pytes
 def test_a_connection_that_was_idle_is_not_used_again(
     x: Any, client: XClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server may be closing it at that moment, and a request sent into that is lost money."""
+    """A server may be closing an idle connection at that moment, and a request sent then is lost money."""
     from airflow_provider_twitter.client import transport
 
     ports: list[int] = []
@@ -408,7 +408,7 @@ ECHOES = {
 def test_the_token_is_masked_wherever_it_is_repeated(
     x: Any, client: XClient, books: Any, caplog: pytest.LogCaptureFixture, echo: str, place: str
 ) -> None:
-    """In X's words, in names of parameters, in headers and in the status line; in errors, books and logs."""
+    """The token is masked in X's words, parameter names, headers and the status line; in errors, the ledger and logs."""
     x.behaves(lambda handled, _: echoing(handled, place, echo))
     with caplog.at_level(logging.DEBUG):
         failed = failure_of(lambda: client.charged_to(books).search_recent("coffee"))
@@ -436,7 +436,7 @@ def echoing(handled: Any, place: str, echo: str) -> None:
 
 @pytest.mark.parametrize("token", ["AAAA%2Fb%3Dsecret-of-mine", "AAAA/b=secret-of-mine", "s3cret"])
 def test_a_token_is_known_in_each_of_its_forms(token: str) -> None:
-    """Encoded, decoded and escaped for JSON; other words stay."""
+    """Secrets are masked when encoded, decoded and JSON-escaped; other words stay."""
     masked = TokenMask(token)
     plain = token.replace("%2F", "/").replace("%3D", "=")
     for form in {token, plain, quote(token, safe=""), quote(plain, safe=""), plain.replace("/", "\\/")}:
@@ -447,7 +447,7 @@ def test_a_token_is_known_in_each_of_its_forms(token: str) -> None:
 def test_other_libraries_print_and_log_no_token(
     client_of: Any, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
-    """Neither http.client's debug output nor urllib3's warning about headers that it cannot read."""
+    """Neither http.client's debug output nor urllib3's warning about unreadable headers shows it."""
     monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)
     echo = CANARY.encode()
     answer = b"HTTP/1.1 200 OK\r\nx: " + echo + b"\r\n" + echo + b"\r\ncontent-length: 5\r\n\r\nhello"
@@ -505,7 +505,7 @@ bodies = st.sampled_from(
 def test_no_header_value_raises_anything_but_an_error_of_ours(
     status: int, headers: dict[str, str], body: bytes
 ) -> None:
-    """Dates, numbers and texts of any kind: an answer is a success, or an error of ours with a wait in bounds."""
+    """With any dates, numbers and texts, an answer is a success or one of our errors with a bounded wait."""
     refusal = refusal_of(status=status, headers=headers, body=body, endpoint="/2/tweets", now=NOW)
     assert refusal is None or isinstance(refusal, XError)
     assert 200 <= status < 300 or refusal is not None
@@ -545,7 +545,7 @@ def test_no_bytes_on_the_wire_raise_anything_but_an_error_of_ours() -> None:
 
 
 def test_errors_of_the_client_say_by_their_kind_what_they_may_have_cost() -> None:
-    """What is not said to be free is unknown."""
+    """An outcome that is not known to be free is unknown."""
     assert AddressRefused("x").outcome == InvalidRequest("x").outcome == "free"
     assert XError("x").outcome == TryAgain("x").outcome == ServerFailed("x").outcome == "unknown"
     assert Unreachable("x", outcome="free").outcome == "free"

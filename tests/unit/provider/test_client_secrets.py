@@ -36,7 +36,7 @@ def everything_said_by(error: BaseException) -> str:
 def test_the_token_is_in_no_exception_and_no_log(
     x: Any, client_of: Any, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
-    """However a request fails, neither the error nor any logger at debug level shows the token."""
+    """However a request fails, neither the error nor any debug log shows the token."""
 
     def broken(handled: Any, asked: Any) -> None:
         handled.handler.connection.close()

@@ -1,4 +1,4 @@
-"""The table of endpoints: each row is found, priced and proven, and is what X's own document says."""
+"""The table of endpoints: each row can be found, has a price and a proof, and agrees with X's own document."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def test_a_row_is_found_by_its_name_and_by_its_path(endpoint: Endpoint) -> None:
 
 @EACH
 def test_every_endpoint_is_priced_and_proven(endpoint: Endpoint) -> None:
-    """Each row has a worst case, and an empty object proves nothing to any of them."""
+    """Each row has a worst-case price, and an empty object proves nothing for any of them."""
     params = dict.fromkeys([*endpoint.path_params, *filter(None, [endpoint.lists])], "20")
     assert worst_case_usd(endpoint, params) >= 0
     assert why_unproven(endpoint, params, parse_body(b"{}")) is not None
@@ -48,7 +48,7 @@ def test_what_is_in_no_row_is_not_asked() -> None:
 
 @EACH
 def test_an_endpoint_that_names_a_resource_has_it_in_its_path(endpoint: Endpoint) -> None:
-    """What stands in the path is what its facts are about; tweets come with a source, nothing else does."""
+    """Facts concern the object named in the path; only endpoints that return tweets have a source."""
     assert (endpoint.names is not None) == bool(endpoint.path_params)
     assert (endpoint.source is not None) == (endpoint.answer == "tweets")
 

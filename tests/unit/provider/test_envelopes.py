@@ -1,4 +1,4 @@
-"""An envelope is readable alone: the tweet verbatim, and what it needs of its page."""
+"""An envelope is readable on its own: the tweet verbatim, and what it needs from its page."""
 
 import json
 from typing import Any
@@ -87,7 +87,7 @@ def test_each_tweet_takes_what_it_needs_and_only_that() -> None:
 
 
 def test_what_no_tweet_needs_travels_once() -> None:
-    """Leftover includes and errors make one envelope of the page, keyed by the request."""
+    """Leftover includes and errors form one envelope of the page, keyed by the request."""
     messages = messages_of(
         page_of(
             {
@@ -140,7 +140,7 @@ def test_the_post_vocabulary_is_understood() -> None:
 
 
 def test_tweets_that_refer_to_each_other_in_a_circle_end() -> None:
-    """A circle of references is walked once."""
+    """A cycle of references is followed only once."""
     [envelope] = envelopes_of(
         {
             "data": [{"id": "1", "referenced_tweets": [{"id": "2"}]}],
@@ -164,7 +164,7 @@ def test_tweets_that_refer_to_each_other_in_a_circle_end() -> None:
     ],
 )
 def test_fields_of_another_shape_refer_to_nothing(tweet: dict[str, Any]) -> None:
-    """A tweet whose fields are not what they should be is passed on all the same."""
+    """A tweet with malformed fields is passed on anyway."""
     assert envelopes_of({"data": [tweet]})[0]["tweet"] == tweet
 
 
@@ -177,7 +177,7 @@ def test_an_unreadable_tweet_becomes_a_message_of_its_own() -> None:
 
 
 def test_an_unreadable_author_spoils_no_tweet() -> None:
-    """An included object that is no JSON travels alone; the tweets that need it stay readable."""
+    """An included object that is not JSON travels alone; the tweets that need it stay readable."""
     page = page_of(
         b'{"data":[{"id":"1","author_id":"7"}],"includes":{"users":[{"id":"7","name":"\xff"},{"id":"8"}]}}'
     )

@@ -56,7 +56,7 @@ def test_a_connection_becomes_a_client(connect: Any, fields: dict[str, Any], bas
 def test_a_wrong_connection_is_refused_with_its_name(
     connect: Any, fields: dict[str, Any], complaint: str
 ) -> None:
-    """What is wrong with a connection is said with its id and the setting, and without the token."""
+    """An invalid connection is reported with its id and the setting, without the token."""
     with pytest.raises(ValueError, match=complaint) as refused:
         connect(**fields).get_conn()
     assert "twitter_default" in str(refused.value)
@@ -98,7 +98,7 @@ def test_a_rotated_token_is_used_by_the_next_client(x: Any, connect: Any) -> Non
 def test_the_test_button_only_reads(
     x: Any, connect: Any, status: int, body: Any, works: bool, says: str
 ) -> None:
-    """The button asks for the usage, which is free, and tells in a sentence what came."""
+    """The button requests the usage, which is free, and reports the result in a sentence."""
     x.answers(body, status)
     result, message = connect(host=x.url, extra={"allow_local": True}).test_connection()
     assert (result, says in message) == (works, True)
@@ -107,12 +107,12 @@ def test_the_test_button_only_reads(
 
 
 def test_the_test_button_tells_of_a_wrong_connection(connect: Any) -> None:
-    """A connection that makes no client is an answer, not a traceback."""
+    """A connection from which no client can be created gives a message, not a traceback."""
     assert connect(host="ftp://x").test_connection()[0] is False
 
 
 def test_a_kafka_connection_becomes_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The extra of a Kafka connection is handed on as librdkafka takes it."""
+    """The extra of a Kafka connection is passed on as librdkafka options."""
     extra = {"bootstrap.servers": "broker:9092", "security.protocol": "SASL_SSL"}
     monkeypatch.setenv("AIRFLOW_CONN_KAFKA_DEFAULT", json.dumps({"conn_type": "kafka", "extra": extra}))
     assert KafkaConfigurationHook().configuration() == extra

@@ -67,7 +67,7 @@ def test_a_username_is_looked_up_and_its_timeline_read(x: Any, produced: Any) ->
 
 
 def test_an_unknown_username_fails_the_task(x: Any, produced: Any) -> None:
-    """A name that X does not know is said, and no retry is made."""
+    """A username that X does not know is reported, without a retry."""
     x.answers({"errors": [{"value": "nobody", "type": "https://api.x.com/2/problems/resource-not-found"}]})
     with pytest.raises(AirflowFailException, match="nobody"):
         search(query=None, username="nobody").execute({})
@@ -87,7 +87,7 @@ def test_a_long_wait_that_x_asks_for_holds_no_worker(x: Any, produced: Any) -> N
     "given", [{"query": None}, {"user_id": 5}, {"query": None, "user_id": 5, "username": "a"}]
 )
 def test_exactly_one_thing_is_collected(given: dict[str, Any]) -> None:
-    """Nothing to collect, or two things, is refused when the Dag is parsed."""
+    """Giving nothing, or two things, to collect is refused when the Dag is parsed."""
     with pytest.raises(ValueError, match="exactly one"):
         search(**given)
 
@@ -172,7 +172,7 @@ class BudgetOfTheHouse(Exception):
 def test_books_may_skip_or_fail_the_task(
     x: Any, produced: Any, raised: type[Exception], becomes: type[Exception]
 ) -> None:
-    """An exception of the owner's books says by its class whether the task is skipped, failed or retried."""
+    """The class of an exception from the owner's books decides whether the task is skipped, failed or retried."""
 
     class OwnBooks(SearchTweetsOperator):
         @contextmanager
@@ -198,6 +198,6 @@ def test_a_start_time_comes_as_text_from_a_template(x: Any, produced: Any, state
 
 
 def test_a_start_time_without_a_zone_is_refused(x: Any, produced: Any) -> None:
-    """A naive time would be read in somebody's time zone."""
+    """A naive time is refused, since its time zone would be a guess."""
     with pytest.raises(ValueError, match="no time zone"):
         search(start_time="2026-03-01T00:00:00").execute({})

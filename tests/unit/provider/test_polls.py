@@ -1,4 +1,4 @@
-"""A poll brings everything new to the sink, and the checkpoint up to it, in that order."""
+"""A poll sends everything new to the sink and then moves the checkpoint up, in that order."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -73,7 +73,7 @@ def test_the_next_poll_asks_only_for_newer_tweets(
 def test_a_poll_that_broke_goes_on_below_what_was_acknowledged(
     x: Any, client: XClient, books: Any, sink: Any, emulator: Any
 ) -> None:
-    """After a failure in the middle the next poll asks below the oldest acknowledged id; nothing is lost."""
+    """After a failure in the middle, the next poll resumes below the oldest acknowledged id; nothing is lost."""
     books.checkpoint = Checkpoint(since_id=TOP + 5)
     emulated = emulator(tweets(1, 35), honours=AS_X)
     x.behaves(emulated)
@@ -127,7 +127,7 @@ def test_polls_overlap_by_the_configured_span(x: Any, client: XClient, books: An
 
 
 def test_ids_that_hold_no_time_are_not_moved(x: Any, client: XClient, books: Any, sink: Any) -> None:
-    """Small ids of another emulator are asked for as they are."""
+    """Small ids of another emulator are sent unchanged."""
     books.checkpoint = Checkpoint(since_id=1042)
     x.answers({"meta": {"result_count": 0}})
     poll(client, "coffee", books, sink, clock=clock, overlap=timedelta(hours=1))
@@ -176,7 +176,7 @@ def test_what_is_too_old_is_computed_by_the_clock_of_x(
 def test_an_emulators_checkpoint_is_too_old_by_what_its_newest_tweet_said(
     x: Any, client: XClient, books: Any, sink: Any
 ) -> None:
-    """Small ids hold no time; the checkpoint keeps the newest tweet's created_at, and that decides."""
+    """Small ids contain no time; the checkpoint keeps the newest tweet's created_at, which decides."""
     books.checkpoint = Checkpoint(since_id=41, since_at=NOW - timedelta(days=8))
     x.answers(TOO_OLD, 400)
     x.answers({"data": [{"id": "42"}], "meta": {"result_count": 1}})
@@ -237,7 +237,7 @@ def test_an_unfinished_poll_out_of_reach_is_closed(x: Any, client: XClient, book
 def test_a_fast_clock_of_ours_does_not_shorten_a_first_poll(
     x: Any, client: XClient, books: Any, sink: Any
 ) -> None:
-    """Where our clock is ahead, the first answer's Date shows it, and the poll goes on below with a true start."""
+    """If our clock is ahead, the first answer's Date reveals it, and the poll continues below with the correct start."""
     books.checkpoint = Checkpoint(start_time=NOW - timedelta(days=30))
     there, made = NOW - timedelta(hours=2), id_at(NOW - timedelta(hours=3))
     x.answers({"data": [{"id": str(made)}], "meta": {"result_count": 1}}, **dated(there))
@@ -261,7 +261,7 @@ def test_a_start_time_out_of_reach_is_moved_up(x: Any, client: XClient, books: A
 def test_an_expired_token_is_replaced_by_the_oldest_id(
     x: Any, client: XClient, books: Any, sink: Any
 ) -> None:
-    """A next_token that X no longer takes costs nothing: the poll asks below the oldest id."""
+    """If X no longer accepts a next_token, nothing is lost: the poll asks below the oldest id."""
     x.answers({"data": [{"id": "9"}, {"id": "8"}], "meta": {"next_token": "old"}})
     x.answers({"errors": [{"message": "expired", "parameters": {"next_token": ["old"]}}]}, 400)
     x.answers({"data": [{"id": "7"}], "meta": {}})
@@ -280,7 +280,7 @@ def test_other_refusals_are_passed_on(x: Any, client: XClient, books: Any, sink:
 def test_a_rate_limit_in_the_middle_keeps_what_was_acknowledged(
     x: Any, client: XClient, books: Any, sink: Any, emulator: Any
 ) -> None:
-    """A 429 on the second page leaves the first in the books, so that the poll goes on below it."""
+    """A 429 on the second page leaves the first in the books, so that the poll resumes below it."""
     x.behaves(emulator(tweets(1, 20), honours=AS_X)).answers(b"", 429).behaves(
         emulator(tweets(1, 20), honours=AS_X)
     )
@@ -351,7 +351,7 @@ def test_a_timeline_that_x_does_not_show_is_a_state_of_its_account(
 def test_other_errors_say_nothing_about_the_account(
     x: Any, client: XClient, books: Any, sink: Any, errors: list[Any]
 ) -> None:
-    """An answer whose errors do not all name the account asked for has failed."""
+    """An answer whose errors do not all name the requested account has failed."""
     x.answers({"errors": errors})
     with pytest.raises(UnprovenAnswer):
         poll(client, Timeline(12), books, sink, clock=clock)

@@ -1,4 +1,4 @@
-"""An X that mixes everything that was ever seen of it: what it had is collected, or a gap names what is missing."""
+"""An X with every behaviour ever observed: its tweets are collected, or a gap names what is missing."""
 
 import random
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ def made(tweet_id: int) -> datetime:
 
 @dataclass
 class World:
-    """X's tweets and clock, ours, and how rude X is; all of it by one seed."""
+    """X's tweets and clock, our clock, and how badly X behaves, all derived from one seed."""
 
     seed: int
     now: datetime = BEGAN
@@ -49,7 +49,7 @@ class World:
         self.grow(40, timedelta(days=2))
 
     def grow(self, count: int, span: timedelta) -> None:
-        """So many tweets, made within the span before now by X's clock (X shows them 30 s later)."""
+        """This many tweets, created within the span before now by X's clock (X shows them 30 s later)."""
         latest = self.now + self.skew - timedelta(seconds=30)
         for _ in range(count):
             self.tweets.append(id_at(latest - span * self.random.random(), self.random.randrange(4096)))
@@ -126,7 +126,7 @@ class BooksOf(InMemoryBooks):
 
 
 def missing_without_a_gap(world: World, collected: set[int], gaps: list[Gap]) -> list[int]:
-    """Tweets that neither came nor lie in a window that a gap names."""
+    """Tweets that neither arrived nor lie in a window named by a gap."""
 
     def is_named(tweet_id: int) -> bool:
         return any(
@@ -145,7 +145,7 @@ SEEDS = [*range(25), *(pytest.param(seed, marks=pytest.mark.soak) for seed in ra
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_x_had_is_collected_or_a_gap_names_it(x: Any, sink: Any, seed: int) -> None:
-    """Over days of polls, outages of longer than X's reach among them, there is no third case."""
+    """Over days of polls, including outages longer than X's reach, there is no third case."""
     world = World(seed)
     x.now_behaves(world)
     books = BooksOf(world=world)
@@ -183,7 +183,7 @@ def test_what_x_had_is_collected_or_a_gap_names_it(x: Any, sink: Any, seed: int)
 
 
 def test_a_refusal_is_still_a_refusal(x: Any, client: Any, books: Any, sink: Any) -> None:
-    """What no clock explains is X's verdict about the request."""
+    """A refusal that no clock explains is X's verdict on the request."""
     x.answers({"title": "Invalid Request", "errors": [{"message": "bad query"}]}, 400)
     with pytest.raises(InvalidRequest):
         poll(client, "((", books, sink)

@@ -1,4 +1,4 @@
-"""Other servers that speak the X API do less than X; a poll of them ends, and loses nothing."""
+"""Other servers that speak the X API do less than X; polls of them still end and lose nothing."""
 
 import contextlib
 import random
@@ -36,7 +36,7 @@ def test_unsorted_pages_are_all_read(
     shuffled: list[int],
     honours: tuple[str, ...],
 ) -> None:
-    """Pages in no order are read to the last, and since_id becomes the highest id of the first page."""
+    """Unsorted pages are read to the last one, and since_id becomes the highest id of the first page."""
     x.behaves(emulator(shuffled, honours=honours))
     result = poll(client, "coffee", books, sink, clock=clock, page_size=10)
     assert sorted(sink.ids) == sorted(shuffled)
@@ -46,7 +46,7 @@ def test_unsorted_pages_are_all_read(
 def test_an_interrupted_poll_of_an_unsorted_server_starts_over(
     x: Any, client: XClient, books: Any, sink: Any, emulator: Any, shuffled: list[int]
 ) -> None:
-    """Where pages come in no order, no id says how far a poll was: it begins again and loses nothing."""
+    """With unsorted pages, no id says how far a poll was: it starts over and loses nothing."""
     x.behaves(emulator(shuffled, honours=("since_id", "until_id")))
     sink.break_after = 2
     with pytest.raises(ConnectionError):
@@ -59,7 +59,7 @@ def test_an_interrupted_poll_of_an_unsorted_server_starts_over(
 def test_an_order_that_was_not_shown_is_not_believed(
     x: Any, client: XClient, books: Any, sink: Any, emulator: Any
 ) -> None:
-    """A few small ids that happen to fall do not prove a server that sorts: an interrupted poll starts over."""
+    """A few small ids that happen to decrease do not prove that a server sorts: an interrupted poll starts over."""
     x.behaves(emulator([3, 1, 2], honours=("since_id", "until_id")))
     sink.break_after = 2
     with pytest.raises(ConnectionError):
@@ -95,7 +95,7 @@ def test_a_server_that_ignores_since_id_is_read_down_to_the_known(
 def test_a_server_that_ignores_until_id_is_read_from_the_top_again(
     x: Any, client: XClient, books: Any, sink: Any, emulator: Any
 ) -> None:
-    """Resuming below an id on a server that knows no such thing reads more, never less."""
+    """Resuming below an id on a server that ignores ids reads more, never less."""
     x.behaves(emulator(range(1, 31), honours=("sorting",)))
     books.checkpoint = Checkpoint(until_id=11, newest_id=30)
     result = poll(client, "coffee", books, sink, clock=clock, page_size=10)
@@ -106,7 +106,7 @@ def test_a_server_that_ignores_until_id_is_read_from_the_top_again(
 def test_a_page_that_repeats_forever_is_given_up_with_a_gap(
     x: Any, client: XClient, books: Any, sink: Any
 ) -> None:
-    """The same page again, whatever the token, leaves the poll unfinished; the third such poll writes a gap."""
+    """A page that repeats whatever the token leaves the poll unfinished; the third such poll records a gap."""
     x.answers({"data": [{"id": "9"}, {"id": "8"}], "meta": {"next_token": "again"}})
     first = poll(client, "coffee", books, sink, clock=clock)
     assert (first.ended, first.is_finished, sink.ids) == ("gave_up", False, [9, 8])
@@ -119,7 +119,7 @@ def test_a_page_that_repeats_forever_is_given_up_with_a_gap(
 def test_a_token_that_loops_does_not_hide_what_is_below(
     x: Any, client: XClient, books: Any, sink: Any, emulator: Any
 ) -> None:
-    """Where tokens lead in a circle the poll goes on by id, and reaches the last tweet."""
+    """If tokens lead in a circle, the poll continues by id and reaches the last tweet."""
     honest = emulator(range(1, 51), honours=("until_id", "sorting"))
 
     def looping(handled: Any, asked: Any) -> None:
@@ -134,7 +134,7 @@ def test_a_token_that_loops_does_not_hide_what_is_below(
 
 
 def test_an_empty_page_with_a_token_is_not_the_end(x: Any, client: XClient, books: Any, sink: Any) -> None:
-    """Fewer tweets than asked for, even none, do not mean the last page."""
+    """Fewer tweets than requested, or even none, do not mean the last page."""
     x.answers({"data": [{"id": "9"}], "meta": {"next_token": "a"}})
     x.answers({"meta": {"result_count": 0, "next_token": "b"}})
     x.answers({"data": [{"id": "8"}], "meta": {}})
@@ -143,7 +143,7 @@ def test_an_empty_page_with_a_token_is_not_the_end(x: Any, client: XClient, book
 
 
 def test_empty_pages_are_followed_to_the_page_limit(x: Any, client: XClient, books: Any, sink: Any) -> None:
-    """A server that has nothing and always one page more is left unfinished at the limit, and then with a gap."""
+    """If a server returns no tweets but always another page, polls end unfinished at the limit, and finally with a gap."""
     numbers = iter(range(10_000))
     x.behaves(lambda handled, asked: handled.send(b'{"meta":{"next_token":"%d"}}' % next(numbers)))
     results = [poll(client, "coffee", books, sink, clock=clock, max_pages=20) for _ in range(3)]
@@ -152,7 +152,7 @@ def test_empty_pages_are_followed_to_the_page_limit(x: Any, client: XClient, boo
 
 
 def test_tweets_without_usable_ids_are_passed_on(x: Any, client: XClient, books: Any, sink: Any) -> None:
-    """Left-out fields, even ids, neither stop a poll nor drop the tweet."""
+    """Missing fields, even ids, neither stop a poll nor drop the tweet."""
     x.answers({"data": [{"text": "no id"}, {"id": "7"}], "meta": {}})
     poll(client, "coffee", books, sink, clock=clock)
     assert len(sink.messages) == 2
@@ -179,7 +179,7 @@ def test_whatever_a_server_ignores_nothing_is_lost(
     page_size: int,
     break_after: int,
 ) -> None:
-    """Interrupted anywhere and repeated, polls of any such server bring every tweet and come to an end."""
+    """Interrupted anywhere and repeated, polls of any such server collect every tweet and come to an end."""
     server, own_books, own_sink = (
         emulator(ids, honours=sorted(honours)),
         type(books)(),

@@ -1,4 +1,4 @@
-"""An answer counts only when it says so itself; each endpoint says what proves it."""
+"""An answer counts only if it proves itself; each endpoint defines what proves it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +39,7 @@ NOTHING = {
 
 @pytest.mark.parametrize("body", NOTHING.values(), ids=NOTHING.keys())
 def test_a_page_that_proves_nothing_has_failed(x: Any, client: XClient, body: bytes) -> None:
-    """It is asked for again and then raised; nothing of it is believed."""
+    """An unproven answer is retried and then raised; nothing of it is used."""
     x.answers(body)
     with pytest.raises(UnprovenAnswer, match="does not count"):
         client.search_recent("coffee")
@@ -61,7 +61,7 @@ PAGES = {
 
 @pytest.mark.parametrize("body", PAGES.values(), ids=PAGES.keys())
 def test_a_page_that_says_what_it_is_counts(x: Any, client: XClient, body: bytes) -> None:
-    """What X and servers that speak like it send in good times."""
+    """Ordinary answers from X and similar servers."""
     x.answers(body)
     client.search_recent("coffee")
     assert len(x.asked) == 1
@@ -90,21 +90,21 @@ LOOKUPS: dict[str, Callable[[XClient], Any]] = {
 def test_a_lookup_that_answers_for_nothing_has_failed(
     x: Any, client: XClient, ask: Callable[[XClient], Any], body: bytes
 ) -> None:
-    """Neither an object nor a known fact about anything that was asked for."""
+    """Such an answer has neither an object nor a known fact about anything requested."""
     x.answers(body)
     with pytest.raises(UnprovenAnswer):
         ask(client)
 
 
 def test_a_lookup_with_one_known_fact_counts(x: Any, client: XClient) -> None:
-    """What it does not answer for is left to whoever asked."""
+    """Ids that it does not answer are left to the caller."""
     x.answers({"errors": [{"value": "7", "type": TYPES + "resource-not-found", "title": "Not Found Error"}]})
     assert client.users_by(["7", "8"]).data == ()
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"data":[]}', b'{"meta":{"total_tweet_count":"many"}}'])
 def test_counts_without_a_total_have_failed(x: Any, client: XClient, body: bytes) -> None:
-    """The total is what a request for counts asks for."""
+    """A counts answer must contain the total."""
     x.answers(body)
     with pytest.raises(UnprovenAnswer):
         client.counts_recent("coffee")

@@ -1,4 +1,4 @@
-"""What Airflow learns of the provider."""
+"""What Airflow learns about the provider."""
 
 import ast
 import importlib
@@ -62,7 +62,7 @@ def test_every_module_named_exists(module: str) -> None:
 
 
 def test_the_form_offers_what_the_hook_reads() -> None:
-    """Each field of the form is one that the hook understands, and the other way round."""
+    """The form has exactly the fields that the hook understands."""
     [connection] = INFO["connection-types"]
     assert set(connection["conn-fields"]) == set(ConnectionExtra.__struct_fields__)
     assert connection["connection-type"] == TwitterHook.conn_type

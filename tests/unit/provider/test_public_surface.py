@@ -1,4 +1,4 @@
-"""What the provider exports is a promise, and what it draws is true."""
+"""What the provider exports is a promise, and its drawing of the errors is correct."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Tweets that were lost on the way are asked for again by their ids."""
+"""Tweets that were lost on the way are refetched by id."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from airflow_provider_twitter.refetching import refetch
 
 
 class RefetchLedger:
-    """Books of lookups that note what was acknowledged."""
+    """A ledger for refetches that notes what was acknowledged."""
 
     def __init__(self) -> None:
         self.acknowledged: list[dict[str, Any]] = []
@@ -29,7 +29,7 @@ class RefetchLedger:
 
 
 def some_of_them(handled: Any, asked: Any) -> None:
-    """X gives the even ids and says of the others that they are gone."""
+    """X returns the even ids and says that the others are gone."""
     ids = [int(each) for each in asked.params["ids"].split(",")]
     data = [{"id": str(each), "text": "x"} for each in ids if each % 2 == 0]
     errors = [
@@ -41,7 +41,7 @@ def some_of_them(handled: Any, asked: Any) -> None:
 
 
 def test_what_x_still_gives_is_produced_and_told(x: Any, client: Any, sink: Any) -> None:
-    """Ids are asked for by the hundred; the ids that came are returned, and each page is in the books."""
+    """Ids are requested by the hundred; the ids found are returned, and each page is in the ledger."""
     x.behaves(some_of_them)
     books = RefetchLedger()
     found = refetch(client, list(range(1, 251)), books, sink, rule="coffee")
@@ -54,7 +54,7 @@ def test_what_x_still_gives_is_produced_and_told(x: Any, client: Any, sink: Any)
 
 
 def test_a_sink_that_fails_leaves_the_books_alone(x: Any, client: Any, sink: Any) -> None:
-    """What Kafka did not acknowledge is not told as fetched."""
+    """What Kafka did not acknowledge does not count as fetched."""
     x.behaves(some_of_them)
     sink.break_after = 0
     books = RefetchLedger()
@@ -67,7 +67,7 @@ def test_a_sink_that_fails_leaves_the_books_alone(x: Any, client: Any, sink: Any
     "kind", ["resource-unavailable", "internal-error", "some-new-type", None], ids=lambda kind: str(kind)
 )
 def test_what_x_does_not_answer_is_no_verdict(x: Any, client: Any, sink: Any, kind: str | None) -> None:
-    """A tweet that neither comes nor is refused for a known reason is asked for again, and then left open."""
+    """A tweet that is neither found nor refused for a known reason is requested again, and then left unanswered."""
     error = {"resource_id": "2"} | ({"type": f"https://api.x.com/2/problems/{kind}"} if kind else {})
     x.answers({"data": [{"id": "1"}], "errors": [error]})
     result = refetch(client, [1, 2], RefetchLedger(), sink, rule=None)
@@ -76,14 +76,14 @@ def test_what_x_does_not_answer_is_no_verdict(x: Any, client: Any, sink: Any, ki
 
 
 def test_what_x_answers_at_the_second_try_is_found(x: Any, client: Any, sink: Any) -> None:
-    """Only the missing tweets are asked for again."""
+    """Only the missing tweets are requested again."""
     x.answers({"data": [{"id": "1"}]}).answers({"data": [{"id": "2"}]})
     result = refetch(client, [1, 2], RefetchLedger(), sink, rule=None)
     assert (result.found, result.unanswered) == ({1, 2}, set())
 
 
 def test_an_outage_leaves_one_hundred_open_and_goes_on_with_the_next(x: Any, client: Any, sink: Any) -> None:
-    """Answers that prove nothing, for ever, are no verdict about any tweet."""
+    """Answers that keep proving nothing are no verdict about any tweet."""
     x.answers({})
     result = refetch(client, list(range(150)), RefetchLedger(), sink, rule=None)
     assert (result.found, result.refused, result.unanswered) == (set(), {}, set(range(150)))

@@ -1,4 +1,4 @@
-"""A request is built from the row of its endpoint, and a new row is all that a new endpoint takes."""
+"""A request is built from the row of its endpoint, and a new endpoint needs only a new row."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -42,7 +42,7 @@ def sent(endpoint: Endpoint, **params: Value) -> dict[str, str]:
 
 
 def test_values_are_written_as_x_wants_them() -> None:
-    """Times in whole seconds of UTC, lists with commas, flags in lower case; nothing for what is not given."""
+    """Times are in whole UTC seconds, lists comma-separated, flags in lower case; missing values are left out."""
     when = datetime(2026, 2, 1, 13, 4, 5, 678_901, tzinfo=ZONE)
     assert sent(SEARCH_RECENT, query="a", start_time=when, since_id=0, end_time=None) == {
         "query": "a",
@@ -79,7 +79,7 @@ def test_what_an_endpoint_does_not_take_is_not_sent(
 
 
 def test_users_are_asked_for_without_their_tweets(x: Any, client: XClient) -> None:
-    """X would give a user's pinned tweet, which is a read of its own."""
+    """X would return a user's pinned tweet, which is billed as a read."""
     x.answers({"data": [{"id": "1"}]})
     page = client.request(USERS, ids=[1])
     assert x.asked[0].params.keys() == {"ids", "user.fields"}
@@ -87,7 +87,7 @@ def test_users_are_asked_for_without_their_tweets(x: Any, client: XClient) -> No
 
 
 def test_fields_of_counts_are_chosen_by_whoever_asks(x: Any, client: XClient) -> None:
-    """They are no part of a selection for tweets."""
+    """They are not part of a selection for tweets."""
     x.answers({"meta": {"total_tweet_count": 1}})
     client.request(COUNTS_RECENT, **{"query": "a", "search_count.fields": ["start", "end"]})
     assert x.asked[0].params == {"query": "a", "search_count.fields": "start,end"}
@@ -96,7 +96,7 @@ def test_fields_of_counts_are_chosen_by_whoever_asks(x: Any, client: XClient) ->
 def test_a_new_row_is_polled_priced_and_proven_without_further_code(
     x: Any, client: XClient, books: Any, sink: Any
 ) -> None:
-    """Path, token, smallest page, source and the account's name all come from the row."""
+    """Path, token, smallest page, source and the account's parameter all come from the row."""
     data = [{"id": str(number), "text": "x"} for number in (7, 6)]
     users = [{"id": "12", "username": "jack"}, {"id": "13", "username": "noah"}]
     first = {"data": data, "includes": {"users": users}, "meta": {"result_count": 2, "next_token": "t"}}
@@ -114,7 +114,7 @@ def test_a_new_row_is_polled_priced_and_proven_without_further_code(
 def test_the_state_of_an_account_is_told_by_any_endpoint_that_names_it(
     x: Any, client: XClient, books: Any, sink: Any
 ) -> None:
-    """A protected account ends the poll of its new row as it ends that of its timeline."""
+    """A protected account ends a poll of the new row just as it ends that of a timeline."""
     x.answers(
         {
             "errors": [
@@ -152,7 +152,7 @@ def test_only_pages_of_tweets_are_polled() -> None:
 
 
 def test_a_body_goes_to_x_as_json(x: Any, client: XClient) -> None:
-    """Methods other than GET are asked by their row too; an endpoint that is read takes no body."""
+    """Methods other than GET also come from the row; a GET endpoint takes no body."""
     x.answers({"data": [{"id": "1"}]}, 201)
     client.request(RULES, json={"add": [{"value": "coffee", "tag": "ü"}]}, dry_run=True)
     [asked] = x.asked
@@ -164,7 +164,7 @@ def test_a_body_goes_to_x_as_json(x: Any, client: XClient) -> None:
 
 
 def test_what_x_may_have_done_already_is_not_sent_twice(x: Any, client_of: Any, slept: Any) -> None:
-    """A POST whose answer was cut is raised at once; one that X refused to take is repeated."""
+    """A POST whose answer was cut off raises at once; one that X refused to process is retried."""
 
     def cut(handled: Any, asked: Any) -> None:
         handled.handler.close_connection = True

@@ -1,4 +1,4 @@
-"""An answer that does not end is read line by line, within deadlines and caps of its own."""
+"""An endless answer is read line by line, with its own deadlines and caps."""
 
 import gzip
 import socket
@@ -55,7 +55,7 @@ def read_all(transport: Transport, received: list[bytes] | None = None) -> list[
 
 
 def test_lines_come_one_by_one_before_the_stream_ends(transport_of: Any) -> None:
-    """A line is there as soon as it is whole, in however many pieces it came; the request is signed like any other."""
+    """A line is returned as soon as it is complete, however many pieces it came in; the request is signed as usual."""
     may_go_on, heads = threading.Semaphore(0), list[bytes]()
 
     def exchange(connection: socket.socket, head: bytes) -> None:
@@ -83,7 +83,7 @@ def test_lines_come_one_by_one_before_the_stream_ends(transport_of: Any) -> None
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 def test_a_compressed_stream_is_read_as_it_comes(transport_of: Any, coding: str) -> None:
-    """X compresses streams for whoever takes gzip; each line is flushed."""
+    """X compresses streams for clients that accept gzip; each line is flushed."""
     head = HEAD.replace(b"transfer", b"content-encoding: " + coding.encode() + b"\r\ntransfer")
     packer = zlib.compressobj(wbits=31 if coding == "gzip" else zlib.MAX_WBITS)
     first = packer.compress(b"one\r\n") + packer.flush(zlib.Z_SYNC_FLUSH)
@@ -111,7 +111,7 @@ def keeping_alive(connection: socket.socket, _: bytes) -> None:
 
 
 def test_empty_lines_keep_a_stream_open(transport_of: Any) -> None:
-    """A quiet stream lives longer than both its deadlines would let a silent one."""
+    """A stream that sends only empty lines outlives both deadlines of a silent one."""
     with raw_server(keeping_alive) as url:
         limits = Limits(total_seconds=0.5, idle_seconds=0.4)
         assert read_all(transport_of(url, limits)) == [b""] * 6 + [b"news"]
@@ -142,7 +142,7 @@ def never_a_line(connection: socket.socket, _: bytes) -> None:
 def test_a_stream_without_a_line_in_time_is_left(
     transport_of: Any, exchange: Exchange, came: list[bytes]
 ) -> None:
-    """Silence, and bytes that never become a line: what came before is kept."""
+    """After silence, or bytes that never form a line, what came before is kept."""
     received: list[bytes] = []
     limits = Limits(read_seconds=5, total_seconds=5, idle_seconds=0.4)
     started = time.monotonic()
@@ -152,7 +152,7 @@ def test_a_stream_without_a_line_in_time_is_left(
 
 
 def test_a_slow_reader_loses_nothing(transport_of: Any) -> None:
-    """The deadline counts the waits for X, and not what is done with a line."""
+    """The deadline covers waiting for X, not processing a line."""
     is_read = threading.Event()
 
     def exchange(connection: socket.socket, _: bytes) -> None:
@@ -174,7 +174,7 @@ def test_a_slow_reader_loses_nothing(transport_of: Any) -> None:
     "content", [b"x" * 1001, gzip.compress(bytes(50_000_000))], ids=["a long line", "a bomb"]
 )
 def test_a_line_above_the_cap_stops_the_stream(transport_of: Any, content: bytes) -> None:
-    """Whatever it is, it does not fill the memory."""
+    """Whatever the stream sends, it does not fill the memory."""
     head = HEAD
     if content.startswith(b"\x1f\x8b"):
         head = HEAD.replace(b"transfer", b"content-encoding: gzip\r\ntransfer")
@@ -193,7 +193,7 @@ def test_a_line_above_the_cap_stops_the_stream(transport_of: Any, content: bytes
     ids=["inside of a chunk", "without an end", "inside of a line"],
 )
 def test_a_stream_that_breaks_off_says_so(transport_of: Any, parts: tuple[bytes, ...]) -> None:
-    """Half a line is never given out, and an end that X did not send is no end."""
+    """Half a line is never returned, and an end that X did not send is an error."""
     received: list[bytes] = []
     with raw_server(streaming(*parts)) as url, pytest.raises(Unreachable, match="failed in transit") as cut:
         read_all(transport_of(url), received)
@@ -201,7 +201,7 @@ def test_a_stream_that_breaks_off_says_so(transport_of: Any, parts: tuple[bytes,
 
 
 def test_a_refusal_is_read_whole(x: Any, transport_of: Any) -> None:
-    """What X says instead of streaming is an answer like others, with the cap of others."""
+    """A refusal instead of a stream is an ordinary answer with the ordinary cap."""
     x.answers({"title": "Too Many Connections"}, 429, x_rate_limit_remaining="0")
     with transport_of(x.url).stream("GET", ROUTE) as stream:
         answer = stream.read()
@@ -213,7 +213,7 @@ def test_a_refusal_is_read_whole(x: Any, transport_of: Any) -> None:
 
 
 def test_a_head_that_does_not_come_is_not_waited_for(transport_of: Any) -> None:
-    """The total deadline holds until the head is there; before anything was sent nothing can have been charged."""
+    """The total deadline applies until the head arrives; if nothing was sent, nothing can have been charged."""
     with raw_server(lambda connection, _: (connection.recv(1), None)[1]) as url:
         limits = Limits(read_seconds=5, total_seconds=0.3, idle_seconds=5)
         with (
@@ -230,7 +230,7 @@ def test_a_head_that_does_not_come_is_not_waited_for(transport_of: Any) -> None:
 
 
 def test_leaving_a_stream_closes_its_connection(transport_of: Any) -> None:
-    """Also by an error of the reader, which passes as it is; the transport goes on with others."""
+    """This includes an error of the reader, which passes unchanged; the transport keeps working for others."""
     left = threading.Event()
 
     def exchange(connection: socket.socket, head: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Triggers are iterated here without a triggerer, the doorbell with a probe that a test moves."""
+"""Triggers are iterated without a triggerer; the doorbell has a probe that the test controls."""
 
 import asyncio
 import itertools
@@ -32,7 +32,7 @@ async def rings(trigger: Any, count: int, within_seconds: float) -> list[Trigger
 
 
 class MovedProbe:
-    """Says what the test put into it; may be broken."""
+    """A probe that returns what the test sets; it can be broken."""
 
     def __init__(self) -> None:
         self.lag: dict[int, int] = {}
@@ -77,7 +77,7 @@ def doorbell(probe: MovedProbe, monkeypatch: pytest.MonkeyPatch) -> Callable[...
 
 
 def test_the_doorbell_rings_again_for_a_lag_that_nobody_reads(doorbell: Any, probe: MovedProbe) -> None:
-    """It rings at once and then every interval, with a reference and no message."""
+    """It rings at once and then every interval, with a reference instead of a message."""
     probe.lag = {1: 42}
     started = time.monotonic()
     events = asyncio.run(rings(doorbell(), 3, 2))
@@ -88,12 +88,12 @@ def test_the_doorbell_rings_again_for_a_lag_that_nobody_reads(doorbell: Any, pro
 
 
 def test_the_doorbell_is_silent_without_a_lag(doorbell: Any) -> None:
-    """Nothing to read, no ring."""
+    """Without anything to read there is no ring."""
     assert asyncio.run(rings(doorbell(), 1, 0.3)) == []
 
 
 def test_the_doorbell_outlives_outages(doorbell: Any, probe: MovedProbe) -> None:
-    """While Kafka or Airflow is away it keeps asking with pauses, and rings when they are back."""
+    """While Kafka or Airflow is away it retries with pauses, and rings when they are back."""
 
     async def break_and_heal() -> list[TriggerEvent]:
         probe.broken = True
@@ -108,7 +108,7 @@ def test_the_doorbell_outlives_outages(doorbell: Any, probe: MovedProbe) -> None
 
 
 def test_a_probe_that_broke_is_closed_and_made_anew(doorbell: Any, probe: MovedProbe) -> None:
-    """After an error in the middle the old connections are given back."""
+    """After an error in the middle the old connections are closed."""
 
     async def break_in_the_middle() -> None:
         probe.lag = {0: 1}
@@ -125,7 +125,7 @@ def test_a_probe_that_broke_is_closed_and_made_anew(doorbell: Any, probe: MovedP
 def test_the_doorbell_blocks_no_loop_and_closes_when_cancelled(
     doorbell: Any, probe: MovedProbe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other triggers run on while it waits; a cancelled doorbell gives its connections back."""
+    """Other triggers keep running while it waits; a cancelled doorbell closes its connections."""
 
     async def cancel() -> float:
         monkeypatch.setattr(kafka_lag, "LOOK_SECONDS", 0.5)
@@ -145,7 +145,7 @@ def test_the_doorbell_blocks_no_loop_and_closes_when_cancelled(
 
 
 def test_the_outage_pause_grows_and_is_capped() -> None:
-    """Outages are asked about less and less often, every 30 seconds at most."""
+    """During outages it retries less and less often, down to every 30 seconds."""
     pauses = [kafka_lag.outage_pause(outages) for outages in (1, 4, 50)]
     assert 0.5 <= pauses[0] <= 1
     assert 4 <= pauses[1] <= 8
@@ -177,7 +177,7 @@ class Scene:
 
 
 def test_one_message_rings_once_while_its_run_begins() -> None:
-    """A run takes seconds to begin and to read; ringing meanwhile would make a second run that finds nothing."""
+    """A run takes seconds to start and read; ringing meanwhile would cause a second run that finds nothing."""
     scene = Scene()
     scene.produced = 5
 
@@ -189,7 +189,7 @@ def test_one_message_rings_once_while_its_run_begins() -> None:
 
 
 def test_the_bell_is_held_back_while_a_drain_reads() -> None:
-    """A warm drain that takes each message within a second is not rung for, however many there are."""
+    """While a lingering drain takes each message within a second, there is no ring, however many there are."""
     scene = Scene()
 
     def come_and_be_read(passed: float) -> None:
@@ -199,7 +199,7 @@ def test_the_bell_is_held_back_while_a_drain_reads() -> None:
 
 
 def test_a_drain_that_ends_with_messages_left_is_rung_for_within_seconds() -> None:
-    """Four seconds after its last move nobody reads any more."""
+    """Four seconds after its last move a reader counts as stopped."""
     scene = Scene()
     scene.produced = 1000
 
@@ -215,7 +215,7 @@ def test_a_drain_that_ends_with_messages_left_is_rung_for_within_seconds() -> No
 
 
 def test_the_bell_is_never_held_back_longer_than_ten_seconds() -> None:
-    """A reader that moves and never catches up does not silence it."""
+    """A reader that moves but never catches up does not silence it."""
     scene = Scene()
     scene.produced = 10**6
 
@@ -228,14 +228,14 @@ def test_the_bell_is_never_held_back_longer_than_ten_seconds() -> None:
 
 
 def test_a_ring_that_nobody_answers_is_repeated() -> None:
-    """A run that never begins, or fails before it reads, is rung for again, and not every few seconds."""
+    """If a run never starts, or fails before it reads, the doorbell rings again, but not every few seconds."""
     scene = Scene(interval_seconds=30)
     scene.produced = 1
     assert scene.ring_times(70) == [0, 30, 60]
 
 
 def test_a_slow_run_is_waited_for() -> None:
-    """On a busy machine a run begins late and its first batch takes long; one ring is enough for it."""
+    """On a busy machine a run starts late and its first batch takes long; one ring is enough."""
     scene = Scene()
     scene.produced = 3000
 
@@ -249,7 +249,7 @@ def test_a_slow_run_is_waited_for() -> None:
 
 
 def test_a_message_after_a_quiet_while_rings_at_once() -> None:
-    """When the last drain has ended, nothing is waited for."""
+    """After the last drain has ended, it rings without waiting."""
     scene = Scene()
     scene.produced = 1
     scene.ring_times(10, lambda passed: setattr(scene, "position", int(passed > 2)))
@@ -273,7 +273,7 @@ def test_what_is_coming_rings_once_for_both_stages() -> None:
 
 
 def test_what_never_comes_is_rung_for_once() -> None:
-    """While the stage upstream stands still, no run is made each minute to find nothing."""
+    """While the upstream stage stands still, no run starts each minute to find nothing."""
     scene = Scene(interval_seconds=30)
     scene.coming = 1
     assert scene.ring_times(200) == [0]
@@ -281,7 +281,7 @@ def test_what_never_comes_is_rung_for_once() -> None:
 
 @pytest.mark.parametrize(("comes_at", "rings"), [(12, [0, 22, 52]), (20, [0, 20, 50]), (600, [0, 600, 630])])
 def test_what_comes_late_is_rung_for_again(comes_at: float, rings: list[float]) -> None:
-    """A reader that was woken early may still wait; one that has surely left is woken at once, and then as ever."""
+    """A reader that was woken early may still be waiting; if it has surely left, it is woken at once, and then as usual."""
     scene = Scene(interval_seconds=30)
     scene.coming = 1
 
@@ -293,7 +293,7 @@ def test_what_comes_late_is_rung_for_again(comes_at: float, rings: list[float]) 
 
 
 def test_what_never_comes_rings_no_more_beside_what_does() -> None:
-    """A partition that stands still upstream is rung for once, however much is read of the others."""
+    """A partition that stands still upstream is rung for once, however much is read from the others."""
     scene = Scene()
     scene.coming = 1
 
@@ -306,7 +306,7 @@ def test_what_never_comes_rings_no_more_beside_what_does() -> None:
 
 
 def test_what_is_coming_does_not_ring_while_the_reader_is_at_work() -> None:
-    """A warm drain waits for it anyway; when it has gone, what comes next rings at once."""
+    """A lingering drain waits for it anyway; once the drain has ended, what comes next rings at once."""
     scene = Scene()
     scene.produced = 1
     scene.ring_times(2)
@@ -319,7 +319,7 @@ def test_what_is_coming_does_not_ring_while_the_reader_is_at_work() -> None:
 
 
 def test_only_a_stage_behind_another_can_be_rung_for_early() -> None:
-    """Without a group upstream there is nothing that could be coming."""
+    """Without an upstream group, nothing can be on its way."""
     with pytest.raises(ValueError, match="ring_early needs behind_group_id"):
         KafkaLagTrigger(kafka_conn_id="k", topic="t", group_id="land", ring_early=True)
 
@@ -354,7 +354,7 @@ def test_the_wait_for_a_reset_ends_at_the_reset() -> None:
 
 
 def test_the_wait_for_a_reset_survives_being_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is remade from what Airflow stores, and needs a time zone."""
+    """It can be recreated from what Airflow stores, and needs a time zone."""
     trigger = RateLimitResetTrigger(datetime(2026, 3, 1, tzinfo=UTC))
     _, kwargs = trigger.serialize()
     assert RateLimitResetTrigger(**kwargs).reset_at == trigger.reset_at

@@ -26,13 +26,13 @@ WRITTEN = (
 
 
 def test_the_columns_that_programs_rely_on_come_first_in_their_order() -> None:
-    """Others follow; none is there twice."""
+    """Others follow, and none appears twice."""
     assert ",".join(COLUMNS[:28]) == WRITTEN
     assert len(set(COLUMNS)) == len(COLUMNS)
 
 
 def test_a_new_column_comes_last_in_the_export_and_in_the_object() -> None:
-    """Without a change to what was there."""
+    """New columns do not change the existing ones."""
     exported = columns.in_order(columns.FIRST_EXPORTED, (*EXPORTED, NEW))
     assert exported == (*EXPORTED, NEW)
     assert cells(exported) == cells(EXPORTED) + ",\n    tweet.new_range as new_range"
@@ -44,12 +44,12 @@ def test_a_new_column_comes_last_in_the_export_and_in_the_object() -> None:
 
 
 def test_every_kind_can_be_written_in_every_format() -> None:
-    """A kind that an exported column may have has a type of Parquet; what is only in the API needs none."""
+    """Each kind of an exported column has a Parquet type; kinds used only in the API need none."""
     assert {column.kind for column in EXPORTED} <= parquet.TYPES.keys() == set(Kind) - {Kind.REFERENCES}
 
 
 def test_every_column_that_the_model_serves_is_shown() -> None:
-    """In the exports or in the API, most in both; versions and documents in neither."""
+    """Columns are in the exports or the API, most in both; versions and documents in neither."""
     shown = {column.name for column in (*EXPORTED, *TWEET)}
     served = {column.name for column in model.TWEETS.described if column.is_served}
     assert served - shown == {

@@ -1,4 +1,4 @@
-"""What people ask for is parsed once: the same texts are taken and refused, in the same words, at every door."""
+"""Selections are parsed in one place: the same texts are accepted and refused with the same message everywhere."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -30,7 +30,7 @@ WRONG = [
 def test_a_text_that_selects_nothing_is_named_in_the_same_words_everywhere(
     field: str, text: str, why: str
 ) -> None:
-    """By the selection itself (which the Dag asks), by the API, and by the commands that have the option."""
+    """By the selection itself (used by the Dag), by the API, and by the commands that have the option."""
     with pytest.raises(Unselectable) as refused:
         Selection.of(**{field: text})
     assert (refused.value.field, str(refused.value)) == (field, f"{field}: {why}")
@@ -47,7 +47,7 @@ def test_a_text_that_selects_nothing_is_named_in_the_same_words_everywhere(
 
 
 def test_texts_become_values_in_the_form_in_which_they_are_compared() -> None:
-    """Names in lower case, hashtags without their sign, times in UTC, a date as its midnight; nothing asks for nothing."""
+    """Names are in lower case, hashtags without their sign, times in UTC, dates at midnight; empty texts select nothing."""
     selection = Selection.of(
         rule="coffee",
         author="@Mada",
@@ -68,13 +68,13 @@ def test_texts_become_values_in_the_form_in_which_they_are_compared() -> None:
 
 
 def test_a_window_has_a_length() -> None:
-    """A selection of no time at all is a mistake, whoever makes it."""
+    """A selection with an empty time window is an error, whoever makes it."""
     with pytest.raises(Unselectable, match=r"^since: must be before until$"):
         Selection.of(since="2026-02-01", until="2026-02-01")
 
 
 def test_a_manifest_states_what_was_asked() -> None:
-    """The four filters always, others when they ask for something."""
+    """The four filters are always listed, others only if set."""
     assert list(Selection().stated(FILTERS)) == ["rule", "since", "until", "author"]
     assert Selection(rule="a", hashtag="b").stated(FILTERS) == {
         "rule": "a",
@@ -100,5 +100,5 @@ def test_a_manifest_states_what_was_asked() -> None:
     ],
 )
 def test_names_are_resolved_into_keys(selection: Selection, resolved: Any, expected: Conditions) -> None:
-    """A name that nobody has matches nothing, which is not the same as no name."""
+    """An unknown name matches nothing, which differs from no name."""
     assert Conditions.of(selection, **resolved) == expected

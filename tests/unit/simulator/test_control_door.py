@@ -1,4 +1,4 @@
-"""The control door: tweets to order, time, deletion, and a journal that survives kill -9."""
+"""The control door: tweets on demand, time, deletion, and a journal that survives kill -9."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def simulator(start: Any) -> Any:
 
 
 def test_a_seeded_tweet_is_found_like_any_other(simulator: Any) -> None:
-    """Text, author and time as ordered; entities with offsets on escaped text; links through t.co."""
+    """Text, author and time as requested; entities with offsets in the escaped text; links through t.co."""
     order = {
         "text": "Tea & 🍵 #grünertee with @Mada https://example.org/a?b=1&c=2",
         "author": "tea_lover",
@@ -91,7 +91,7 @@ def test_ids_can_be_chosen_for_ties_and_late_indexing(simulator: Any) -> None:
 
 
 def test_deleted_tweets_vanish_with_their_retweets_and_versions(simulator: Any) -> None:
-    """Gone from search and lookups; the truth still tells that they were there."""
+    """Deleted tweets are gone from search and lookups; the truth still lists them as removed."""
     (first,) = simulator.control("tweets", {"text": "gone teapot", "created_at": AN_HOUR_AGO})["ids"]
     (again,) = simulator.control("tweets", {"retweets": first, "created_at": AN_HOUR_AGO})["ids"]
     before = simulator.world.now_ms()
@@ -105,7 +105,7 @@ def test_deleted_tweets_vanish_with_their_retweets_and_versions(simulator: Any) 
 
 
 def test_withheld_tweets_say_where(simulator: Any) -> None:
-    """Still found, with the countries."""
+    """A withheld tweet is still found, with its countries."""
     (one,) = simulator.control("tweets", {"text": "hush teapot", "created_at": AN_HOUR_AGO})["ids"]
     simulator.control("tweets/withhold", {"ids": [one], "country_codes": ["DE", "AT"]})
     tweet = simulator.search("teapot", tweet__fields="withheld")["data"][0]
@@ -113,7 +113,7 @@ def test_withheld_tweets_say_where(simulator: Any) -> None:
 
 
 def test_time_stands_leaps_and_runs(simulator: Any) -> None:
-    """Frozen it stands; it can be moved and advanced; unfrozen it goes on from where it stood."""
+    """The clock can be frozen, moved and advanced; unfrozen, it continues from where it stopped."""
     simulator.control("clock", {"now": "2026-03-01T05:00:00Z"})
     assert simulator.ok("/_control/clock") == {"now": "2026-03-01T05:00:00.000Z", "frozen": True}
     assert simulator.control("clock", {"advance_seconds": 90})["now"] == "2026-03-01T05:01:30.000Z"
@@ -148,7 +148,7 @@ def test_truth_can_be_asked_for_any_moment(start: Any) -> None:
     ],
 )
 def test_wrong_orders_are_refused_with_a_reason(simulator: Any, path: str, body: Any) -> None:
-    """400 and a sentence."""
+    """A bad request gets a 400 with an explanation."""
     answer = simulator.http.post(f"/_control/{path}", json=body)
     assert answer.status_code == 400
     assert len(answer.json()["error"]) > 5
@@ -209,7 +209,7 @@ def test_kill_dash_nine_and_a_restart_give_the_same_world(launch: Any) -> None:
 
 
 def test_a_journal_of_another_world_is_refused(tmp_path: Path) -> None:
-    """Replaying changes into a world that they were not made for would be nonsense."""
+    """Changes are not replayed into another world than the one they were made for."""
     path = tmp_path / "journal"
     Journal(path, {"seed": 1}).close()
     with pytest.raises(JournalMismatch, match="seed"):
@@ -217,7 +217,7 @@ def test_a_journal_of_another_world_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_torn_last_line_of_the_journal_is_dropped(tmp_path: Path) -> None:
-    """It was never answered; what comes after it is readable."""
+    """An incomplete last line was never answered; what is written after it is readable."""
     path = tmp_path / "journal"
     journal = Journal(path, {"seed": 1})
     journal.write({"do": "first"})

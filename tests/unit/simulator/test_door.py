@@ -1,4 +1,4 @@
-"""The door in front of X: authentication, rate limits, and what is written down about requests."""
+"""What every request passes: authentication, rate limits, and the list of requests."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def test_other_schemes_and_unenrolled_apps_are_403(simulator: Any) -> None:
 
 
 def test_with_tokens_given_only_those_are_accepted(start: Any) -> None:
-    """--token shuts out every other token."""
+    """--token excludes every other token."""
     simulator = start(tokens=["open-sesame"])
     assert simulator.get(RECENT, query="coffee").status_code == 401
     good = simulator.http.get(RECENT, params={"query": "a"}, headers={"authorization": "Bearer open-sesame"})

@@ -15,7 +15,7 @@ def simulator(start: Any) -> Any:
 
 
 def test_a_status_is_given_as_often_as_asked_for(simulator: Any) -> None:
-    """After `skip` good answers, `times` bad ones, then good ones again; other paths are spared."""
+    """After `skip` good answers come `times` bad ones, then good ones again; other paths are unaffected."""
     simulator.control("faults", {"path": RECENT, "status": 503, "times": 2, "skip": 1})
     statuses = [simulator.get(RECENT, query="coffee").status_code for _ in range(4)]
     assert statuses == [200, 503, 503, 200]
@@ -42,7 +42,7 @@ def test_headers_can_be_absurd_or_missing(simulator: Any) -> None:
 
 
 def test_a_body_is_cut_in_its_middle(simulator: Any) -> None:
-    """The connection breaks before the announced length is there."""
+    """The connection breaks before the announced length has been sent."""
     simulator.control("faults", {"cut_after_bytes": 100})
     with pytest.raises(httpx.RemoteProtocolError):
         simulator.get(RECENT, query="coffee")
@@ -101,7 +101,7 @@ def test_pages_can_be_out_of_order(simulator: Any) -> None:
 
 
 def test_faults_are_listed_and_cleared(simulator: Any) -> None:
-    """What waits can be seen and called off; a misspelled fault is refused."""
+    """Pending faults can be listed and cleared; a misspelled fault is refused."""
     simulator.control("faults", {"status": 500, "times": 9})
     assert simulator.ok("/_control/faults")["faults"][0]["times"] == 9
     assert simulator.http.delete("/_control/faults").json() == {"faults": []}

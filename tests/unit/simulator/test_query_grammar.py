@@ -129,7 +129,7 @@ def _entities(tweet: dict[str, Any], kind: str, key: str) -> list[str]:
     ],
 )
 def test_queries_match_what_the_tweets_carry(simulator: Any, query: str, expected: Any) -> None:
-    """Reading every tweet's JSON and judging it by hand gives the ids that the truth gives."""
+    """Checking every tweet's JSON independently gives the same ids as the truth."""
     world = simulator.world
     ids = [str(n) for n in sorted(world.tweets) if world.tweets[n].found_at(world.now_ms())]
     by_hand = []

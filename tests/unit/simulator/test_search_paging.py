@@ -1,4 +1,4 @@
-"""Walking through pages gives exactly the truth."""
+"""Paging gives exactly the truth."""
 
 from typing import Any
 
@@ -58,7 +58,7 @@ def test_a_token_belongs_to_its_query(simulator: Any) -> None:
 
 
 def test_the_window_of_the_first_page_holds_for_the_walk(start: Any) -> None:
-    """Tweets that become old enough while a walk goes on do not get into it."""
+    """Tweets that become old enough during paging do not appear in it."""
     simulator = start(rate=0.5)
     expected = simulator.truth(query="the")["ids"][::-1]
     first = simulator.search("the", max_results=100)
@@ -82,7 +82,7 @@ def test_timelines_can_be_walked_back(simulator: Any) -> None:
 
 
 def test_polling_with_since_id_while_the_world_grows_misses_nothing(start: Any) -> None:
-    """Twenty polls, each from the newest id of the one before, gather what search showed at their times."""
+    """Twenty polls, each from the newest id of the previous one, collect what search showed at their times."""
     simulator = start(rate=1.0)
     seen: set[str] = set(simulator.walk(RECENT, query="coffee", max_results=100))
     newest = max(seen, key=int)

@@ -1,4 +1,4 @@
-"""Users' credentials, as a browser, an app and a signer of RFC 5849 meet them; no code of the provider is used."""
+"""Users' credentials, as a browser, an app and an RFC 5849 signer see them; no code of the provider is used."""
 
 import time
 from typing import Any
@@ -27,7 +27,7 @@ AUTHORIZE = {
 
 
 def code_of(simulator: Any, **other: str) -> str:
-    """What a user who agreed brings back."""
+    """The redirect parameters of a user who agreed."""
     answer = simulator.http.get("/2/oauth2/authorize", params=AUTHORIZE | other)
     assert answer.status_code == 302, answer.text
     brought = parse_qs(urlsplit(answer.headers["location"]).query)
@@ -79,7 +79,7 @@ def test_a_code_with_its_verifier_brings_tokens_that_read(start: Any) -> None:
     ids=lambda wrong: next(iter(wrong)),
 )
 def test_whatever_differs_from_what_was_authorized_is_refused(start: Any, wrong: dict[str, str]) -> None:
-    """400 with an error of OAuth, and the code is used up by it."""
+    """400 with an OAuth error; the code is used up."""
     simulator = start()
     form = for_code(code_of(simulator))
     answer = traded(simulator, form | wrong)
@@ -147,7 +147,7 @@ ODD = f"{RECENT}?query=a%20%2B%20b~%C3%BC%26c&max_results=10"
 
 
 def test_a_signature_of_another_library_is_accepted_once(start: Any) -> None:
-    """Over odd characters too; the same nonce is no second request."""
+    """This includes odd characters; a repeated nonce is refused."""
     simulator = start()
     headers = signed(simulator, ODD)
     assert [simulator.http.get(ODD, headers=headers).status_code for _ in range(2)] == [200, 401]
@@ -174,7 +174,7 @@ def test_a_signature_is_for_one_request_and_for_now(start: Any) -> None:
 
 
 def test_a_door_with_tokens_of_its_own_knows_no_users(start: Any) -> None:
-    """--token shuts out everything else, and nobody can grant themselves a way in."""
+    """--token excludes everything else, and users cannot grant themselves access."""
     simulator = start(tokens=["open-sesame"])
     assert simulator.http.get(ODD, headers=signed(simulator, ODD)).status_code == 403
     assert read_with(simulator, "user-access-x") == 401

@@ -36,7 +36,7 @@ def _picture(tweet: Tweet) -> tuple[Any, ...]:
 
 
 def test_the_world_does_not_depend_on_the_steps_it_grew_in(world: World) -> None:
-    """One leap and a thousand small steps end in the same tweets."""
+    """One leap and a thousand small steps give the same tweets."""
     stepwise = World(11, EPOCH_MS, 2.0)
     for moment in range(EPOCH_MS, EPOCH_MS + HOUR_MS + 1, 3_600):
         stepwise.grow(moment)
@@ -51,7 +51,7 @@ def test_another_seed_is_another_world(world: World) -> None:
 
 
 def test_what_the_control_door_does_never_changes_what_grows(world: World) -> None:
-    """Deleting and adding tweets half way leaves every later tweet of the seed as it was."""
+    """Deleting and adding tweets halfway does not change any later tweet of the seed."""
     disturbed = World(11, EPOCH_MS, 2.0)
     disturbed.grow(EPOCH_MS + HOUR_MS // 2)
     for tweet in list(disturbed.tweets.values())[-200:]:
@@ -71,7 +71,7 @@ def test_there_is_history_at_the_epoch_and_growth_after_it(world: World) -> None
 
 
 def test_a_hundred_thousand_tweets_are_there_in_seconds() -> None:
-    """A restart after half a day at two tweets a second does not keep anybody waiting."""
+    """A restart after half a day at two tweets per second is fast."""
     started = time.process_time()  # of the processor alone: a busy machine is no fault of the world
     large = World(7, EPOCH_MS, 2.0)
     large.grow(EPOCH_MS + 50_000_000)

@@ -1,4 +1,4 @@
-"""The bootstrap says what is missing and does nothing twice."""
+"""The bootstrap reports what is missing and does nothing twice."""
 
 import importlib.util
 import sys
@@ -13,7 +13,7 @@ CLONE = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def bootstrap() -> ModuleType:
-    """The script at the root of the clone, loaded and not run."""
+    """The script at the root of the checkout, loaded but not run."""
     return _load()
 
 
@@ -27,15 +27,15 @@ def _load() -> ModuleType:
 
 
 def test_too_old_a_python_is_told(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a newer Python on the PATH the message names both versions and the way out."""
+    """Without a newer Python on the PATH, the message names both versions and what to do."""
     monkeypatch.setattr(sys, "version_info", (3, 9, 2))
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(SystemExit, match=r"Python 3\.9, and 3\.11 or newer is needed"):
+    with pytest.raises(SystemExit, match=r"Python 3\.9, but 3\.11 or newer is needed"):
         bootstrap.use_new_enough_python()
 
 
 def test_an_unfinished_install_is_no_install(bootstrap: ModuleType, tmp_path: Path) -> None:
-    """Only the stamp that is written last, and matches, counts."""
+    """Only a matching stamp, which is written last, counts."""
     bootstrap.PYTHON, bootstrap.STAMP = sys.executable, str(tmp_path / "installed")
     assert not bootstrap.installed()
     (tmp_path / "installed").write_text("of another lock")
@@ -45,7 +45,7 @@ def test_an_unfinished_install_is_no_install(bootstrap: ModuleType, tmp_path: Pa
 
 
 def test_another_environment_can_stand_beside_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """VENV names the folder, so that a clone can be tested with several Pythons."""
+    """VENV names the folder, so that a checkout can be tested with several Pythons."""
     monkeypatch.delenv("VENV", raising=False)
     assert Path(_load().VENV) == CLONE / ".venv"
     monkeypatch.setenv("VENV", ".venv-3.13")
@@ -64,7 +64,7 @@ def test_each_supported_python_is_tested() -> None:
 def test_the_lock_pins_the_uv_that_installs_it(
     bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """pip is asked for exactly one version of uv, with hashes."""
+    """pip installs exactly one version of uv, with hashes."""
     asked: list[str] = []
     monkeypatch.setattr(bootstrap, "run", lambda command, _: asked.append(Path(command[-1]).read_text()))
     bootstrap.install_uv()

@@ -1,4 +1,4 @@
-"""The one list of services: complete, without circles, on loopback, and stopped in a safe order."""
+"""The one list of services: complete, without cycles, on loopback, and stopped in a safe order."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def stack(tmp_path: Path) -> Stack:
 
 
 def test_every_need_is_in_the_list_and_nothing_needs_itself(stack: Stack) -> None:
-    """The order of starting exists."""
+    """There is a valid start order."""
     done: set[str] = set()
     while ready := [
         name for name, node in stack.nodes.items() if name not in done and done.issuperset(node.needs)
@@ -38,7 +38,7 @@ def test_tasks_are_stopped_before_anything_that_they_use(stack: Stack) -> None:
 
 
 def test_no_command_line_holds_a_secret(stack: Stack) -> None:
-    """Anybody on the machine can list processes; passwords are not among their words."""
+    """Any user can list processes, so passwords are not in their command lines."""
     folder = stack.settings.home / "secrets"
     secrets = {path.read_text() for path in folder.iterdir()}
     words = " ".join(word for service in stack.services for word in service.server.command())
@@ -54,7 +54,7 @@ def test_nothing_listens_beyond_loopback(stack: Stack) -> None:
 
 
 def test_the_files_with_secrets_are_private(stack: Stack) -> None:
-    """What the launcher writes down for the services is readable by the owner only."""
+    """The launcher's file for the services is readable only by the owner."""
     supervisor = Supervisor(stack.settings.home)
     stack.settings.run.mkdir(parents=True)
     launcher._write(supervisor.launch_file, launcher._launch(stack))
@@ -63,20 +63,20 @@ def test_the_files_with_secrets_are_private(stack: Stack) -> None:
 
 
 def test_the_simulators_world_begins_once(stack: Stack) -> None:
-    """A second assembly of the same home has the same world, else its tweets would change with each start."""
+    """A second assembly in the same home has the same world; otherwise its tweets would change with each start."""
     again = assemble(stack.settings)
     assert again.nodes["simulator"].server.command() == stack.nodes["simulator"].server.command()
 
 
 def test_every_process_of_ours_is_restarted_by_new_code(stack: Stack, tmp_path: Path) -> None:
-    """Whatever runs our packages or loads our plugins knows which code it began with."""
+    """Every service that runs our packages or loads our plugins records which code it started with."""
     with_our_code = {service.name for service in stack.services if service.code}
     ours = {"simulator", "topics", "airflow", "scheduler", "dag-processor", "triggerer"}
     assert ours <= with_our_code <= ours | {"metrics"}
 
 
 def test_code_is_known_by_every_file_of_it(tmp_path: Path) -> None:
-    """A changed, new or renamed file is other code; what Python writes beside it is not."""
+    """A changed, new or renamed file counts as new code; what Python writes next to it does not."""
     plugins = tmp_path / "plugins"
     plugins.mkdir()
     seen = [code_fingerprint(tmp_path)]
@@ -119,14 +119,14 @@ def test_every_command_of_the_table_loads() -> None:
 
 
 def test_status_of_a_stack_that_was_never_started(tmp_path: Path) -> None:
-    """Status of nothing says so and makes nothing."""
+    """Status without a stack says so and creates nothing."""
     result = CliRunner().invoke(cli.main, ["status"], env={"PIPELINE_HOME": str(tmp_path / "home")})
-    assert (result.exit_code, "Nothing was started" in result.output) == (0, True)
+    assert (result.exit_code, "Nothing has been started" in result.output) == (0, True)
     assert not (tmp_path / "home").exists()
 
 
 def test_a_wrong_setting_is_one_sentence(tmp_path: Path) -> None:
-    """Commands answer a wrong setting with its name and no traceback."""
+    """Commands report an invalid setting by name, without a traceback."""
     result = CliRunner().invoke(
         cli.main, ["up"], env={"PIPELINE_BROKER": "x", "PIPELINE_HOME": str(tmp_path)}
     )
@@ -134,7 +134,7 @@ def test_a_wrong_setting_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_log_that_grew_too_large_is_cut_and_kept_once(tmp_path: Path) -> None:
-    """The content moves aside, and the file goes on from nothing."""
+    """The content is moved aside, and the file starts again empty."""
     log = tmp_path / "service.log"
     log.write_bytes(b"x" * 1_500_000)
     trim(tmp_path, largest_megabytes=1)

@@ -1,4 +1,4 @@
-"""Where settings come from, and how a wrong one is told."""
+"""Where settings come from, and how an invalid one is reported."""
 
 import json
 import traceback
@@ -35,7 +35,7 @@ def test_the_environment_goes_before_the_users_file_before_the_launchers(tmp_pat
 
 
 def test_an_empty_value_is_none_and_hides_what_lies_behind(tmp_path: Path) -> None:
-    """Compose hands in X_BUDGET_USD= for what is not set; ports are moved one by one, each by its nearest source."""
+    """Compose passes X_BUDGET_USD= for unset variables; ports are set one by one, each by its nearest source."""
     (tmp_path / ".env").write_text(
         "X_BUDGET_USD=2\nPIPELINE_MONGO_DATABASE=mine\nPIPELINE_PORT_MONGO=30000\nPIPELINE_PORT_API=30001\n"
     )
@@ -46,7 +46,7 @@ def test_an_empty_value_is_none_and_hides_what_lies_behind(tmp_path: Path) -> No
 
 
 def test_the_domain_has_the_same_settings_without_the_launchers(tmp_path: Path) -> None:
-    """A wrong setting of the launcher stops no task; a wrong one of the domain stops both, all of them named."""
+    """An invalid launcher setting stops no task; invalid domain settings stop both and are all named."""
     assert settings.load({"PIPELINE_STALLED_SECONDS": "0"}, root=tmp_path).drains == 1
     for load in (settings.load, launchers.load):
         with pytest.raises(SettingsError, match="X_BUDGET_USD must be an amount") as refused:
@@ -56,7 +56,7 @@ def test_the_domain_has_the_same_settings_without_the_launchers(tmp_path: Path) 
 
 
 def test_settings_are_only_read(tmp_path: Path) -> None:
-    """Nobody changes what others read."""
+    """Settings are read-only."""
     with pytest.raises(ValueError, match="frozen"):
         _load(tmp_path).drains = 2
 
@@ -174,7 +174,7 @@ def test_what_quotes_mean(tmp_path: Path, line: str, value: str) -> None:
 
 @pytest.mark.parametrize("line", ["canary", "A='canary", 'A="canary', "1A=canary", "A='x' canary", "=canary"])
 def test_a_broken_line_is_named_by_its_number_only(tmp_path: Path, line: str) -> None:
-    """A malformed line is refused without its content, which may be a secret."""
+    """A malformed line is refused without showing its content, which may be a secret."""
     path = tmp_path / ".env"
     path.write_text(
         f"OK=1\n{line}\nNEXT='1'\nLAST=\"1\"\n"
@@ -208,6 +208,6 @@ def test_ports_are_counted_from_the_base_and_moved_one_by_one(tmp_path: Path) ->
 
 
 def test_a_setting_that_a_command_needs_is_asked_for_by_name(tmp_path: Path) -> None:
-    """What is missing is named, with the file in which `make up` would have written it."""
+    """A missing setting is named, with the file to which `make up` would have written it."""
     with pytest.raises(SettingsError, match="PIPELINE_KAFKA_BOOTSTRAP"):
         _load(tmp_path).need("kafka_bootstrap")

@@ -23,14 +23,14 @@ def test_a_taken_port_is_told_with_its_owner_and_its_setting() -> None:
 
 
 def test_one_port_for_two_parts_is_refused() -> None:
-    """Two parts cannot be moved onto each other."""
+    """Two services cannot be given the same port."""
     port = free_port()
     with pytest.raises(StackError, match="both sns and mongo"):
         preflight.check_ports({"sns": port, "mongo": port})
 
 
 def test_free_ports_pass() -> None:
-    """Nothing is said about free ports."""
+    """Free ports raise no error."""
     preflight.check_ports({"mongo": free_port()})
 
 
@@ -49,7 +49,7 @@ def test_a_port_of_a_process_that_is_just_dying_is_waited_for(monkeypatch: pytes
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    """A home that cannot be made is told with the setting that moves it."""
+    """A home that cannot be created is reported with the setting that moves it."""
     (tmp_path / "file").touch()
     with pytest.raises(StackError, match="PIPELINE_HOME"):
         preflight.check_home(tmp_path / "file" / "home")
@@ -57,13 +57,13 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_too_little_space_is_told_in_megabytes(tmp_path: Path) -> None:
     """The message says how much is free and how much is needed."""
-    with pytest.raises(StackError, match=r"MB free, and 1000000000 MB are needed"):
+    with pytest.raises(StackError, match=r"MB free, but 1000000000 MB are needed"):
         preflight.check_home(tmp_path / "home", needed_megabytes=1_000_000_000)
 
 
 def test_a_second_start_at_once_is_told_who_is_at_work(tmp_path: Path) -> None:
     """While one command holds the stack's lock another is refused with its process id."""
-    told = pytest.raises(StackError, match=f"process {os.getpid()} is at work")
+    told = pytest.raises(StackError, match=f"process {os.getpid()} is working on")
     with launcher.sole(tmp_path), told, launcher.sole(tmp_path):
         pass
     with launcher.sole(tmp_path):
@@ -85,7 +85,7 @@ def test_secrets_are_made_once_and_private(tmp_path: Path) -> None:
 def test_the_broker_is_chosen_by_what_the_machine_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, missing: str | None, chosen: str
 ) -> None:
-    """Apache Kafka where it can run, else Tansu, and the reason is told."""
+    """Apache Kafka if it can run, else Tansu, with the reason."""
     monkeypatch.setattr(apache_kafka, "missing", lambda: missing)
     given = settings.load({"PIPELINE_BROKER": asked}, launched=False, root=tmp_path)
     choice = broker_choice.choose(given, Credentials(tmp_path / "secrets"))

@@ -1,6 +1,6 @@
-"""The second door into the pipeline: what was collected before, from files into Kafka, on the same way as the rest.
+"""The second way into the pipeline: tweets collected earlier, from files into Kafka and from there on like all others.
 
-unpacking, encodings and reading find the records of a file; pages tells the format of a record, and formats/ has a
-module for each, which makes a page of it; envelopes writes what the provider would have written, importing produces it
-and records it, command is what a person calls.
+`unpacking`, `encodings` and `reading` find the records in a file. `pages` recognises the format of a record, and a module
+in formats/ turns it into a page. `envelopes` writes what the provider would have written, `importing` produces and
+records it, and `command` is the command line.
 """

@@ -1,4 +1,4 @@
-"""`twitter-pipeline import`: what a person sees of an import."""
+"""`twitter-pipeline import`: the command-line side of an import."""
 
 import json
 import os
@@ -36,26 +36,33 @@ PROGRESS_SECONDS = 2.0
 
 @click.command("import")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--observed-at", help="When X gave what does not say so itself, e.g. 2023-05-01T00:00:00Z.")
+@click.option(
+    "--observed-at",
+    help="Retrieval time for records that do not state one, e.g. 2023-05-01T00:00:00Z.",
+)
 @click.option("--rule", help="File the tweets under this rule.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def import_(files: tuple[str, ...], observed_at: str | None, rule: str | None, as_json: bool) -> None:
-    """Import archives of tweets: answers of API version 2, streams, files of twarc2, 4CAT and academictwitteR, messages
-    of this pipeline; as JSON in any form, in UTF-8 or UTF-16, packed by gzip, bzip2, xz or Zstandard or not.
+    """Import archives of tweets.
 
-    FILE may be - for standard input. Importing the same file again changes nothing. Without a retrieval time,
-    from the archive or --observed-at, what it says ranks as the oldest observation.
+    Accepts API v2 answers, streams, files from twarc2, 4CAT and academictwitteR, and messages of this pipeline: as JSON
+    in any layout, in UTF-8 or UTF-16, optionally compressed with gzip, bzip2, xz or Zstandard.
 
-    A record that cannot be imported is reported, kept in MongoDB dead_letters, and costs only itself; a file that
-    cannot be read, or is no archive, does not keep the others away. Members that have no place are counted by name.
-    Exit status: 0 all went, 1 something was refused or has no place, 2 wrong usage or a file that cannot be opened,
-    3 stopped before the end.
+    FILE may be - for standard input. Importing the same file again changes nothing. Without a retrieval time, from the
+    archive or --observed-at, its contents rank as the oldest observation.
+
+    A record that cannot be imported is reported and kept in MongoDB dead_letters; it does not affect other records. A
+    file that cannot be read, or is not an archive, does not affect other files. Members without a place in the tables
+    are counted by name.
+
+    Exit status: 0 everything was imported; 1 something was refused or has no place in the tables; 2 wrong usage or a
+    file that cannot be opened; 3 stopped before the end.
     """
     instant = _instant(observed_at)
     if rule is not None and not RULE_NAME.fullmatch(rule):
         raise click.UsageError(f"--rule {rule!r}: use lower-case letters, digits, - and _")
     if files.count(STANDARD_INPUT) > 1:
-        raise click.UsageError("standard input (-) can be read only once")
+        raise click.UsageError("standard input (-) can be given only once")
     if len(files) == 1 and (why := _why_closed(files[0])):
         raise click.UsageError(why)
     given = settings.load()
@@ -106,24 +113,24 @@ def _import_one(importer: Importer, file: str, outcome: "_Outcome") -> None:
     except FileStopped as stopped:
         outcome.read(stopped.summary)
     except OSError as error:
-        outcome.closed(file, f"{file} cannot be opened: {error.strerror or error}")
+        outcome.closed(file, f"{file} could not be opened: {error.strerror or error}")
 
 
 def _why_closed(file: str) -> str | None:
-    """Why this file cannot be opened, if so."""
+    """Why this file cannot be opened; None if it can."""
     if file == STANDARD_INPUT:
         return None
     if not Path(file).exists():
         return f"{file} does not exist"
     if Path(file).is_dir():
-        return f"{file} is a folder; name its files"
+        return f"{file} is a folder; give the files in it"
     if not os.access(file, os.R_OK):
-        return f"{file} may not be read"
+        return f"{file} is not readable; check its permissions"
     return None
 
 
 class _Outcome:
-    """What became of the files, and the exit status that says so."""
+    """The results for all files, and the exit status that follows from them."""
 
     def __init__(self) -> None:
         self._files: list[FileImported] = []
@@ -131,7 +138,7 @@ class _Outcome:
         self.exit_status = 0
 
     def read(self, file: FileImported) -> None:
-        """A file that was opened, and perhaps not read to its end."""
+        """Note a file that was opened, though perhaps not read to its end."""
         self._files.append(file)
         if file.stopped:
             click.echo(file.stopped, err=True)
@@ -140,13 +147,13 @@ class _Outcome:
             self._at_least(1)
 
     def closed(self, file: str, why: str) -> None:
-        """A file that could not be opened."""
+        """Note a file that could not be opened."""
         self._files.append(FileImported(Path(file).name, stopped=why))
         click.echo(why, err=True)
         self._at_least(2)
 
     def stop(self, why: str) -> None:
-        """The end of it all, whatever files were still to come."""
+        """Note that the import stopped, whatever files were still to come."""
         self._stopped = why
         click.echo(f"Error: {why}", err=True)
         self._at_least(3)
@@ -167,12 +174,12 @@ class _Outcome:
         click.echo(f"{_counts(sums)}; {len(self._files)} files")
         for name, what in (
             ("unknown", "have no place in the tables"),
-            ("unreadable", "do not fit their place"),
+            ("unreadable", "have values that do not fit the tables"),
         ):
             if members := sums[name]:
                 most = sorted(members.items(), key=lambda pair: (-pair[1], pair[0]))
                 listed = ", ".join(f"{member} {times:,}" for member, times in most[:SHOWN_MEMBERS])
-                click.echo(f"members that {what}, with how often: {listed}")
+                click.echo(f"members that {what}, with counts: {listed}")
 
 
 def _counts(counted: Mapping[str, Any]) -> str:
@@ -188,11 +195,13 @@ def _instant(text: str | None) -> datetime | None:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise click.UsageError(f"--observed-at {text!r} is no time such as 2023-05-01T00:00:00Z") from None
+        raise click.UsageError(
+            f"--observed-at {text!r} is not a time; write it like 2023-05-01T00:00:00Z"
+        ) from None
     if instant.tzinfo is None:
-        raise click.UsageError(f"--observed-at {text!r} says no time zone; add Z for UTC")
+        raise click.UsageError(f"--observed-at {text!r} has no time zone; add Z for UTC")
     if instant > datetime.now(UTC):
-        raise click.UsageError(f"--observed-at {text!r} is yet to come")
+        raise click.UsageError(f"--observed-at {text!r} is in the future")
     return instant.astimezone(UTC)
 
 

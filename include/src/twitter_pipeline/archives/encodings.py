@@ -1,4 +1,4 @@
-"""The text of an archive as UTF-8, whatever Unicode form it was saved in: Windows tools write UTF-16."""
+"""The text of an archive as UTF-8, whatever Unicode encoding it was saved in: Windows tools write UTF-16."""
 
 import codecs
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from twitter_pipeline.archives.refusals import Unimportable
 
 _MARKS = (
-    (codecs.BOM_UTF32_LE, "UTF-32"),  # begins like UTF-16's
+    (codecs.BOM_UTF32_LE, "UTF-32"),  # begins like the mark of UTF-16
     (codecs.BOM_UTF32_BE, "UTF-32"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
@@ -17,11 +17,11 @@ _ZEROS: dict[tuple[bool, ...], str] = {
     (False, True) * 4: "utf-16-le",
     (True, False) * 4: "utf-16-be",
 }
-"""Which of the first eight bytes are zero when a JSON text, which begins with ASCII, has no mark."""
+"""Which of the first eight bytes are zero if a JSON text, which begins with ASCII, has no byte order mark."""
 
 
 def as_utf8(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same text in UTF-8; half a surrogate pair of UTF-16 becomes its JSON escape.
+    """The same text in UTF-8; a lone UTF-16 surrogate becomes its JSON escape.
 
     Raises Unimportable: encoding (UTF-32), truncated (UTF-16 with half a character at its end).
     """

@@ -1,7 +1,8 @@
-"""From an archived page to Kafka messages.
+"""Turns an archived page into Kafka messages.
 
-They are what the provider makes of the same page, but for the provenance: what was requested is unknown, and the
-time of the observation may be. An envelope of our own goes again as it was, except that it says that it was imported.
+They equal what the provider would make from the same page, except for the provenance: what was requested is unknown,
+and the time of the observation may be unknown. One of our own envelopes is sent again unchanged, except that its source
+becomes the import.
 """
 
 import json
@@ -23,7 +24,7 @@ ENDPOINT = "import"
 def envelopes_of(
     page: ArchivedPage, *, request_id: str, rule: str | None, observed_at: datetime | None
 ) -> Iterator[tuple[Message, Item | None]]:
-    """One message for each tweet of the page with that tweet, in its order, then what no tweet needed (None)."""
+    """One message per tweet of the page, together with that tweet, in order; then what no tweet needed (None)."""
     if page.message is not None:
         yield _again(page, page.message, rule)
         return
@@ -41,7 +42,7 @@ def envelopes_of(
 
 
 def _again(page: ArchivedPage, message: Mapping[str, bytes], rule: str | None) -> tuple[Message, Item | None]:
-    """An envelope with the provenance that it has. Its source is the import, so that no live stage counts it as X's."""
+    """An envelope with its own provenance, except that its source is the import: live stages must not count it as X's."""
     members = {name: msgspec.Raw(raw) for name, raw in message.items()}
     if page.provenance:
         provenance = {

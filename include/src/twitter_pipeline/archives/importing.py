@@ -1,8 +1,8 @@
-"""Import archives: read, envelope, decode as landing and transform will, produce, record, in ranges of a few megabytes.
+"""Imports archives in ranges of a few megabytes: read, wrap, decode as land and transform will, produce, record.
 
-A range counts once Kafka acknowledged all of it; then one row of pipeline.pages says which lines went into which
-offsets, so that a log that is lost before landing is noticed. What cannot be imported goes to MongoDB dead_letters
-before that. Killed anywhere, the import is simply run again: ids and rows are made of the contents.
+A range counts once Kafka has acknowledged all of it. Then a row in pipeline.pages says which lines went to which offsets,
+so that a log lost before landing is noticed. What cannot be imported goes to MongoDB dead_letters before that. If the
+import is killed at any point, simply run it again: ids and rows are derived from the contents.
 """
 
 import hashlib
@@ -42,16 +42,16 @@ RANGE_RECORDS = 5_000
 DURABLE = WriteConcern(w="majority", j=True)
 DUPLICATE_KEY = 11000
 NAMED_MEMBERS = 1_000
-"""How many members a summary names: an archive may have an id for a name."""
+"""How many members a summary names: an archive may use ids as member names."""
 RECORD_RANGE = resources.files(__package__).joinpath("record_range.sql").read_text()
 
 
 class ImportStopped(RuntimeError):
-    """The import did not come to its end; the text names the lines to import again. What went before is recorded."""
+    """The import stopped early; the text names the lines to import again. Everything before them is recorded."""
 
 
 class FileStopped(ImportStopped):
-    """One file was not read to its end, for a reason of its own: others can be imported. `summary`: what went before."""
+    """One file was not read to its end, for a reason that does not affect other files. `summary`: what was imported."""
 
     def __init__(self, text: str, summary: "FileImported") -> None:
         super().__init__(text)
@@ -60,7 +60,7 @@ class FileStopped(ImportStopped):
 
 @dataclass(frozen=True)
 class Refusal:
-    """Something of a file that was not imported, and why."""
+    """A part of a file that was not imported, and why."""
 
     file: str
     line: int
@@ -70,10 +70,10 @@ class Refusal:
 
 @dataclass
 class FileImported:
-    """What became of one file: records read and refused, tweets of their own and included ones, messages.
+    """The result for one file: records read and refused, tweets and included tweets, messages.
 
-    `unknown`: members that no table has a place for, and how often they were met; `unreadable`: the same of values
-    that do not fit their place. `stopped`: why the file was not read to its end.
+    `unknown`: members for which no table has a place, and how often they occurred; `unreadable`: the same for values
+    that do not fit the tables. `stopped`: why the file was not read to its end.
     """
 
     file: str
@@ -107,8 +107,8 @@ class _Range:
 class Importer:
     """Imports files over open connections; `warehouse` in autocommit mode, `sink` to the raw topic.
 
-    `observed_at` is for records that do not say when X gave them; `rule` is what the tweets are filed under.
-    `tell` is called with each refusal, `progress` after each range.
+    `observed_at` is used for records that do not say when X returned them; the tweets are filed under `rule`. `tell` is
+    called with each refusal, `progress` after each range.
     """
 
     def __init__(
@@ -128,9 +128,9 @@ class Importer:
         self._topic_id: str | None = None
 
     def import_file(self, file: str, stream: BinaryIO) -> FileImported:
-        """Import one archive. Raises ImportStopped; FileStopped where it says nothing about other files.
+        """Import one archive. Raises ImportStopped; FileStopped if the reason does not affect other files.
 
-        All files of an importer go into the topic that the first one found. Raises TopicMissing and KafkaUnavailable
+        All files of an importer go to the topic that the first file found. Raises TopicMissing and KafkaUnavailable
         before anything is read.
         """
         started = time.monotonic()
@@ -143,13 +143,13 @@ class Importer:
                 self._import_range(name, part, summary)
             except TooManyBadRecords:
                 summary.stopped = (
-                    f"{file}: most of it is no archive of tweets (lines up to {part.to_line}); stopped at line"
-                    f" {part.from_line}. The reasons are above"
+                    f"{file}: most of it is not an archive of tweets (lines up to {part.to_line}); stopped at line"
+                    f" {part.from_line}. See the reasons above"
                 )
                 raise FileStopped(summary.stopped, summary) from None
             except MessageTooLarge as error:
                 again = _again(file, part, f"{error}")
-                raise ImportStopped(f"{again}; allow larger messages first, or leave that one out") from error
+                raise ImportStopped(f"{again}; first allow larger messages, or leave that one out") from error
             except TopicError as error:
                 raise ImportStopped(_again(file, part, f"{error}")) from error
             except PyMongoError as error:
@@ -181,7 +181,7 @@ class Importer:
             yield part
         if unreadable is not None:
             what = unreadable.strerror or str(unreadable)
-            summary.stopped = f"{file}: cannot be read to its end: {what}. What was read is imported"
+            summary.stopped = f"{file}: could not be read to its end: {what}. What was read has been imported"
             raise FileStopped(summary.stopped, summary) from unreadable
 
     def _add(self, part: _Range, file: str, record: Record) -> None:
@@ -212,7 +212,7 @@ class Importer:
         offsets = self._sink.acknowledged()
         if self._sink.topic_id != self._topic_id:
             raise TopicChanged(
-                f"topic {self._sink.topic} was made anew since the import began, and what it held may be gone"
+                f"topic {self._sink.topic} was recreated since the import began, and what it held may be gone"
             )
         self._write_dead_letters(name, part.refused)
         if part.messages:
@@ -257,7 +257,7 @@ class Importer:
                     self._refuse(part, Refusal(file, line, reason, body))
                     continue
                 for (kind, member), times in drift.items():
-                    known = member.startswith("(")  # of an object or a value that does not fit its place
+                    known = member.startswith("(")  # for an object or a value that does not fit its place
                     (part.unreadable if known else part.unknown)[f"{kind}.{member}"] += times
                 part.messages += 1
                 if tweet is not None:
@@ -277,7 +277,7 @@ class Importer:
 
 
 def _decoded_as_by_the_stages(envelope: bytes) -> Mapping[tuple[str, str], int]:
-    """What transform would count as drift. Raises Unimportable for what a stage would write to the dead letters."""
+    """What transform would count as drift. Raises Unimportable if a stage would write it to the dead letters."""
     batch, nowhere = Batch(), Coordinate("", 0, 0)
     try:
         raw_document(envelope, nowhere, datetime.now(UTC))
@@ -288,7 +288,7 @@ def _decoded_as_by_the_stages(envelope: bytes) -> Mapping[tuple[str, str], int]:
 
 
 def _dead_letter(name: str, refusal: Refusal) -> dict[str, Any]:
-    """The dead_letters document of a refusal; importing the same file again makes the same `_id`."""
+    """The dead_letters document for a refusal; importing the same file again gives the same `_id`."""
     sha256 = hashlib.sha256(refusal.body).hexdigest()
     return {
         "_id": f"{STAGE}/{name}/{refusal.line:09d}/{sha256[:32]}",
@@ -305,7 +305,7 @@ def _dead_letter(name: str, refusal: Refusal) -> dict[str, Any]:
 
 def _again(file: str, part: _Range, what: str) -> str:
     lines = f"lines {part.from_line} to {part.to_line}"
-    return f"{file}: {lines} do not count as imported: {what}. Import the file again; what went before is recorded"
+    return f"{file}: {lines} do not count as imported: {what}. Import the file again; everything before is recorded"
 
 
 def total(summaries: Iterable[FileImported]) -> dict[str, Any]:

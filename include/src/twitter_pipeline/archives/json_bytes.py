@@ -1,6 +1,6 @@
-"""JSON of archives, taken apart as the bytes that it is and decoded beside that, since the bytes are what is kept.
+"""JSON from archives, split as bytes and decoded separately, since the bytes are what is kept.
 
-Only where the strict parser refuses (lone surrogates) is a part written anew, with the same content.
+A part is re-encoded, with the same content, only if the strict parser refuses it (lone surrogates).
 """
 
 import json
@@ -41,34 +41,34 @@ def decoded(document: bytes) -> Any:
 
 
 def _forgivingly(document: bytes) -> Any:
-    """Decode what is JSON by the letter but no text (lone surrogates). Raises Unimportable."""
+    """Decode what is formally JSON but not valid text (lone surrogates). Raises Unimportable."""
     try:
         return json.loads(document, parse_constant=_refuse_constant)
     except RecursionError:
-        raise Unimportable("nesting", "nested too deep to be an answer of X") from None
+        raise Unimportable("nesting", "nested too deeply to be an answer from X") from None
     except ValueError as error:
         raise Unimportable("not_json", str(error)[:200]) from None
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def encoded(value: Any) -> bytes:
-    """A value as JSON. Raises Unimportable for what is nested too deep."""
+    """A value as JSON. Raises Unimportable if it is nested too deeply."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
         return json.dumps(value, separators=(",", ":")).encode()
     except RecursionError:
-        raise Unimportable("nesting", "nested too deep to be an answer of X") from None
+        raise Unimportable("nesting", "nested too deeply to be an answer from X") from None
 
 
 def as_object(value: Any) -> Mapping[str, Any]:
-    """The value, or an empty object for what is none."""
+    """The value, or an empty object if it is not an object."""
     return value if isinstance(value, Mapping) else {}
 
 
 def names_of(members: Mapping[str, Any]) -> str:
-    """The first names of an object, for people."""
+    """The first names in an object, for messages."""
     return ", ".join(repr(name[:40]) for name in list(members)[:8]) or "nothing in it"

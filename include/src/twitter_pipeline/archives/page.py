@@ -1,4 +1,4 @@
-"""What one record of an archive holds, whatever its format was."""
+"""What one record of an archive holds, whatever its format."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -12,18 +12,18 @@ from twitter_pipeline.archives.refusals import Unimportable
 
 @dataclass(frozen=True, slots=True)
 class Item(pages.Item):
-    """One object of an archive; what cannot be read as one is refused before."""
+    """One object of an archive; anything that cannot be read as an object was refused earlier."""
 
     value: Mapping[str, Any]
 
 
 @dataclass
 class ArchivedPage:
-    """The tweets of a record in their order, what came with them, and when X gave them (None: unknown).
+    """The tweets of a record in order, what came with them, and when X returned them (None: unknown).
 
-    `matching_rules`: the rules of a filtered stream that its tweet matched. `message` and `provenance`: the members
-    of one of our own envelopes, and where it came from. `refused`: objects that had to be left out, with their bytes. `homeless`: members of
-    the record that have no place in an envelope, and how often they were there.
+    `matching_rules`: the rules of a filtered stream that its tweet matched. `message` and `provenance`: the members of one
+    of our own envelopes, and its origin. `refused`: objects that had to be left out, with their bytes. `homeless`: members
+    of the record that have no place in an envelope, and how often they occurred.
     """
 
     data: list[Item] = field(default_factory=list)
@@ -38,10 +38,10 @@ class ArchivedPage:
 
     @property
     def included_tweets(self) -> int:
-        """How many tweets came only because others refer to them."""
+        """How many tweets are here only because others refer to them."""
         return sum(len(self.includes.get(name, ())) for name in ("tweets", "posts"))
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing of it would be imported."""
+        """Whether it holds nothing to import."""
         return not (self.data or self.includes or self.errors)

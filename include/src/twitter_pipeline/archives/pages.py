@@ -1,7 +1,7 @@
-"""The pages in a record of an archive: which format it has, and what the format makes of it.
+"""The pages in a record of an archive: recognises the format and applies it.
 
-One object that cannot be used is set aside; its neighbours go. What would be left behind has a name: it is refused, or
-counted.
+An object that cannot be used is set aside without affecting its neighbours. Nothing is dropped silently: it is refused
+or counted by name.
 """
 
 from twitter_pipeline.archives.formats import answers, own_messages, recorded_exchanges, single_objects
@@ -13,7 +13,7 @@ from twitter_pipeline.archives.refusals import Unimportable
 
 
 def pages_of(body: bytes) -> list[ArchivedPage]:
-    """The pages in a record: one, or as many as an array has elements.
+    """The pages in a record: one, or one per element of an array.
 
     Raises Unimportable: not_utf8, not_json, nesting, version, vocabulary, own_export, error_answer, no_tweet, shape.
     """
@@ -37,8 +37,8 @@ def _page(body: bytes) -> ArchivedPage:
     if not body.startswith(b"{"):
         decoded(body)
         if body.strip(b'"').isdigit():
-            raise Unimportable("shape", "an id on its own; look it up first, and import X's answer")
-        raise Unimportable("shape", "neither an answer of X nor a tweet, but a bare JSON value")
+            raise Unimportable("shape", "an id on its own; look it up first and import X's answer")
+        raise Unimportable("shape", "neither an answer from X nor a tweet, but a bare JSON value")
     members = members_of(body)
     if "envelope_version" in members:
         return own_messages.message(members)
@@ -62,4 +62,4 @@ def _page(body: bytes) -> ArchivedPage:
         return answers.includes_alone(members)
     if members.keys() & answers.ANSWER:
         return answers.answer(members)
-    raise Unimportable("shape", f"neither an answer of X nor a tweet: has {names_of(members)}")
+    raise Unimportable("shape", f"neither an answer from X nor a tweet: has {names_of(members)}")

@@ -1,9 +1,9 @@
-"""The records of an archive file: one JSON value each, with the lines that it stands on.
+"""The records of an archive file: one JSON value each, with the lines it is on.
 
-JSON values come one a line, over many lines, or several on a line; with commas, record separators (RFC 7464), byte
-order marks or NULs between them; in an array, or not. They are found by brackets and strings, so that a broken one
-costs itself. No string of JSON goes over the end of a line. One record at a time is in memory, and none larger than
-`MAX_RECORD_BYTES`; an array is taken apart, so that it may be of any size.
+JSON values may be one per line, span many lines, or share a line; they may be separated by commas, record separators
+(RFC 7464), byte order marks or NULs, and may or may not be in an array. They are found by brackets and strings, so that a
+broken one does not affect others. No JSON string extends past the end of a line. Only one record at a time is in memory,
+none larger than `MAX_RECORD_BYTES`; an array is split into its elements, so it may be of any size.
 """
 
 import re
@@ -35,9 +35,9 @@ RECORD_SEPARATOR = b"\x1e"
 
 @dataclass(frozen=True)
 class Record:
-    """One JSON value of an archive, not yet decoded, and its lines (counted from 1, both included).
+    """One JSON value of an archive, not yet decoded, and its lines (counted from 1, both inclusive).
 
-    `refused` is set where the reading already failed; then `body` may be only the beginning.
+    `refused` is set if reading already failed; `body` may then be only the beginning.
     """
 
     body: bytes
@@ -48,7 +48,7 @@ class Record:
 
 @contextmanager
 def opened(file: str) -> Iterator[BinaryIO]:
-    """The bytes of a file ("-": standard input), as they are."""
+    """The unchanged bytes of a file ("-": standard input)."""
     if file == STANDARD_INPUT:
         yield cast(BinaryIO, sys.stdin.buffer)
         return
@@ -57,9 +57,9 @@ def opened(file: str) -> Iterator[BinaryIO]:
 
 
 def records(stream: BinaryIO, max_bytes: int = MAX_RECORD_BYTES) -> Iterator[Record]:
-    """All records of an archive, in order, unpacked and as UTF-8. Raises OSError where the file cannot be read.
+    """All records of an archive, in order, unpacked and as UTF-8. Raises OSError if the file cannot be read.
 
-    Where a file is damaged, or is none of records, the last one is refused and says so.
+    If a file is damaged, or does not consist of records, the last record is refused and says so.
     """
     splitter = _Splitter(max_bytes)
     try:
@@ -72,7 +72,7 @@ def records(stream: BinaryIO, max_bytes: int = MAX_RECORD_BYTES) -> Iterator[Rec
 
 
 class _Piece(NamedTuple):
-    """A line with its end, or a part of a long one; `is_cut_off` where the file is damaged behind it."""
+    """A line with its line ending, or part of a long line; `is_cut_off` if the file is damaged after it."""
 
     text: bytes
     line: int
@@ -105,14 +105,14 @@ def _pieces(chunks: Iterator[bytes]) -> Iterator[_Piece]:
 
 
 _TO_A_BRACKET = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+([\[\]{}]?)', re.DOTALL)
-"""Everything up to the next bracket that is not in a string; with none, up to the end or a string without one."""
+"""Everything up to the next bracket outside a string; if there is none, up to the end or an unterminated string."""
 _WHITE = b" \t\r\n"
 _BETWEEN = _WHITE + b",\0" + RECORD_SEPARATOR
 _validate = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 def _bare(text: bytes) -> bytes:
-    """The text without what may stand between two records."""
+    """The text without what may separate two records."""
     text = text.strip(_BETWEEN)
     while text.startswith(BOM):
         text = text.removeprefix(BOM).lstrip(_BETWEEN)
@@ -134,30 +134,30 @@ class _Part(NamedTuple):
 
 
 class _Splitter:
-    """Cuts pieces into records.
+    """Splits pieces into records.
 
-    Between records, a line that is one JSON value is a record as it stands. Elsewhere brackets are counted. A record
-    that never ends, since a writer was killed, is told by what follows: it is given up where a line begins a new
-    value that JSON does not allow there, or at the end; lines in it that are whole are records then.
+    Between records, a line that is one JSON value is a record as it is. Elsewhere brackets are counted. A record that
+    never ends, because its writer was killed, is recognised by what follows: it is given up when a line begins a new
+    value that JSON does not allow there, or at the end of the file; complete lines in it then become records.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._array: int | None = None  # the line on which an array of records began that must still end
-        self._was_array = False  # there was one, which may end or not
-        self._open = bytearray()  # the brackets of the record that are open
+        self._array: int | None = None  # the line on which a still open array of records began
+        self._was_array = False  # there was an array, which may or may not end
+        self._open = bytearray()  # the open brackets of the record
         self._parts: list[_Part] = []
         self._size = 0
-        self._last = b""  # the last byte of it that is no white space
+        self._last = b""  # its last byte that is not white space
         self._from_line = self._line = 1
-        self._unfinished = b""  # a string that goes on in the next piece
-        self._stray = bytearray()  # what is no record, on this line
+        self._unfinished = b""  # a string that continues in the next piece
+        self._stray = bytearray()  # text on this line that is not part of a record
         self._stray_size = 0
         self._has_records = False  # on this line
         self._passes_over = False  # the rest of this line
 
     def feed(self, piece: _Piece) -> Iterator[Record]:
-        """The records that end in this piece. Raises Unimportable for a file that is not to be read further."""
+        """The records that end in this piece. Raises Unimportable if the file should not be read further."""
         self._line = piece.line
         if piece.begins_line:
             self._has_records = self._passes_over = False
@@ -188,12 +188,12 @@ class _Splitter:
             yield from self._set_aside_strays()
 
     def end(self, why: Unimportable | None = None) -> Iterator[Record]:
-        """What is left at the end of the file; `why`: what is wrong with its rest."""
+        """The remaining records at the end of the file; `why`: what is wrong with the rest of it."""
         yield from self._set_aside_strays()
         if self._open or self._parts:
             yield from self._give_up(why)
         elif why is not None or self._array is not None:
-            why = why or Unimportable("truncated", "the file ends before the array of its records does")
+            why = why or Unimportable("truncated", "the file ends before its array of records does")
             yield Record(b"", self._line, self._line, why)
 
     def _begins_anew(self, line: bytes) -> bool:
@@ -205,7 +205,7 @@ class _Splitter:
         return not may_follow
 
     def _scan(self, text: bytes, piece: _Piece, *, is_last: bool) -> Iterator[Record]:
-        begins = position = 0  # of the record, or of what stands between two
+        begins = position = 0  # of the record, or of what is between two records
         while bracket := (found := cast(re.Match[bytes], _TO_A_BRACKET.match(text, position)))[1]:
             position = found.end()
             if bracket in (b"{", b"["):
@@ -220,7 +220,7 @@ class _Splitter:
                 self._open += bracket
                 if len(self._open) > MAX_DEPTH:
                     self._keep(text[begins:position], piece)
-                    nesting = Unimportable("nesting", f"more than {MAX_DEPTH:,} brackets inside each other")
+                    nesting = Unimportable("nesting", f"more than {MAX_DEPTH:,} nested brackets")
                     yield self._refused_with_its_line(nesting)
                     return
             elif self._open:
@@ -249,11 +249,11 @@ class _Splitter:
             self._unfinished = b""
             yield self._refused_with_its_line(_too_large(self._max_bytes))
         elif unfinished < len(text) and self._open and self._from_line == piece.line:
-            # a string that does not end on its line: a line that was cut off, not the first of many
+            # a string that does not end on its line: the line was cut off and is not the first of many
             yield self._record()
 
     def _refused_with_its_line(self, why: Unimportable) -> Record:
-        """What was kept as a refusal, and nothing of the rest of its line."""
+        """What was kept so far, as a refusal; skips the rest of its line."""
         body = b"".join(part.text for part in self._parts)[:KEPT_BYTES]
         self._forget()
         self._passes_over = True
@@ -276,9 +276,9 @@ class _Splitter:
         return Record(body, self._from_line, self._line)
 
     def _give_up(self, why: Unimportable | None = None) -> Iterator[Record]:
-        """Refuse a record that does not end, but for the lines in it that are records of their own."""
+        """Refuse a record that does not end, except for lines in it that are records themselves."""
         first, *others = self._parts
-        # nothing says any more whether the array goes on
+        # it is no longer known whether the array continues
         self._was_array, self._array = self._was_array or self._array is not None, None
         self._forget()
         refused = [first]
@@ -288,7 +288,10 @@ class _Splitter:
             (whole if is_record else refused).append(part)
         body = b"".join(part.text for part in refused)[:KEPT_BYTES]
         yield Record(
-            body, first.line, refused[-1].line, why or Unimportable("truncated", "JSON that ends too early")
+            body,
+            first.line,
+            refused[-1].line,
+            why or Unimportable("truncated", "incomplete JSON: it ends too early"),
         )
         for part in whole:
             yield Record(part.text, part.line, part.line)
@@ -314,7 +317,7 @@ class _Splitter:
         if size > self._max_bytes:
             yield Record(body, self._line, self._line, _too_large(self._max_bytes))
         elif self._has_records or self._array is not None or size > KEPT_BYTES:
-            why = Unimportable("not_json", "stands between the records and is none")
+            why = Unimportable("not_json", "text between the records that is not JSON")
             yield Record(body, self._line, self._line, why)
         else:
             yield Record(body, self._line, self._line)

@@ -1,4 +1,4 @@
-"""What an import says of something that it does not take."""
+"""What an import says about something that it does not accept."""
 
 
 class Unimportable(ValueError):

@@ -1,4 +1,4 @@
-"""When X gave what an archive holds, as far as the archive says."""
+"""When X returned what an archive holds, as far as the archive says."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ from twitter_pipeline.archives.json_bytes import as_object
 
 
 def retrieved_at(holder: Mapping[str, Any]) -> datetime | None:
-    """When X gave it, as twarc wrote down, or a browser's extension (milliseconds)."""
+    """When X returned it, as recorded by twarc or by a browser extension (milliseconds)."""
     if isinstance(stated := as_object(holder.get("__twarc")).get("retrieved_at"), str):
         return credible(read_time(stated))
     stated = as_object(holder.get("__import_meta")).get("timestamp_collected")
@@ -22,5 +22,5 @@ def retrieved_at(holder: Mapping[str, Any]) -> datetime | None:
 
 
 def credible(instant: datetime | None) -> datetime | None:
-    """An instant to come would outrank every true observation: then the time counts as unknown."""
+    """The instant, or None (unknown) if it is in the future, since that would outrank every true observation."""
     return None if instant is None or instant > datetime.now(UTC) else instant.astimezone(UTC)

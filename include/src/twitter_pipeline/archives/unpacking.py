@@ -1,7 +1,7 @@
-"""The bytes of an archive, unpacked: gzip, bzip2, xz and Zstandard, one inside another too, known by their content.
+"""Unpacks archives: gzip, bzip2, xz and Zstandard, also nested, recognised by their content.
 
-What could be unpacked before a damage is given out, then Unimportable says where and why. Memory does not grow with
-the file.
+If a file is damaged, everything before the damage is returned first; then Unimportable says where and why. Memory use
+does not grow with the file.
 """
 
 import bz2
@@ -16,15 +16,15 @@ from twitter_pipeline.archives.refusals import Unimportable
 
 CHUNK = 256 * 1024
 OUTPUT = 64 * 1024
-"""How much is unpacked at once."""
+"""How many bytes are unpacked at once."""
 SMALL_OUTPUT = 2 * 1024
-"""The same where an error takes what was unpacked with it, so at most this much before a damage is lost."""
+"""The same if an error discards what was unpacked: at most this much before the damage is lost."""
 LAYERS = 3
-"""A gzipped file inside a gzipped file is somebody's mistake; more than these is somebody's bomb."""
+"""A gzipped file inside a gzipped file is a mistake; more layers than this are a decompression bomb."""
 
 
 class _Source:
-    """Chunks that can be looked at, and put back. An error on the way is raised when all before it was read."""
+    """Chunks that can be peeked at and put back. An error is raised once everything before it has been read."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks, self._kept = chunks, b""
@@ -62,14 +62,14 @@ class _Format(NamedTuple):
     unpack: "Callable[[_Format, _Source], Iterator[bytes]]"
 
     def damaged(self, what: str) -> Unimportable:
-        return Unimportable(self.reason, f"{self.name}: {what}; what came before it was read")
+        return Unimportable(self.reason, f"{self.name}: {what}; everything before it was read")
 
 
 def unpacked(stream: BinaryIO) -> Iterator[bytes]:
     """The contents of a file in chunks, without its compression.
 
-    Raises Unimportable: container (before anything) for a file that holds other files or a table; damaged_gzip,
-    damaged_bzip2, damaged_xz, damaged_zstandard (after all that could be unpacked).
+    Raises Unimportable: container (before anything else) for a file that holds other files or a table; damaged_gzip,
+    damaged_bzip2, damaged_xz, damaged_zstandard (after everything that could be unpacked).
     """
     source = _Source(iter(lambda: stream.read(CHUNK), b""))
     for _ in range(LAYERS):
@@ -97,7 +97,7 @@ def _refuse_container(beginning: bytes) -> None:
 
 
 def _members(make: Callable[[], Any]) -> Callable[[_Format, _Source], Iterator[bytes]]:
-    """A reader of a format of members one after the other, perhaps with NULs behind the last."""
+    """A reader for a format with consecutive members, perhaps followed by NULs."""
 
     def unpack(form: _Format, source: _Source) -> Iterator[bytes]:
         while True:
@@ -108,7 +108,7 @@ def _members(make: Callable[[], Any]) -> Callable[[_Format, _Source], Iterator[b
                 return
             source.put_back(rest)
             if not form.begins.match(source.peek(16)):
-                raise form.damaged("the compressed data end here, and something else follows")
+                raise form.damaged("the compressed data ends here, and something else follows")
 
     return unpack
 
@@ -128,7 +128,7 @@ def _member(unpacker: Any, form: _Format, source: _Source) -> Iterator[bytes]:
                     yield _up_to_the_error(before, data)
                 raise form.damaged(f"the compressed file is damaged here ({error})") from None
             yield out
-            # zlib gives back what it has not looked at yet, the others keep it
+            # zlib returns what it has not processed yet, the others keep it
             data = getattr(unpacker, "unconsumed_tail", b"")
             if unpacker.eof or (not data and len(out) < size):
                 break
@@ -162,7 +162,7 @@ class _AsFile(io.RawIOBase):
 
 
 def _zstandard(form: _Format, source: _Source) -> Iterator[bytes]:
-    import pyarrow as pa  # takes a moment to import, which only these files are worth
+    import pyarrow as pa  # slow to import, so only for these files
 
     with pa.CompressedInputStream(pa.PythonFile(_AsFile(source), "r"), "zstd") as stream:
         while True:
@@ -170,7 +170,7 @@ def _zstandard(form: _Format, source: _Source) -> Iterator[bytes]:
             try:
                 size = stream.readinto(buffer)
             except OSError as error:
-                # what was unpacked before the error is in the buffer, and NULs behind it
+                # the buffer holds what was unpacked before the error, followed by NULs
                 yield bytes(buffer.rstrip(b"\0"))
                 what = "cut off here" if "runcated" in str(error) else f"damaged here ({error})"
                 raise form.damaged(f"the compressed file is {what}") from None
@@ -202,12 +202,12 @@ _FORMATS = (
 )
 _CONTAINERS = {
     b"PK\x03\x04": "a zip archive: unpack it (`unzip FILE`) and import the files inside",
-    b"PK\x05\x06": "a zip archive with nothing in it",
+    b"PK\x05\x06": "an empty zip archive",
     b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive: unpack it (`7z x FILE`) and import the files inside",
     b"Rar!\x1a\x07": "a RAR archive: unpack it (`unrar x FILE`) and import the files inside",
-    b"\x04\x22\x4d\x18": "compressed by LZ4: unpack it (`lz4 -d FILE`) and import what comes out",
-    b"\x1f\x9d": "compressed by compress: unpack it (`uncompress FILE`) and import what comes out",
-    b"PAR1": "a Parquet file, a table such as this pipeline exports; import the JSON that X gave",
-    b"SQLite format 3\0": "an SQLite database; import the JSON that X gave",
+    b"\x04\x22\x4d\x18": "compressed with LZ4: unpack it (`lz4 -d FILE`) and import the result",
+    b"\x1f\x9d": "compressed with compress: unpack it (`uncompress FILE`) and import the result",
+    b"PAR1": "a Parquet file, a table such as this pipeline exports; import the JSON that X returned",
+    b"SQLite format 3\0": "an SQLite database; import the JSON that X returned",
     b"%PDF-": "a PDF document",
 }

@@ -1,1 +1,1 @@
-"""Doors out for people: whole exports as files, and a look at the newest tweets."""
+"""Output for people: complete exports as files, and a search in the newest tweets."""

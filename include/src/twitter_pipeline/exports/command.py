@@ -1,4 +1,4 @@
-"""`twitter-pipeline export` and `twitter-pipeline search`: what a person sees of them."""
+"""The commands `twitter-pipeline export`, `search` and `search-index`."""
 
 import json
 import shutil
@@ -50,13 +50,13 @@ def _selection(**texts: str | None) -> Selection:
     default=STANDARD_OUTPUT,
     show_default=True,
     metavar="PLACE",
-    help="A file, a folder (with a / at its end, or there already), or - for standard output.",
+    help="A file, a folder (existing, or ending in /), or - for standard output.",
 )
-@click.option("--rule", help="Only tweets that this rule brought.")
+@click.option("--rule", help="Only tweets found by this rule.")
 @click.option("--since", metavar="T", help="Only tweets created at T (UTC) or later.")
 @click.option("--until", metavar="T", help="Only tweets created before T (UTC).")
-@click.option("--author", metavar="USERNAME", help="Only tweets of this account.")
-@click.option("--force", is_flag=True, help="Replace the file.")
+@click.option("--author", metavar="USERNAME", help="Only tweets by this account.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 def export(
     file_format: Format,
     output: str,
@@ -66,22 +66,24 @@ def export(
     author: str | None,
     force: bool,
 ) -> None:
-    """Write all collected tweets as CSV, JSON Lines or Parquet, one each, by ascending id.
+    """Write all collected tweets as CSV, JSON Lines or Parquet, one row each, by ascending id.
 
-    A file appears only when it is complete. In a folder it gets a name by the time and, last, a manifest with its
-    size and checksum. In CSV a text that a spreadsheet would run as a formula (first character
-    = + - @, tab, CR, LF) or that begins with an apostrophe has an apostrophe put in front; to undo, take one
-    leading apostrophe away from each text cell. JSON Lines and Parquet hold the texts as they are.
+    A file appears only when it is complete. In a folder, the file is named after the current time, and a manifest with
+    its size and checksum is written last.
+
+    In CSV, a text that a spreadsheet would run as a formula (first character = + - @, tab, CR, LF) or that begins with
+    an apostrophe gets an apostrophe in front; to undo this, remove one leading apostrophe from each text cell. JSON
+    Lines and Parquet contain the unchanged texts.
     """
     selection, place = _selection(rule=rule, since=since, until=until, author=author), Path(output)
     is_folder = output != STANDARD_OUTPUT and (output.endswith("/") or place.is_dir())
     if output == STANDARD_OUTPUT and file_format == "parquet" and sys.stdout.isatty():
-        raise click.UsageError("Parquet is not for a terminal; give --output")
+        raise click.UsageError("Parquet cannot be written to a terminal; give --output")
     try:
         if output != STANDARD_OUTPUT and not is_folder:
             check(place, replace=force)
         with _reader("export") as connection:
-            # an export may take as long as it takes, whatever the role allows a query of a dashboard
+            # an export may take as long as it needs, whatever limit the role has for dashboard queries
             connection.execute("set statement_timeout = 0")
             with _Progress(connection, selection) as progress:
                 if output == STANDARD_OUTPUT:
@@ -99,17 +101,17 @@ def export(
         raise
     except OSError as error:
         raise click.ClickException(
-            f"{output}: {error.strerror or error}; nothing was left at that name"
+            f"{output}: {error.strerror or error}; no file was left at that name"
         ) from error
 
 
 @click.command()
 @click.argument("words", nargs=-1)
-@click.option("--rule", help="Only tweets that this rule brought.")
-@click.option("--author", metavar="USERNAME", help="Only tweets of this account.")
+@click.option("--rule", help="Only tweets found by this rule.")
+@click.option("--author", metavar="USERNAME", help="Only tweets by this account.")
 @click.option("--hashtag", help="Only tweets with this hashtag.")
-@click.option("--limit", default="20", show_default=True, metavar="N", help="How many, up to 1000.")
-@click.option("--before", metavar="ID", help="Go on below this id.")
+@click.option("--limit", default="20", show_default=True, metavar="N", help="How many to show, up to 1000.")
+@click.option("--before", metavar="ID", help="Continue below this id.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; ids are strings.")
 def search(
     words: tuple[str, ...],
@@ -120,7 +122,7 @@ def search(
     before: str | None,
     as_json: bool,
 ) -> None:
-    """Show the newest collected tweets that have all WORDS in them, in any case."""
+    """Show the newest collected tweets that contain all WORDS, in any case."""
     selection = _selection(rule=rule, author=author, hashtag=hashtag)
     if phrases := [text for text in words if text.strip()]:
         selection = replace(selection, words=_value("words", parsing.words, phrases))
@@ -143,15 +145,15 @@ def search(
 
 @click.group("search-index")
 def search_index() -> None:
-    """What searches by words and hashtags use."""
+    """Maintain the index for searches by word and hashtag."""
 
 
 @search_index.command()
 def fill() -> None:
-    """Make tweets that an older version loaded searchable by index.
+    """Add tweets loaded by an older version to the search index.
 
-    New tweets are searchable as they are loaded, old ones are found more slowly until this is done. It goes from the
-    newest on, may be interrupted at any time and goes on where it was; loading need not stop.
+    New tweets are indexed as they are loaded; older ones are found more slowly until this has run. It starts with the
+    newest, can be interrupted at any time and continues where it stopped; loading need not stop.
     """
     dsn = settings.load().need("postgres_dsn")
     done, told_at = 0, time.monotonic()
@@ -161,8 +163,8 @@ def fill() -> None:
             done += batch
             if time.monotonic() - told_at >= PROGRESS_SECONDS:
                 told_at = time.monotonic()
-                click.echo(f"{done:,} tweets; next below {unfilled_below(connection)}", err=True)
-    click.echo(f"{done:,} tweets and {tags:,} hashtags made searchable; none is left")
+                click.echo(f"{done:,} tweets; continuing below {unfilled_below(connection)}", err=True)
+    click.echo(f"{done:,} tweets and {tags:,} hashtags added to the index; none are left")
 
 
 def _as_json(found: Found) -> dict[str, object]:
@@ -183,23 +185,21 @@ def _connected(dsn: str, name: str) -> Iterator[psycopg.Connection]:
             yield connection
     except psycopg.errors.QueryCanceled as error:
         raise click.ClickException(
-            "PostgreSQL: this took too long; narrow it down, by --rule, --author or --hashtag"
+            "PostgreSQL: this took too long; narrow it down by --rule, --author or --hashtag"
         ) from error
     except psycopg.errors.LockNotAvailable as error:
-        raise click.ClickException(
-            "PostgreSQL: a table is locked by somebody else's work; try again"
-        ) from error
+        raise click.ClickException("PostgreSQL: a table is locked by another session; try again") from error
     except psycopg.OperationalError as error:
         first = str(error).strip().splitlines()[0]
         raise click.ClickException(f"PostgreSQL: {first}. Is the stack up (`make up`)?") from error
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction) as error:
         raise click.ClickException(
-            "the database lacks tables of this version; `make up` makes them"
+            "the database lacks tables of this version; `make up` creates them"
         ) from error
 
 
 class _Progress:
-    """A bar on a terminal, a line every two seconds elsewhere, and a last line; all on standard error."""
+    """A bar on a terminal, a line every two seconds elsewhere, and a final line; all on standard error."""
 
     def __init__(self, connection: psycopg.Connection, selection: Selection) -> None:
         self._started = self._told_at = time.monotonic()
@@ -225,7 +225,7 @@ class _Progress:
             self._say()
 
     def tell(self, exported: Exported) -> None:
-        """How far it is; the same object grows from call to call."""
+        """Show the progress; the same object grows from call to call."""
         self._last = exported
         if self._bar is not None:
             self._bar.update(exported.tweets - self._bar.pos)

@@ -1,7 +1,7 @@
-"""An export delivered into a folder: the data under a temporary name, renamed when complete, a manifest last.
+"""Delivers an export into a folder: data under a temporary name, renamed when complete, and a manifest last.
 
-A folder is anything that looks like pathlib: a local path, or a path of an object store (fsspec, Airflow's
-ObjectStoragePath). Who waits for the manifest finds the data complete, with its size and checksum.
+A folder is any pathlib-like object: a local path, or a path in an object store (fsspec, Airflow's ObjectStoragePath).
+Once the manifest is there, the data is complete; it states the data's size and checksum.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from twitter_pipeline.serving.selection import Selection
 
 @dataclass(frozen=True)
 class Manifest:
-    """What was delivered; its JSON is the manifest file."""
+    """What was delivered; as JSON, it is the manifest file."""
 
     file: str
     format: str
@@ -35,7 +35,7 @@ class Manifest:
 
 
 class _Summed(io.RawIOBase, BinaryIO):
-    """A stream that writes through, and knows length and checksum of what went by."""
+    """A stream that passes writes on and keeps the length and checksum of what was written."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream, self._position, self._digest = stream, 0, hashlib.sha256()
@@ -68,16 +68,16 @@ def deliver(
     now: datetime | None = None,
     progress: Progress = lambda exported: None,
 ) -> Manifest:
-    """Export into `folder` as `name` (default: tweets-<time>) and return the manifest that was written last.
+    """Export into `folder` as `name` (default: tweets-<time>) and return the manifest, which is written last.
 
-    Raises Refused when a file of that name is there. Interrupted, nothing has the final name.
+    Raises Refused if a file with that name exists. If interrupted, no file has the final name.
     """
     now = now or datetime.now(UTC)
     stem = name or f"tweets-{now:%Y%m%dT%H%M%SZ}"
     folder.mkdir(parents=True, exist_ok=True)
     final, told = folder / f"{stem}.{file_format}", folder / f"{stem}.manifest.json"
     if told.exists():
-        raise Refused(f"{told} exists already; give the export another name")
+        raise Refused(f"{told} already exists; give the export another name")
     with written(final) as stream:
         summed = _Summed(stream)
         done = export_tweets(connection, summed, file_format, selection, progress)

@@ -1,4 +1,4 @@
-"""The rows that an export writes: all collected tweets of a selection, by ascending id, as of one moment."""
+"""The rows that an export writes: all collected tweets in a selection, by ascending id, as of one moment."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ from twitter_pipeline.serving.selection import Selection
 from twitter_pipeline.serving.statements import filled, for_psycopg
 
 COLUMNS = tuple(column.name for column in columns.EXPORTED)
-"""The columns of every format in their order; programs rely on them, new ones come at the end."""
+"""The columns of every format, in order; programs rely on them, so new ones go at the end."""
 
 
 @dataclass
 class Exported:
-    """How much went out so far."""
+    """How much has been written so far."""
 
     tweets: int = 0
     size_bytes: int = 0
@@ -28,7 +28,7 @@ Progress = Callable[[Exported], None]
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a selection over an open connection. Never writes to the database."""
+    """The rows of a selection, read over an open connection. Never writes to the database."""
 
     connection: psycopg.Connection
     query: sql.SQL
@@ -36,23 +36,23 @@ class Rows:
 
     @classmethod
     def of(cls, connection: psycopg.Connection, selection: Selection) -> Self:
-        """The rows of the tweets that are selected, by anything but words. Raises ValueError for words."""
+        """The rows of the selected tweets. Raises ValueError for a selection by words."""
         if selection.words:
-            raise ValueError("words: an export cannot select by words; use the command search, or the API")
+            raise ValueError("words: an export cannot select by words; use the command `search` or the API")
         conditions = search.resolved(connection, selection)
         text = conditions.over_all(filled("export", columns=columns.cells(columns.EXPORTED)))
         return cls(connection, sql.SQL(for_psycopg(text).decode()), conditions.values())
 
     def count(self) -> int:
-        """How many there are now."""
+        """How many rows there are now."""
         statement = sql.SQL("select count(*) from ({rows}) tweet").format(rows=self.query)
         row = self.connection.execute(statement, self.values).fetchone()
         return 0 if row is None else int(row[0])
 
     def copied(self, statement: sql.SQL, **parts: sql.Composable) -> Iterator[bytes]:
-        """The lines of a COPY whose `{rows}` these are.
+        """The lines of a COPY statement in which these rows replace `{rows}`.
 
-        libpq hands them out one by one, with the line breaks inside a cell untouched.
+        libpq returns them one by one, with line breaks inside a cell unchanged.
         """
         copy_statement = statement.format(rows=self.query, **parts)
         with self.connection.cursor() as cursor, cursor.copy(copy_statement, self.values) as copy:

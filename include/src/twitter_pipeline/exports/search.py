@@ -1,4 +1,4 @@
-"""A look at the newest tweets that say something: by words, account, hashtag or rule."""
+"""Searches the newest tweets by words, account, hashtag or rule."""
 
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u
 
 @dataclass(frozen=True)
 class Tweet:
-    """One tweet as it is shown; None means unknown."""
+    """One tweet as shown; None means unknown."""
 
     id: int
     created_at: datetime | None
@@ -47,14 +47,14 @@ class Tweet:
 
 @dataclass(frozen=True)
 class Found:
-    """Newest first. `next_before` continues where this ended; None when there is no more."""
+    """Tweets, newest first. `next_before` continues where this ended; None if there are no more."""
 
     tweets: list[Tweet]
     next_before: int | None
 
 
 def search_tweets(connection: psycopg.Connection, selection: Selection, limit: int) -> Found:
-    """Look among the collected tweets. Never writes; a page costs the same wherever it begins."""
+    """Search the collected tweets. Never writes; a page costs the same wherever it begins."""
     conditions = search.resolved(connection, selection)
     words = search.Words.of(selection.words)
     if not words:
@@ -67,7 +67,7 @@ def search_tweets(connection: psycopg.Connection, selection: Selection, limit: i
         found += page.ids
         if page.next_below is None or len(found) == limit:
             return Found(_tweets(connection, Conditions(ids=found), limit), page.next_below)
-        # texts are being filled: the page was shorter than asked for
+        # the index is being filled: the page was shorter than requested
         conditions = conditions.going_on_below(page.next_below)
 
 
@@ -80,7 +80,7 @@ def _tweets(connection: psycopg.Connection, conditions: Conditions, limit: int) 
 def table(tweets: Sequence[Tweet], width: int | None) -> Iterator[str]:
     """Lines of time (UTC), account, id and text, cut to `width` columns (None: not cut).
 
-    Texts are strangers' words: what would move a terminal's cursor or turn its writing around is left out.
+    Texts are untrusted: characters that would move a terminal's cursor or change the writing direction are left out.
     """
     if not tweets:
         return
@@ -94,7 +94,7 @@ def table(tweets: Sequence[Tweet], width: int | None) -> Iterator[str]:
 
 
 def printable(text: str) -> str:
-    """The text on one line, without control characters and changes of direction."""
+    """The text on one line, without control characters and direction changes."""
     kept = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text if c not in BIDI)
     return " ".join(kept.split())
 

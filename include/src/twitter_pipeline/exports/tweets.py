@@ -1,6 +1,6 @@
-"""All collected tweets of a selection as a file: CSV, JSON Lines or Parquet, one row each.
+"""All collected tweets in a selection as a file: CSV, JSON Lines or Parquet, one row each.
 
-`text` is as X sends it, with `&amp;`, `&lt;` and `&gt;` in it; `text_unescaped` is what people read, in NFC.
+`text` is as X sends it, with `&amp;`, `&lt;` and `&gt;`; `text_unescaped` is what people read, in NFC.
 """
 
 from typing import BinaryIO
@@ -12,7 +12,7 @@ from twitter_pipeline.exports.rows import Exported, Progress, Rows
 from twitter_pipeline.serving.selection import Selection
 
 FILTERS = ("rule", "since", "until", "author")
-"""What an export is selected by, in the order in which a manifest has it."""
+"""The fields of an export's selection, in the order in which a manifest lists them."""
 
 
 def export_tweets(
@@ -22,14 +22,14 @@ def export_tweets(
     selection: Selection,
     progress: Progress = lambda exported: None,
 ) -> Exported:
-    """Write every collected tweet that is selected, by ascending id, as of one moment.
+    """Write all selected tweets by ascending id, as of one moment.
 
-    The same database gives the same bytes. Memory does not grow with the number of tweets. Never writes to the
+    The same database gives the same bytes. Memory use does not grow with the number of tweets. Never writes to the
     database. `progress` is called every few thousand tweets. Raises ValueError for a selection by words.
     """
     return writer(file_format)(Rows.of(connection, selection), output, progress)
 
 
 def count_tweets(connection: psycopg.Connection, selection: Selection) -> int:
-    """How many tweets are selected now. Never writes."""
+    """How many tweets the selection contains now. Never writes."""
     return Rows.of(connection, selection).count()

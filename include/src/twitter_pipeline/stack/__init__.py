@@ -1,5 +1,5 @@
-"""The embedded stack: real servers out of packages, to try, develop and test without Docker or root.
+"""The embedded stack: real servers installed from packages, to try, develop and test without Docker or root.
 
-Each server module knows how one server is prepared, started and asked whether it is ready; `services` puts
-them together as the one list that the launcher, the status page and the tests read.
+Each server module knows how to prepare and start one server and how to ask it whether it is ready; `services` combines
+them into the one list that the launcher, `status` and the tests use.
 """

@@ -1,7 +1,7 @@
-"""Airflow as four processes of the stack, and every one of its settings in this one place.
+"""Airflow as four processes of the stack, with all of its settings in this one place.
 
-Airflow is run as commands and asked over HTTP and by its database; it is never imported here. Where a value
-differs from Airflow's default, the line says why; the measurements behind them are in docs/decisions.
+Airflow runs as commands and is queried over HTTP and through its database; it is never imported here. If a value
+differs from Airflow's default, its line says why; the measurements behind it are in docs/decisions.
 """
 
 import json
@@ -27,7 +27,7 @@ from twitter_pipeline.stack.servers import ASK_SECONDS, LOOPBACK, StackError, ta
 from twitter_pipeline.stack.settings import LauncherSettings
 
 ADMIN = "admin"
-# what each of them says of every run, task and request would be hundreds of lines a minute; warnings are still told
+# their messages about every run, task and request would be hundreds of lines a minute; warnings are still logged
 QUIET_LOGGERS = (
     "airflow.api_fastapi.execution_api",
     "airflow.dag_processing",
@@ -44,12 +44,12 @@ QUIET_LOGGERS = (
 
 
 def command(*words: str) -> list[str]:
-    """An Airflow command of this installation."""
+    """An Airflow command from this installation."""
     return [sys.executable, "-m", "airflow", *words]
 
 
 def parallelism() -> int:
-    """How many tasks run at once: warm drains mostly wait, so more than cores; each costs memory."""
+    """How many tasks run at once: more than there are cores, since drains mostly wait; each costs memory."""
     return 2 * (os.cpu_count() or 1) + 4
 
 
@@ -60,9 +60,9 @@ def environment(
     connections: Mapping[str, str],
     statsd_port: int | None,
 ) -> dict[str, str]:
-    """The environment of every Airflow process (it holds secrets); `connections` are JSON by connection id.
+    """The environment of every Airflow process, including secrets; `connections` are JSON by connection id.
 
-    Airflow's own metrics go to `statsd_port` of this machine; nowhere when that is None.
+    Airflow's own metrics go to `statsd_port` on this machine; if it is None, they are off.
     """
     port = settings.port("airflow")
     home = settings.home / "airflow"
@@ -77,9 +77,9 @@ def environment(
             "dags_are_paused_at_creation": False,  # a paused Dag has no watcher and misses its doorbell
             "fernet_key": secrets["airflow_fernet_key"],
             "execution_api_server_url": f"http://{LOOPBACK}:{port}/execution/",
-            "test_connection": "Enabled",  # the button in the form; ours only reads
+            "test_connection": "Enabled",  # the button in the connection form; our test only reads
             "hostname_callable": "socket.gethostname",  # the default asks DNS
-            "dagbag_import_timeout": 120,  # 30 s are not enough for the imports on a busy machine
+            "dagbag_import_timeout": 120,  # 30 s is not enough for the imports on a busy machine
         },
         "database": {
             "sql_alchemy_conn": metadata_dsn.replace("postgresql://", "postgresql+psycopg2://", 1),
@@ -94,24 +94,24 @@ def environment(
         },
         "api_auth": {
             "jwt_secret": secrets["airflow_jwt_secret"]
-        },  # one for all processes, else tasks are refused
+        },  # the same for all processes, or tasks are refused
         "scheduler": {
-            "scheduler_idle_sleep_time": 0.1,  # an idle loop of 1 s is most of a short run's latency
-            # 300 s by default: how long a killed task goes unnoticed; much less declares live ones dead under load
+            "scheduler_idle_sleep_time": 0.1,  # the default idle wait of 1 s is most of a short run's latency
+            # 300 s by default: how long a killed task goes unnoticed; far less declares live tasks dead under load
             "task_instance_heartbeat_timeout": settings.task_heartbeat_seconds,
             "task_instance_heartbeat_timeout_detection_interval": 2,
-            "orphaned_tasks_check_interval": 15,  # LocalExecutor cannot adopt tasks: find a dead scheduler's soon
+            "orphaned_tasks_check_interval": 15,  # LocalExecutor cannot adopt tasks: find a dead scheduler's tasks soon
             "scheduler_health_check_threshold": settings.process_heartbeat_seconds,
         },
         "workers": {
             "min_heartbeat_interval": 2,
-            "execution_api_retries": 8,  # outlive a restart of the api-server
-            # 5 s by default: at load 40 an answer takes longer, and each repetition makes the server slower
+            "execution_api_retries": 8,  # survive a restart of the api-server
+            # 5 s by default: at load 40 an answer takes longer, and each retry makes the server slower
             "execution_api_timeout": 60,
         },
         "triggerer": {
             "job_heartbeat_sec": 1,
-            "triggerer_health_check_threshold": 15,  # the doorbells of a killed triggerer move within seconds
+            "triggerer_health_check_threshold": 15,  # a killed triggerer's doorbells move to another within seconds
         },
         "dag_processor": {
             "refresh_interval": 30,  # revives a watcher's Dag
@@ -120,7 +120,7 @@ def environment(
         },
         "logging": {
             "base_log_folder": settings.logs / "airflow",
-            # below task is what tasks print
+            # loggers below `task` carry what tasks print
             "namespace_levels": " ".join(f"{name}=WARNING" for name in QUIET_LOGGERS) + " task.stdout=INFO",
         },
         "usage_data_collection": {"enabled": False},
@@ -128,7 +128,7 @@ def environment(
             "statsd_on": statsd_port is not None,
             "statsd_host": LOOPBACK,
             "statsd_port": statsd_port or 8125,
-            "statsd_influxdb_enabled": True,  # Dag and task as labels, the way the pipeline's own metrics have them
+            "statsd_influxdb_enabled": True,  # Dag and task as labels, as in the pipeline's own metrics
         },
     }
     variables = {
@@ -142,15 +142,15 @@ def environment(
         **variables,
         **{f"AIRFLOW_CONN_{name.upper()}": value for name, value in connections.items()},
         "AIRFLOW_HOME": str(home),
-        "SPT_NOENV": "1",  # keeps the marks by which the stack finds its processes in their environment
+        "SPT_NOENV": "1",  # keeps, in the processes' environment, the marks by which the stack finds them
     }
 
 
 @dataclass(frozen=True)
 class AirflowProcess:
-    """One of Airflow's long-running processes; ready when its heartbeat in the database is fresh.
+    """One of Airflow's long-running processes; ready when its heartbeat in the database is recent.
 
-    A heartbeat of an earlier life does not count: `starts` is the file of when the process was started.
+    A heartbeat from before its last start does not count: the file `starts` records when the process was started.
     """
 
     name: str
@@ -187,12 +187,12 @@ class AirflowProcess:
         try:
             return self.starts.read_text().split()[-1]
         except (OSError, IndexError):
-            return "infinity"  # it was never started
+            return "infinity"  # never started
 
 
 @dataclass(frozen=True)
 class ApiServer:
-    """Airflow's web and API server; ready when it reports that it reaches its database."""
+    """Airflow's web and API server; ready when it reports that it can reach its database."""
 
     port: int
     settings_environment: Mapping[str, str] = field(repr=False)
@@ -230,9 +230,9 @@ def _ask(
 
 
 def run_once(words: list[str], variables: Mapping[str, str], log: Path, answers: str = "") -> None:
-    """Run an Airflow command to its end; raises with the end of its output when it fails.
+    """Run an Airflow command to completion. Raises StackError with the end of its output if it fails.
 
-    `answers` is what it may read from its input: it has no terminal, so passwords are read from there too.
+    `answers` is its standard input: it has no terminal, so it reads passwords from there too.
     """
     with log.open("ab") as output:
         result = subprocess.run(
@@ -250,9 +250,9 @@ def run_once(words: list[str], variables: Mapping[str, str], log: Path, answers:
 
 
 def migrate_database(settings: LauncherSettings, metadata_dsn: str, variables: Mapping[str, str]) -> None:
-    """Bring Airflow's database to the installed versions; at once when that was done before.
+    """Migrate Airflow's database to the installed versions; returns at once if that was done before.
 
-    What was done is a comment on the database itself: it goes where the database goes.
+    A comment on the database itself records the migration, so that the record stays with the database.
     """
     done = ", ".join(
         f"{name} {version(name)}" for name in ("apache-airflow-core", "apache-airflow-providers-fab")
@@ -273,7 +273,7 @@ def migrate_database(settings: LauncherSettings, metadata_dsn: str, variables: M
 def create_admin(
     settings: LauncherSettings, secrets: Credentials, metadata_dsn: str, variables: Mapping[str, str]
 ) -> None:
-    """Create the person who may do everything when nobody is there; later changes in the pages are left alone."""
+    """Create the admin user if there is no user yet; later changes made in the web pages are left alone."""
     with psycopg.connect(metadata_dsn) as connection:
         if connection.execute("SELECT FROM ab_user LIMIT 1").fetchone() is not None:
             return
@@ -286,9 +286,9 @@ def create_admin(
 def unpause_dags(
     url: str, password: str, expected: set[str], seconds: float, say: Callable[[str], None] = lambda _: None
 ) -> list[str]:
-    """Wait until the expected Dags are parsed and see that none is paused; returns what is wrong, if anything.
+    """Wait until the expected Dags are parsed, and unpause them; returns a list of problems.
 
-    Says every few seconds what is waited for; `seconds` bounds the wait for Dags that never appear.
+    Reports every few seconds what it is waiting for; `seconds` bounds the wait for Dags that never appear.
     """
     began = said = time.monotonic()
     while True:
@@ -305,7 +305,7 @@ def unpause_dags(
             if error.code in {
                 401,
                 403,
-            }:  # the admin's password was changed in the pages: not ours to look then
+            }:  # the admin's password was changed in the web pages, so we cannot look
                 return []
             dags, errors = {}, []
         except OSError:
@@ -318,7 +318,7 @@ def unpause_dags(
             say(f"{', '.join(sorted(expected - dags.keys()))} ({now - began:.0f} s)")
         time.sleep(0.5)
     wrong = [
-        f"{error['filename']} does not import: {error['stack_trace'].splitlines()[-1]}" for error in errors
+        f"{error['filename']} cannot be imported: {error['stack_trace'].splitlines()[-1]}" for error in errors
     ]
     return wrong + [f"Dag {dag_id} did not appear" for dag_id in sorted(expected - dags.keys())]
 

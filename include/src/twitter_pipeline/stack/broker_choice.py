@@ -1,4 +1,4 @@
-"""Which broker the stack runs: Apache Kafka where Java and Maven are, else Tansu; always with the reason."""
+"""Which broker the stack runs: Apache Kafka if Java and Maven are installed, else Tansu; always with the reason."""
 
 from dataclasses import dataclass
 
@@ -20,21 +20,21 @@ class BrokerChoice:
 
     @property
     def warning(self) -> str | None:
-        """What a person should know about this broker, or None."""
+        """What users should know about this broker, or None."""
         if self.kind == "tansu":
-            return "Tansu asks for no password: any user of this machine can read and write its topics"
+            return "Tansu requires no password: any user on this machine can read and write its topics"
         return None
 
 
 def choose(settings: LauncherSettings, secrets: Credentials) -> BrokerChoice:
-    """Follow PIPELINE_BROKER; raises when Apache Kafka is asked for and cannot run here."""
+    """Follow PIPELINE_BROKER. Raises StackError if it demands Apache Kafka, which cannot run here."""
     missing = apache_kafka.missing() if settings.broker != "tansu" else None
     if settings.broker == "apache-kafka" and missing:
         raise StackError(f"PIPELINE_BROKER is apache-kafka, which cannot run here: {missing}")
     if settings.broker == "tansu" or missing:
-        why = f"Apache Kafka cannot run here: {missing}" if missing else "PIPELINE_BROKER says so"
+        why = f"Apache Kafka cannot run here: {missing}" if missing else "set by PIPELINE_BROKER"
         return BrokerChoice("tansu", why, Tansu(settings.port("broker")))
     ports = settings.port("broker"), settings.port("broker_controller")
     server = ApacheKafka(settings.home / "kafka", *ports, secrets["kafka"])
-    why = "PIPELINE_BROKER says so" if settings.broker != "auto" else "Java and Maven are on this machine"
+    why = "set by PIPELINE_BROKER" if settings.broker != "auto" else "Java and Maven are installed"
     return BrokerChoice("apache-kafka", why, server)

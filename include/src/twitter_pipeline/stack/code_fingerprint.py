@@ -1,4 +1,4 @@
-"""Which code of ours a process began with: editable installs change under processes that go on with the old code."""
+"""Which version of our code a process started with: with an editable install, a running process keeps the old code."""
 
 import hashlib
 import importlib.util
@@ -8,9 +8,9 @@ PACKAGES = ("twitter_pipeline", "airflow_provider_twitter", "tweet_envelope", "x
 
 
 def code_fingerprint(clone: Path) -> str:
-    """A hash of every file of the project's packages and of its plugins.
+    """A hash of every file in the project's packages and plugins.
 
-    Dags are not among them: Airflow parses them again by itself, and each task begins with the file as it is.
+    Dags are not included: Airflow re-parses them by itself, and each task starts with the current file.
     """
     digest = hashlib.sha256()
     folders = {name: folder for name in PACKAGES for folder in _folders_of(name)}
@@ -23,6 +23,6 @@ def code_fingerprint(clone: Path) -> str:
 
 
 def _folders_of(package: str) -> list[Path]:
-    """Where a package lies, without importing it; none when it is not installed."""
+    """The folders of a package, found without importing it; empty if it is not installed."""
     spec = importlib.util.find_spec(package)
     return [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []

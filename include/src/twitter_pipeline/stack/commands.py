@@ -1,6 +1,6 @@
 """The commands of the embedded stack: up, down, status, clean.
 
-What starts the embedded servers is imported by the commands that do, so that help needs none of it.
+The modules that start the embedded servers are imported inside the commands, so that --help needs none of them.
 """
 
 import json
@@ -17,11 +17,11 @@ def _say(line: str) -> None:
 
 @click.command()
 def up() -> None:
-    """Start the embedded stack, wait until all of it answers, and show what runs where."""
+    """Start the embedded stack, wait until it is ready, and show what runs where."""
     from twitter_pipeline.stack import launcher
     from twitter_pipeline.stack import status as status_of
 
-    os.umask(0o077)  # nothing that is made on the way is for other users
+    os.umask(0o077)  # nothing created along the way is for other users
     settings = settings_of.load(launched=False)
     launcher.up(settings, _say)
     click.echo(status_of.after_start(status_of.picture(settings)))
@@ -29,17 +29,17 @@ def up() -> None:
 
 @click.command()
 def down() -> None:
-    """Stop everything that `up` started; data stays."""
+    """Stop everything that `up` started; data is kept."""
     from twitter_pipeline.stack import launcher
 
     if not launcher.down(settings_of.load(launched=False), _say):
-        click.echo("Nothing runs.")
+        click.echo("Nothing is running.")
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(as_json: bool) -> None:
-    """Show services, stages, the X and the broker in use."""
+    """Show services, stages, and the X API and broker in use."""
     from twitter_pipeline.stack import status as status_of
 
     now = status_of.picture(settings_of.load(launched=False))
@@ -47,9 +47,9 @@ def status(as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def clean(yes: bool) -> None:
-    """Stop the stack and remove all its data, secrets and logs, after asking."""
+    """Stop the stack and remove all its data, secrets and logs."""
     from twitter_pipeline.stack import launcher
 
     settings = settings_of.load(launched=False)

@@ -1,4 +1,4 @@
-"""The secrets of one installation: made at random once, one file each, readable by the owner only."""
+"""The secrets of one installation: generated at random once, one file each, readable only by the owner."""
 
 import base64
 import os
@@ -10,7 +10,7 @@ from twitter_pipeline.stack.servers import StackError
 
 
 class Credentials:
-    """Secrets in a folder; asking for one that does not exist yet makes it."""
+    """Secrets in a folder; reading one that does not exist yet creates it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -29,7 +29,7 @@ class Credentials:
         fresh.touch(mode=0o600)
         fresh.write_text(_random(name), "ascii")
         try:
-            os.link(fresh, path)  # never replaces: whoever was first has made the secret
+            os.link(fresh, path)  # never replaces a file: the first process creates the secret
         except FileExistsError:
             pass
         except OSError as error:
@@ -43,8 +43,8 @@ class Credentials:
 
 
 def _random(name: str) -> str:
-    if name == "airflow_fernet_key":  # Fernet's own shape: 32 bytes, URL-safe base64 with padding
+    if name == "airflow_fernet_key":  # Fernet's own format: 32 bytes, URL-safe base64 with padding
         return base64.urlsafe_b64encode(os.urandom(32)).decode()
     if name == "airflow_admin":  # typed by people
         return secrets.token_urlsafe(12)
-    return secrets.token_urlsafe(48)  # 64 characters: what signing Airflow's tokens (SHA-512) asks for
+    return secrets.token_urlsafe(48)  # 64 characters, as required for signing Airflow's tokens (SHA-512)

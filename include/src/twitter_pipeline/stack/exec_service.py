@@ -1,8 +1,8 @@
-"""Start one service: end what an earlier life of it left behind, then become it.
+"""Starts one service: ends processes left over from its last run, then replaces itself with the service.
 
-A killed scheduler leaves its workers, a killed api-server its children; two lives of one service must not
-run side by side. The supervisor starts every service through here. Command and environment come from the
-launcher's file, which only its owner may read, so that no secret is in the supervisor's configuration.
+A killed scheduler leaves its workers behind, a killed api-server its children; two runs of one service must not overlap.
+The supervisor starts every service through this module. Command and environment come from the launcher's file, which
+only its owner may read, so that the supervisor's configuration contains no secret.
 """
 
 import json
@@ -16,12 +16,12 @@ from twitter_pipeline.stack.log_files import write_to
 
 
 def exec_service(launch_file: Path, name: str) -> None:
-    """Replace this process by the service; its leftovers are ended first. Never returns."""
+    """End the service's leftover processes, then replace this process with the service. Never returns."""
     launch = json.loads(launch_file.read_text())
     home = launch["home"]
     ours = {os.getpid(), os.getppid()}
     end_processes([process for process in marked_processes(home, name) if process.pid not in ours], seconds=0)
-    with (launch_file.parent / f"{name}.starts").open("a") as starts:  # `status` counts restarts by it
+    with (launch_file.parent / f"{name}.starts").open("a") as starts:  # `status` counts restarts with it
         starts.write(f"{datetime.now(UTC).isoformat()}\n")
     service = launch["services"][name]
     write_to(Path(service["log"]))

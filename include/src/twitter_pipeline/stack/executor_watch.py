@@ -1,10 +1,10 @@
-"""Notices that the scheduler's executor is stuck, and ends the scheduler so that the supervisor starts it anew.
+"""Notices that the scheduler's executor is stuck, and ends the scheduler so that the supervisor restarts it.
 
-LocalExecutor's idle workers wait on one queue, and whichever waits holds the queue's lock. Killed there (by the
-kernel's memory killer, by an operator), it takes the lock along: the executor starts fresh workers, none of which
-ever gets a task, and the scheduler's heartbeat stays healthy all the while. What can be seen is its effect: tasks
-are queued, slots are free, nothing starts, and no worker is at it. On a busy machine nothing starts for minutes either,
-but then workers take CPU time, or have begun a task's process and wait for the API's answer.
+LocalExecutor's idle workers wait on one queue, and the worker that waits holds the queue's lock. If it is killed there
+(by the kernel's OOM killer or an operator), the lock is never released: the executor starts new workers, none of which
+ever gets a task, while the scheduler's heartbeat stays healthy. Only the effect is visible: tasks are queued, slots are
+free, nothing starts, and no worker is active. On a busy machine, too, nothing may start for minutes, but then workers use
+CPU time, or have started a task's process and wait for the API's answer.
 """
 
 import contextlib
@@ -22,9 +22,9 @@ from twitter_pipeline.stack.servers import Movement
 
 log = logging.getLogger(__name__)
 
-STILL_SECONDS = 30  # of CPU time not taken: a live worker gets some within a few seconds, at load 30 too
-GRACE_SECONDS = 60  # a scheduler that was just started first adopts what the last one left
-# Tasks that an earlier scheduler queued were never given to this one's executor: they wait for their adoption.
+STILL_SECONDS = 30  # without CPU time: a live worker gets some within a few seconds, even at load 30
+GRACE_SECONDS = 60  # a newly started scheduler first adopts what the last one left
+# Tasks queued by an earlier scheduler were never given to this one's executor: they wait for adoption.
 STUCK = """
 with scheduler as (
     select id, start_date from job where job_type = 'SchedulerJob' and state = 'running' order by start_date desc limit 1
@@ -44,9 +44,9 @@ where (task.state in ('queued', 'running') or task.start_date > now() - interval
 
 @dataclass
 class ExecutorWatch:
-    """Looks into Airflow's database (never writes there); `restart` ends the scheduler and all that it started.
+    """Reads Airflow's database (never writes to it); `restart` ends the scheduler and everything it started.
 
-    `workers` gives what the scheduler started: the executor's workers and the tasks in them.
+    `workers` returns the scheduler's descendants: the executor's workers and the tasks in them.
     """
 
     metadata_dsn: str = field(repr=False)
@@ -59,7 +59,7 @@ class ExecutorWatch:
     _suspected: Movement | None = None  # of the workers, since nothing starts
 
     def look(self) -> bool:
-        """Restart a stuck executor; whether it did. Raises OSError when the database does not answer."""
+        """Restart a stuck executor; returns whether it did. Raises OSError if the database does not answer."""
         grace = max(GRACE_SECONDS, self.stuck_seconds)
         if self._restarted_at is not None and self.clock() - self._restarted_at < grace:
             return False
@@ -88,7 +88,7 @@ class ExecutorWatch:
         return True
 
     def _busy_workers(self) -> int:
-        """How many workers have begun the process of a task, whether Airflow counts it as running yet or not."""
+        """How many workers have started a task's process, whether or not Airflow already counts it as running."""
         parents = {}
         for process in self.workers():
             with contextlib.suppress(psutil.Error):

@@ -1,4 +1,4 @@
-"""How clients enter the stack's broker, and how a broker is asked whether it answers."""
+"""How clients authenticate to the stack's broker, and a check whether a broker answers."""
 
 import socket
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ MECHANISM = "SCRAM-SHA-512"
 
 
 def with_password(password: str) -> dict[str, KafkaOption]:
-    """librdkafka's options for the stack's own user; they hold the password."""
+    """librdkafka options for the stack's own user, including the password."""
     return {
-        "security.protocol": "SASL_PLAINTEXT",  # loopback: only root can listen to it
+        "security.protocol": "SASL_PLAINTEXT",  # loopback traffic, which only root can read
         "sasl.mechanism": MECHANISM,
         "sasl.username": USER,
         "sasl.password": password,
@@ -25,9 +25,9 @@ def with_password(password: str) -> dict[str, KafkaOption]:
 
 
 def answers(kafka: Mapping[str, KafkaOption]) -> bool:
-    """Whether a broker lists its topics; raises StackError when it refuses the password."""
+    """Whether a broker lists its topics. Raises StackError if it refuses the password."""
     host, _, port = str(kafka["bootstrap.servers"]).partition(":")
-    try:  # at once where nobody listens, which librdkafka would wait for
+    try:  # fails at once if nothing listens, while librdkafka would wait
         socket.create_connection((host, int(port)), timeout=ASK_SECONDS).close()
     except OSError:
         return False
@@ -41,7 +41,7 @@ def answers(kafka: Mapping[str, KafkaOption]) -> bool:
     try:
         return bool(admin.list_topics(timeout=ASK_SECONDS).brokers)
     except KafkaException:
-        admin.poll(0)  # hands the reasons to error_cb
+        admin.poll(0)  # passes the reasons to error_cb
         if any(error.code() == KafkaError._AUTHENTICATION for error in errors):
             raise StackError(
                 f"the broker at {host}:{port} refuses this install's password: another broker answers there, "

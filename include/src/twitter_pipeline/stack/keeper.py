@@ -1,7 +1,7 @@
-"""Keeps what runs as it should be: the topics, the size of the logs, and the scheduler's executor.
+"""Keeps the running stack in order: the topics, the size of the logs, and the scheduler's executor.
 
-The service `topics` of the embedded stack, started as a module. Containers run `twitter-pipeline topics keep` instead:
-there the engine of the containers rotates logs and restarts what is stuck.
+This is the service `topics` of the embedded stack, started as a module. Containers run `twitter-pipeline topics keep`
+instead: there the container engine rotates logs and restarts what is stuck.
 """
 
 import logging
@@ -23,7 +23,7 @@ TRIM_SECONDS = 60.0
 
 
 def keep(settings: LauncherSettings, stopping: Callable[[], bool]) -> None:
-    """Look after topics, log sizes and the scheduler's executor until told to stop; absent servers are waited for."""
+    """Look after topics, log sizes and the scheduler's executor until told to stop; waits for servers that are away."""
     looks: dict[str, Callable[[], object]] = {"logs": _every(TRIM_SECONDS, lambda: trim(settings.logs))}
     if metadata_dsn := os.environ.get(METADATA_DSN):
         home = str(settings.home)
@@ -38,7 +38,7 @@ def keep(settings: LauncherSettings, stopping: Callable[[], bool]) -> None:
 
 
 def _every(seconds: float, look: Callable[[], object]) -> Callable[[], None]:
-    """The same look, at most this often."""
+    """The same check, run at most this often."""
     looked_at = float("-inf")
 
     def look_when_due() -> None:

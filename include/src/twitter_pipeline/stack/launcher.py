@@ -1,6 +1,6 @@
-"""`up`, `down` and `clean`: starts the whole stack or nothing, and stops all of it.
+"""`up`, `down` and `clean`: start the whole stack or nothing, and stop all of it.
 
-Everything is idempotent and may be interrupted: data stays, a second `up` goes on where the first one was.
+Everything is idempotent and may be interrupted: data stays, and a second `up` continues where the first one stopped.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ GIVEN_UP_STARTS = 4
 
 @contextlib.contextmanager
 def sole(home: Path) -> Iterator[None]:
-    """Hold the one lock under which a stack is started, stopped or removed; raises when another holds it."""
+    """Hold the lock for starting, stopping or removing a stack. Raises StackError if another process holds it."""
     path = home / "run" / "lock"
     private_folder(path.parent)
     with path.open("a+") as lock:
@@ -45,7 +45,7 @@ def sole(home: Path) -> Iterator[None]:
         except BlockingIOError:
             lock.seek(0)
             holder = lock.read().strip() or "another command"
-            raise StackError(f"{holder} is at work on {home}; wait until it has ended") from None
+            raise StackError(f"{holder} is working on {home}; wait until it has ended") from None
         lock.truncate(0)
         lock.write(f"process {os.getpid()}")
         lock.flush()
@@ -56,9 +56,9 @@ def sole(home: Path) -> Iterator[None]:
 def up(
     settings: LauncherSettings, say: Say, assembled: Callable[[LauncherSettings], Stack] = assemble
 ) -> Stack:
-    """Start whatever of the stack does not run; returns when all of it answers.
+    """Start every part of the stack that is not running; returns once all of them are ready.
 
-    Raises StackError with nothing half-started: what this call started is stopped again.
+    On StackError nothing is left half-started: what this call started is stopped again.
     """
     preflight.check_home(settings.home)
     with sole(settings.home):
@@ -68,27 +68,25 @@ def up(
         if stack.broker.warning:
             say(f"  {stack.broker.warning}")
         if stack.not_on_this_machine:
-            say("Monitoring: not all of it is on this machine, and what is not there is left out. To get it:")
+            say("Monitoring: some programs are not installed, so they are left out. To install them:")
             for name, way in stack.not_on_this_machine.items():
                 say(f"  {name}: {way}")
         supervisor = Supervisor(settings.home)
         if supervisor.answers():
             launch, running = _launch(stack), read_launch(supervisor)
             if _differs(launch, running):
-                say("settings or the installation changed since the stack was started: it is restarted")
+                say("settings or the installation changed since the stack was started: restarting it")
                 _stop_everything(settings.home, say)
             elif outdated := _with_old_code(launch, running):
                 say(
-                    f"the code changed since {', '.join(sorted(outdated))} began: restarted with the new code"
+                    f"the code changed since {', '.join(sorted(outdated))} started: restarting with the new code"
                 )
                 _stop_everything(settings.home, say, outdated)
                 _write(supervisor.launch_file, launch)
         fresh = not supervisor.answers()
         if fresh:
             if left := marked_processes(str(settings.home)):
-                say(
-                    f"{len(left)} processes of an earlier launch are without a supervisor: they are stopped first"
-                )
+                say(f"{len(left)} processes from an earlier launch have no supervisor: stopping them first")
                 _stop_everything(settings.home, say)
             preflight.check_ports(stack.ports())
         started: list[str] = []
@@ -110,7 +108,7 @@ def up(
 
 
 def _launch(stack: Stack) -> dict[str, Any]:
-    """What is written down of a launch: how each service begins, and how all are stopped in order."""
+    """The record of a launch: how each service is started, and how to stop them all in order."""
     return {
         "home": str(stack.settings.home),
         "installation": _installation(),
@@ -137,7 +135,7 @@ def _launch(stack: Stack) -> dict[str, Any]:
 
 
 def _differs(launch: Mapping[str, Any], running: Mapping[str, Any]) -> bool:
-    """Whether anything but the code of ours differs: then the supervisor needs another configuration."""
+    """Whether anything but our own code differs, so that the supervisor needs another configuration."""
 
     def without_code(of: Mapping[str, Any]) -> dict[str, Any]:
         services = of.get("services", {})
@@ -146,20 +144,20 @@ def _differs(launch: Mapping[str, Any], running: Mapping[str, Any]) -> bool:
     of_supervisor = (
         "installation",
         "starter",
-    )  # it starts services by the module that it was told of at its own start
+    )  # it starts services through the module that was configured at its own start
     return any(launch[key] != running.get(key) for key in of_supervisor) or (
         without_code(launch) != without_code(running)
     )
 
 
 def _with_old_code(launch: Mapping[str, Any], running: Mapping[str, Any]) -> set[str]:
-    """The services whose processes keep code of ours from before it changed; the servers of others run on."""
+    """The services whose processes still run an old version of our code; third-party servers keep running."""
     services = launch["services"].items()
     return {name for name, service in services if service["code"] != running["services"][name].get("code")}
 
 
 def _installation() -> str:
-    """Which installation this is: running processes keep the code that they began with."""
+    """Which installation this is: running processes keep the code they started with."""
     try:
         return (Path(sys.prefix) / "installed").read_text()  # the stamp of bootstrap.py
     except OSError:
@@ -179,7 +177,7 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_launch(supervisor: Supervisor) -> dict[str, Any]:
-    """What was written down of the last launch; {} when there was none."""
+    """The record of the last launch; {} if there was none."""
     try:
         return dict(json.loads(supervisor.launch_file.read_text()))
     except (OSError, ValueError):
@@ -187,7 +185,7 @@ def read_launch(supervisor: Supervisor) -> dict[str, Any]:
 
 
 class _Launch:
-    """One walk through services and steps in the order of their needs, independent ones side by side."""
+    """Runs services and steps in the order of their dependencies, independent ones in parallel."""
 
     def __init__(self, stack: Stack, supervisor: Supervisor, say: Say, started: list[str]) -> None:
         self._stack = stack
@@ -196,10 +194,10 @@ class _Launch:
         self._started = started
         self._nodes = stack.nodes
         self._abandoned = threading.Event()
-        self._does: dict[str, str] = {}  # by name of a service that does not answer yet
+        self._does: dict[str, str] = {}  # what each service that does not answer yet is doing
 
     def run(self) -> None:
-        """Returns when everything is ready; raises the first failure and abandons the rest."""
+        """Return when everything is ready; raise the first failure and abandon the rest."""
         began: dict[str, float] = {}
         done: set[str] = set()
         running: dict[Future[None], str] = {}
@@ -221,7 +219,7 @@ class _Launch:
                     if running and time.monotonic() - reminded > REMINDER_SECONDS:
                         reminded = time.monotonic()
                         for name in running.values():
-                            does = self._does.get(name, "at work")
+                            does = self._does.get(name, "working")
                             self._say(f"  waiting for {name} ({reminded - began[name]:.0f} s): {does}")
             finally:
                 self._abandoned.set()
@@ -255,13 +253,15 @@ class _Launch:
                 )
             again = f"started {starts} times, " if starts > 1 else ""
             self._does[node.name] = f"{again}{movement}"
-            time.sleep(0.2 if time.monotonic() - began < 30 else 1)  # asking costs what starting needs
+            time.sleep(
+                0.2 if time.monotonic() - began < 30 else 1
+            )  # asking uses CPU time that the start needs
 
     def _state(self, name: str) -> dict[str, Any]:
         return self._supervisor.states()[name]
 
     def _processes(self, name: str) -> list[psutil.Process]:
-        """The service's own process while it has one."""
+        """The service's own process, if it has one."""
         pid = self._state(name)["pid"]
         with contextlib.suppress(psutil.Error):
             return [psutil.Process(pid)] if pid else []
@@ -291,7 +291,7 @@ def _look_at_dags(stack: Stack, say: Say) -> None:
 
 
 def down(settings: LauncherSettings, say: Say) -> bool:
-    """Stop everything that was started, producers and drains first; data stays. False when nothing ran."""
+    """Stop everything that was started, producers and drains first; data stays. False if nothing was running."""
     if not settings.run.is_dir():
         return False
     with sole(settings.home):
@@ -310,7 +310,7 @@ def clean(settings: LauncherSettings, say: Say) -> None:
 
 
 def _stop_everything(home: Path, say: Say, only: set[str] | None = None) -> bool:
-    """Stop services in the reverse order of their needs, then the supervisor, then what is left by its marks."""
+    """Stop services in reverse order of their dependencies, then the supervisor, then leftovers found by their marks."""
     supervisor = Supervisor(home)
     supervised = supervisor.answers()
     if not supervised and not marked_processes(str(home)):
@@ -328,7 +328,7 @@ def _stop_everything(home: Path, say: Say, only: set[str] | None = None) -> bool
                 stopping[pool.submit(stop, name)] = name
             finished, _ = wait(stopping, timeout=REMINDER_SECONDS, return_when=FIRST_COMPLETED)
             if not finished:
-                say(f"  waiting for the end of {', '.join(stopping.values())}")
+                say(f"  waiting for {', '.join(stopping.values())} to end")
             for future in finished:
                 name = stopping.pop(future)
                 future.result()
@@ -340,7 +340,7 @@ def _stop_everything(home: Path, say: Say, only: set[str] | None = None) -> bool
         end_processes(marked_processes(str(home)), seconds=5)
         if left := marked_processes(str(home)):
             raise StackError(
-                f"processes {', '.join(str(process.pid) for process in left)} could not be ended"
+                f"processes {', '.join(str(process.pid) for process in left)} could not be ended; end them by hand"
             )
         supervisor.socket.unlink(missing_ok=True)
     return True

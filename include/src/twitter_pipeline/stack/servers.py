@@ -1,7 +1,7 @@
-"""What every embedded server has in common, and how one of them is run on its own.
+"""What all embedded servers have in common, and how to run a single one.
 
-The launcher hands servers to the process supervisor; a test runs one with `RunningServer`. Both use the same
-`Server`, so that what is tested is what `make up` starts.
+The launcher hands servers to the process supervisor; a test runs one with `RunningServer`. Both use the same `Server`,
+so tests run what `make up` starts.
 """
 
 import contextlib
@@ -25,18 +25,18 @@ FREE_PORTS = (20_000, 32_000)
 ASK_SECONDS = 10  # a busy machine takes seconds for one answer
 MOVEMENT_LOOK_SECONDS = 5.0
 IDLE_SHARE_OF_A_CORE = (
-    0.02  # what timers take of a process that waits; a starting one gets more, also at load 20
+    0.02  # CPU share that timers use in a waiting process; a starting process gets more, even at load 20
 )
 _given_ports: set[int] = set()
-_dice = random.SystemRandom()  # processes whose generators are seeded alike must not try the same ports
+_dice = random.SystemRandom()  # processes with identically seeded generators must not try the same ports
 
 
 class StackError(DeploymentError):
-    """The embedded stack cannot do what was asked; the message says what happened and what to do."""
+    """The embedded stack cannot do something; the message says what happened and what to do."""
 
 
 class Server(Protocol):
-    """One real server: where it listens, how it is made ready to start, and how it is asked."""
+    """One real server: where it listens, how it is prepared, and how to ask whether it is ready."""
 
     @property
     def name(self) -> str: ...
@@ -45,23 +45,23 @@ class Server(Protocol):
     def port(self) -> int: ...
 
     def prepare(self) -> None:
-        """Lay out data and credentials before the first start; a later call changes nothing."""
+        """Create data and credentials before the first start; a later call changes nothing."""
 
     def command(self) -> list[str]:
-        """The program and its arguments; never holds a secret, since anybody may list processes."""
+        """The program and its arguments; never contains a secret, since any user can list processes."""
 
     def environment(self) -> dict[str, str]:
-        """What the process needs beside the environment that it inherits."""
+        """What the process needs in addition to the environment that it inherits."""
 
     def ready(self) -> bool:
-        """Ask the server itself, over its own protocol, whether it does its work; returns within seconds."""
+        """Ask the server itself, over its own protocol, whether it works; returns within seconds."""
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now, and that this process was not given before.
+    """A loopback port that nothing listens on and that this process has not been given before.
 
-    Below the range that the system takes for outgoing connections: while a killed server is away, a client's own
-    connection could get its port there, or reach itself.
+    It is below the range that the system uses for outgoing connections: there, while a killed server is away, a client's
+    own connection could get its port or connect to itself.
     """
     while True:
         port = _dice.randrange(*FREE_PORTS)
@@ -79,7 +79,7 @@ def free_port() -> int:
 def wait_until(
     ready: Callable[[], bool], seconds: float, what: str, alive: Callable[[], bool] | None = None
 ) -> None:
-    """Ask again and again until ready; raises `StackError` after `seconds`, or once `alive` says no."""
+    """Poll until ready. Raises StackError after `seconds`, or once `alive` returns false."""
     deadline = time.monotonic() + seconds
     while not ready():
         if alive is not None and not alive():
@@ -90,10 +90,10 @@ def wait_until(
 
 
 class Movement:
-    """Whether a server that does not answer yet still does something: is started, takes CPU time, writes its log.
+    """Whether a server that does not answer yet is doing anything: being started, using CPU time, writing its log.
 
-    A busy machine makes a start slow without bound, so the clock alone cannot tell slow from stuck. `processes` gives
-    the server's own process or processes, whose children are found; `clock` is monotonic.
+    On a busy machine a start may take any time, so the clock alone cannot tell slow from stuck. `processes` returns the
+    server's own process or processes, whose children are found; `clock` is monotonic.
     """
 
     def __init__(
@@ -111,14 +111,14 @@ class Movement:
         self._look()
 
     def still_seconds(self) -> float:
-        """For how long nothing had moved at the last look, of which there is one every few seconds."""
+        """For how long nothing has moved, as of the last check; a check is made every few seconds."""
         now = self._clock()
         if now - self._looked_at >= MOVEMENT_LOOK_SECONDS and self._look(now - self._looked_at):
             self._moved_at = now
         return self._looked_at - self._moved_at
 
     def __str__(self) -> str:
-        """What it does, for people: its CPU time, and the last line of its log."""
+        """What it is doing, for people: its CPU time and the last line of its log."""
         lines = tail(self._log, 1).strip()
         said = f"log: {lines[:100]}" if self._log_bytes and lines else "its log is empty"
         return f"{sum(self._cpu_of.values()):.0f} s of CPU, {said}"
@@ -162,9 +162,9 @@ def _has_ended(process: psutil.Process) -> bool:
 
 
 class RunningServer:
-    """A server run by this process, in a process group of its own; leaving the context ends all of it.
+    """A server run by this process, in its own process group; leaving the context ends all of it.
 
-    It may start as slowly as the machine makes it, as long as something moves within `stalled_seconds`.
+    It may start as slowly as the machine requires, as long as something moves within `stalled_seconds`.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class RunningServer:
         return self._process.pid
 
     def start(self) -> None:
-        """Prepare and start the server; returns when it answers."""
+        """Prepare and start the server; returns once it is ready."""
         self.server.prepare()
         with self.log.open("ab") as log:
             self._process = process = subprocess.Popen(
@@ -219,7 +219,7 @@ class RunningServer:
             time.sleep(0.05)
 
     def stop(self, seconds: float = 60) -> None:
-        """Ask the server to end, and end its whole group when it does not within `seconds`."""
+        """Ask the server to end, and kill its whole group if it does not within `seconds`."""
         if self._process is None:
             return
         self._process.send_signal(getattr(self.server, "stop_signal", signal.SIGTERM))
@@ -228,7 +228,7 @@ class RunningServer:
         self.kill()
 
     def kill(self) -> None:
-        """End the server and everything that it started by SIGKILL."""
+        """Kill the server and everything that it started with SIGKILL."""
         if self._process is None:
             return
         started: list[psutil.Process] = []
@@ -236,7 +236,7 @@ class RunningServer:
             started = psutil.Process(self._process.pid).children(recursive=True)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        # PostgreSQL's are in groups of their own, and hold the shared memory that its next start refuses to share
+        # PostgreSQL's children are in their own groups and hold the shared memory, which its next start refuses to share
         for process in started:
             with contextlib.suppress(psutil.Error):
                 process.kill()
@@ -245,7 +245,7 @@ class RunningServer:
         self._process = None
 
     def freeze(self) -> None:
-        """Stop the server's clock (SIGSTOP) until `thaw`: it keeps its connections and answers nothing."""
+        """Suspend the server (SIGSTOP) until `thaw`: it keeps its connections but answers nothing."""
         os.killpg(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:

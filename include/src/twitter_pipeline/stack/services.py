@@ -1,7 +1,7 @@
-"""The one list of what the embedded stack runs, in the order of its dependencies.
+"""The one list of what the embedded stack runs, in dependency order.
 
-The launcher starts from it, `status` reports by it, and a test holds the compose file to it. A `Service` is
-a process that stays; a `Step` is work that must be done once between services.
+The launcher starts from it, `status` reports from it, and a test compares the compose file with it. A `Service` is a
+long-running process; a `Step` is work that must be done once between services.
 """
 
 import json
@@ -38,7 +38,7 @@ HEARTBEAT_TOPIC_ARN = f"arn:aws:sns:{alert_topics.REGION}:123456789012:{alert_to
 
 @dataclass(frozen=True)
 class Service:
-    """A process of the stack: the server, what it needs first, and what people want to know about it."""
+    """A process of the stack: the server, its dependencies, and what people want to know about it."""
 
     server: Server
     title: str
@@ -48,8 +48,10 @@ class Service:
     log: Path = field(default=Path())
     stop_seconds: int = 60
     stop_signal: str = "TERM"
-    stops_alone: bool = False  # the signal goes to the process only, which ends its children in its own order
-    code: str = ""  # a fingerprint of the code of ours that its process keeps; "" for the servers of others
+    stops_alone: bool = (
+        False  # only the process itself gets the signal; it ends its children in its own order
+    )
+    code: str = ""  # a fingerprint of our code that its process keeps running; "" for third-party servers
 
     @property
     def name(self) -> str:
@@ -62,7 +64,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Step:
-    """Work between services that is done when it returns; at once when it was done by an earlier launch."""
+    """Work between services, done when `run` returns; it returns at once if an earlier launch already did it."""
 
     name: str
     title: str
@@ -72,7 +74,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Stack:
-    """Everything of one launch: services and steps, the X and the broker in use, and what clients connect by."""
+    """Everything in one launch: services and steps, the X API and broker in use, and how clients connect."""
 
     settings: LauncherSettings
     services: tuple[Service, ...]
@@ -89,7 +91,7 @@ class Stack:
         return nodes | {step.name: step for step in self.steps}
 
     def ports(self) -> dict[str, int]:
-        """Each port that the stack listens on, by the name of its setting."""
+        """Each port that the stack listens on, keyed by the name of its setting."""
         ports = {service.name: service.port for service in self.services if service.port}
         if self.broker.kind == "apache-kafka":
             ports["broker_controller"] = self.settings.port("broker_controller")
@@ -97,7 +99,7 @@ class Stack:
 
 
 def assemble(settings: LauncherSettings) -> Stack:
-    """Decide what runs here and how; starts nothing. Raises StackError when a decision cannot be made."""
+    """Decide what runs here and how; starts nothing. Raises StackError if a decision cannot be made."""
     x = x_endpoint.choose(settings)
     secrets = Credentials(settings.home / "secrets")
     broker = broker_choice.choose(settings, secrets)
@@ -133,7 +135,7 @@ def assemble(settings: LauncherSettings) -> Stack:
         "X_API_ALLOW_LOCAL": "true" if x.allow_local else "false",
         "X_BEARER_TOKEN": x.token,
     }
-    # what was decided, so that `status` asks what runs and not what other settings would start
+    # what was decided, so that `status` asks what is running and not what other settings would start
     environment |= {
         "PIPELINE_BROKER": broker.kind,
         "PIPELINE_RULES": str(x.rules),
@@ -220,21 +222,21 @@ def assemble(settings: LauncherSettings) -> Stack:
                 environment | {external_servers.METADATA_DSN: metadata_dsn} | moto_sns.CREDENTIALS,
                 {"bootstrap.servers": broker.server.bootstrap} | broker.server.options,
             ),
-            "keeps topics, log sizes and the executor",
+            "maintains topics, log sizes and the executor",
             ("broker", "sns"),
         ),
         Service(
             airflow.ApiServer(settings.port("airflow"), variables),
-            "Airflow's pages and API",
+            "Airflow: web pages and API",
             database,
             url=airflow_url,
             login=f"user {airflow.ADMIN}, password in {secrets.path('airflow_admin')}",
         ),
         Service(
             process("scheduler", "SchedulerJob", ("scheduler", "--skip-serve-logs")),
-            "Airflow: scheduler and its tasks",
+            "Airflow: scheduler and tasks",
             ("airflow", "tweets schema", "topics", "mongo", *(["simulator"] if x.is_simulator else [])),
-            stop_seconds=90,  # a warm drain ends within a minute; SIGTERM lets the running tasks finish
+            stop_seconds=90,  # a lingering drain ends within a minute; SIGTERM lets the running tasks finish
             stops_alone=True,
         ),
         Service(
@@ -262,7 +264,7 @@ def assemble(settings: LauncherSettings) -> Stack:
         Step("databases", "roles and databases", ("postgres",), lambda: _create_databases(postgres, secrets)),
         Step(
             "tweets schema",
-            "tables of the tweets, rules",
+            "tweet tables and rules",
             ("databases",),
             lambda: _bring_schema(dsns["pipeline_migrator"], dsns["pipeline_loader"], x),
         ),
@@ -274,7 +276,7 @@ def assemble(settings: LauncherSettings) -> Stack:
         ),
         Step(
             "airflow admin",
-            "the user admin",
+            "Airflow's admin user",
             ("airflow database",),
             lambda: airflow.create_admin(settings, secrets, metadata_dsn, variables),
         ),
@@ -283,9 +285,9 @@ def assemble(settings: LauncherSettings) -> Stack:
 
 
 def _monitoring(settings: LauncherSettings, environment: Mapping[str, str]) -> list[Service]:
-    """What of the monitoring is on this machine, and who publishes the pipeline's own figures."""
+    """The monitoring programs on this machine, and the publisher of the pipeline's own metrics."""
     titles = {
-        "statsd_exporter": "takes StatsD, gives it to Prometheus",
+        "statsd_exporter": "passes StatsD metrics to Prometheus",
         "prometheus": "Prometheus: metrics and alerts",
         "alertmanager": "Alertmanager: alerts to SNS",
         "node_exporter": "metrics of this machine",
@@ -325,7 +327,7 @@ class TopicKeeperProcess:
     port: int = 0
 
     def prepare(self) -> None:
-        """The keeper prepares itself."""
+        """Do nothing: the keeper prepares itself."""
 
     def command(self) -> list[str]:
         return [sys.executable, "-m", "twitter_pipeline.stack.keeper"]
@@ -339,7 +341,7 @@ class TopicKeeperProcess:
 
 @dataclass(frozen=True)
 class MetricsPublisherProcess:
-    """The command `twitter-pipeline metrics publish` as a server: ready when its first look has arrived."""
+    """The command `twitter-pipeline metrics publish` as a server: ready once its first metrics have arrived."""
 
     settings: LauncherSettings
     client_environment: Mapping[str, str] = field(repr=False)
@@ -347,7 +349,7 @@ class MetricsPublisherProcess:
     port: int = 0
 
     def prepare(self) -> None:
-        """The publisher prepares itself."""
+        """Do nothing: the publisher prepares itself."""
 
     def command(self) -> list[str]:
         return [sys.executable, "-m", "twitter_pipeline.cli", "metrics", "publish"]
@@ -365,12 +367,12 @@ class MetricsPublisherProcess:
 
 
 def starts_file(settings: LauncherSettings, name: str) -> Path:
-    """Where it is written down when a service was started, a line for each start since the launcher's own."""
+    """The file that records when a service was started, one line for each start since the launcher started it."""
     return settings.run / f"{name}.starts"
 
 
 def _epoch(path: Path) -> datetime:
-    """When the simulator's world began: an hour before the first launch, the same ever after."""
+    """When the simulator's world began: an hour before the first launch, fixed from then on."""
     if not path.exists():
         private_folder(path.parent)
         path.write_text((datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)).isoformat())

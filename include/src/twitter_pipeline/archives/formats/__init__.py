@@ -1,1 +1,1 @@
-"""What records of archives look like, a format each, and the formats of others, which are refused by name."""
+"""The formats of archive records, one module each, and other tools' formats, which are refused by name."""

@@ -1,4 +1,4 @@
-"""An answer of X, a line of its stream, or the includes of an answer in a file of their own."""
+"""An answer from X, a line of its stream, or an answer's includes in a separate file."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,15 +14,15 @@ from twitter_pipeline.archives.retrieval_times import retrieved_at
 from twitter_pipeline.warehouse.model import KNOWN_FIELDS
 
 ANSWER = frozenset(["data", "includes", "errors", "meta", "matching_rules", "__twarc", "__import_meta"])
-"""The members of an answer that have a home, or need none."""
+"""The members of an answer that have a place in an envelope, or need none."""
 INCLUDES = frozenset([*KIND_OF_INCLUDES, "topics"])
 _ONLY_TWEETS = KNOWN_FIELDS["tweet"] - KNOWN_FIELDS["user"]
 _NOTHING = (b"null", b"{}", b"[]", b'""')
-"""What R, PHP and others write where there is no list."""
+"""What R, PHP and others write if there is no list."""
 
 
 def includes_alone(members: dict[str, bytes]) -> ArchivedPage:
-    """The includes of an answer in a file of their own, as academictwitteR writes them, and perhaps its errors."""
+    """An answer's includes in a separate file, as academictwitteR writes them, perhaps with its errors."""
     includes = {name: raw for name, raw in members.items() if name in INCLUDES}
     for name, raw in includes.items():
         for item in items_of(raw, ArchivedPage()):
@@ -40,7 +40,7 @@ def answer(members: Mapping[str, bytes]) -> ArchivedPage:
     page.homeless.update(name[:100] for name in members.keys() - ANSWER)
     includes = members.get("includes", b"null")
     if includes not in _NOTHING and not includes.startswith(b"{"):
-        page.refused.append((Unimportable("shape", "includes is no object"), includes))
+        page.refused.append((Unimportable("shape", "includes is not an object"), includes))
     for name, objects in (members_of(includes) if includes.startswith(b"{") else {}).items():
         if items := list(items_of(objects, page)):
             page.includes[name] = items
@@ -48,14 +48,14 @@ def answer(members: Mapping[str, bytes]) -> ArchivedPage:
     page.matching_rules = list(items_of(members.get("matching_rules", b"null"), page))
     sort_in(page, items_of(members.get("data", b"null"), page))
     if page.is_empty and not page.refused and page.homeless:
-        raise Unimportable("shape", f"neither an answer of X nor a tweet: has {names_of(members)}")
+        raise Unimportable("shape", f"neither an answer from X nor a tweet: has {names_of(members)}")
     return page
 
 
 def sort_in(page: ArchivedPage, items: Iterable[Item], *, alone: bool = False) -> None:
-    """Tweets of `data` become the page's data, users travel with its includes, what is neither is refused.
+    """Add tweets to the page's data and users to its includes; refuse everything else.
 
-    `alone`: the only object of a record, whose vocabulary was looked at before.
+    `alone`: the item is the only object of a record, whose vocabulary was already checked.
     """
     users, others = [], []
     for item in items:
@@ -67,7 +67,7 @@ def sort_in(page: ArchivedPage, items: Iterable[Item], *, alone: bool = False) -
         elif not is_tweet(value):
             others.append(item)
         elif value.keys() >= {"resource_id", "author_user"}:
-            # where 4CAT looked up a tweet that X did not give, it makes one up around X's error
+            # if X did not return a tweet that 4CAT looked up, 4CAT makes one up around X's error
             page.errors.append(_made_up_around(value))
         elif (why := id_trouble(value)) is not None:
             page.refused.append((why, item.raw))
@@ -103,12 +103,12 @@ def _made_up_around(value: Mapping[str, Any]) -> Item:
 
 
 def is_user(value: Mapping[str, Any]) -> bool:
-    """Whether an object is an account of X."""
+    """Whether an object is an X account."""
     return value.keys() >= {"username", "name", "id"} and not value.keys() & {"text", "author_id"}
 
 
 def is_tweet(value: Mapping[str, Any]) -> bool:
-    """Whether an object is a tweet, and no direct message."""
+    """Whether an object is a tweet, and not a direct message."""
     names = value.keys()
     if names & {"dm_conversation_id", "event_type", "event_uuid"}:
         return False
@@ -118,7 +118,7 @@ def is_tweet(value: Mapping[str, Any]) -> bool:
 
 
 def id_trouble(value: Mapping[str, Any]) -> Unimportable | None:
-    """Why the id of a tweet cannot be used; None when it can."""
+    """Why the id of a tweet cannot be used; None if it can."""
     stated = value.get("id")
     if stated is None:
         return Unimportable("shape", "a tweet without an id")
@@ -130,7 +130,7 @@ def id_trouble(value: Mapping[str, Any]) -> Unimportable | None:
 
 
 def items_of(raw: bytes, page: ArchivedPage) -> Iterable[Item]:
-    """The objects of a list (or the one object that stands for itself); what is none is refused."""
+    """The objects of a list (or the one object in place of a list); other elements are refused."""
     if raw in _NOTHING:
         return
     for element in elements_of(raw) if raw.startswith(b"[") else [raw]:
@@ -142,4 +142,6 @@ def items_of(raw: bytes, page: ArchivedPage) -> Iterable[Item]:
         if isinstance(value, Mapping):
             yield Item(element, value)
         else:
-            page.refused.append((Unimportable("shape", "stands where an object of X belongs"), element))
+            page.refused.append(
+                (Unimportable("shape", "not an object, in a place where X puts objects"), element)
+            )

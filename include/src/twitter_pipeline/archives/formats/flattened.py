@@ -1,7 +1,7 @@
-"""Undo the flattening of twarc and 4CAT: a tweet with its author, media, places and referenced tweets written into it.
+"""Undoes the flattening by twarc and 4CAT, which write author, media, places and referenced tweets into the tweet.
 
-What they put inside is taken out again and becomes includes and errors, so that a flattened archive gives the same
-rows as the pages that it was made from. Only what they add is taken out; everything else stays as it is.
+What they put inside is taken out again and becomes includes and errors, so that a flattened archive yields the same
+rows as the pages it was made from. Only what they added is taken out; everything else stays unchanged.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _REFERENCE = ("type", "id")
 
 
 class Restored(NamedTuple):
-    """A tweet as X gave it, and the objects and errors that were inside."""
+    """A tweet as X returned it, and the objects and errors that were inside it."""
 
     tweet: dict[str, Any]
     includes: Includes
@@ -26,7 +26,7 @@ class Restored(NamedTuple):
 
 
 class _Found:
-    """What was taken out so far: each object once, by its key, and the errors that stood where one belonged."""
+    """What was taken out so far: each object once, by its key, and errors found in place of an object."""
 
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, dict[str, Any]]] = {}
@@ -48,7 +48,7 @@ class _Found:
 
 
 def restore(tweet: Mapping[str, Any]) -> Restored:
-    """The tweet without what was written into it; equal to `tweet` where nothing was."""
+    """The tweet without what was written into it; equal to `tweet` if nothing was."""
     found = _Found()
     restored = _restore(tweet, found)
     return Restored(
@@ -75,7 +75,7 @@ def _restore(tweet: Mapping[str, Any], found: _Found) -> dict[str, Any]:
 
 
 def _attachments(attachments: Mapping[str, Any], found: _Found) -> dict[str, Any]:
-    """twarc writes media and poll beside the keys, 4CAT in place of the keys."""
+    """twarc writes media and poll alongside the keys, 4CAT in place of the keys."""
     for media in _objects(attachments.get("media")):
         found.take("media", media, "media_key")
     found.take("polls", attachments.get("poll"))
@@ -98,7 +98,7 @@ def _key(value: Any, names: tuple[str, ...]) -> Any:
 
 
 def _geo(geo: Mapping[str, Any], found: _Found) -> dict[str, Any]:
-    """twarc writes the place's members among those of geo, 4CAT the place into it."""
+    """twarc mixes the place's members with those of geo, 4CAT nests the place in it."""
     found.take("places", geo.get("place"))
     if "id" in geo:
         found.take("places", {k: v for k, v in geo.items() if k not in (*_GEO, "place")})
@@ -113,7 +113,7 @@ def _reference(reference: Any, found: _Found) -> Any:
     if isinstance(error := reference.get("error"), Mapping):
         found.take_error(error)
         return kept
-    # claimed before its inside is looked at: a chain of references may come back to it
+    # registered before its contents are examined: a chain of references may lead back to it
     tweets = found.objects.setdefault("tweets", {})
     if (key := str(reference.get("id"))) not in tweets:
         tweets[key] = {}

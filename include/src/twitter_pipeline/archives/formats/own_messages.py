@@ -1,4 +1,4 @@
-"""What this pipeline wrote itself: a message of the raw topic, and a document of raw_tweets as mongoexport writes it."""
+"""What this pipeline wrote itself: a message from the raw topic, or a raw_tweets document as written by mongoexport."""
 
 import base64
 import binascii
@@ -14,7 +14,7 @@ from twitter_pipeline.archives.retrieval_times import credible
 
 
 def message(members: dict[str, bytes]) -> ArchivedPage:
-    """A message of the raw topic: it is sent again with its provenance, apart from a time that is yet to come."""
+    """A message from the raw topic: it is sent again with its provenance, except for a time in the future."""
     stated = as_object(decoded(members.get("provenance", b"null")))
     observed_at = stated.get("observed_at")
     page = ArchivedPage(
@@ -27,7 +27,7 @@ def message(members: dict[str, bytes]) -> ArchivedPage:
     if "tweet" in members:
         value = decoded(members["tweet"])
         if not isinstance(value, Mapping):
-            raise Unimportable("shape", "an envelope of this pipeline whose tweet is no object")
+            raise Unimportable("shape", "an envelope of this pipeline whose tweet is not an object")
         if (why := id_trouble(value)) is not None:
             raise why
         page.data = [Item(members["tweet"], value)]
@@ -39,7 +39,7 @@ def message(members: dict[str, bytes]) -> ArchivedPage:
 
 
 def document(members: Mapping[str, bytes], page_of: Callable[[bytes], ArchivedPage]) -> ArchivedPage:
-    """A document of raw_tweets (Extended JSON, both versions); `page_of` reads the message in it."""
+    """A raw_tweets document (either version of Extended JSON); `page_of` reads the message in it."""
     binary = as_object(decoded(members["envelope"])).get("$binary")
     text = binary.get("base64") if isinstance(binary, Mapping) else binary
     try:
@@ -47,5 +47,5 @@ def document(members: Mapping[str, bytes], page_of: Callable[[bytes], ArchivedPa
     except binascii.Error:
         message = b""
     if not message.startswith(b"{"):
-        raise Unimportable("shape", "a document of raw_tweets whose envelope cannot be read")
+        raise Unimportable("shape", "a raw_tweets document whose envelope cannot be read")
     return page_of(message)

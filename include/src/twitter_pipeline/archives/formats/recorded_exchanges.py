@@ -10,7 +10,7 @@ from twitter_pipeline.archives.retrieval_times import credible
 
 
 def exchange(members: Mapping[str, bytes], page_of: Callable[[bytes], ArchivedPage]) -> ArchivedPage:
-    """The answer, which `page_of` reads; the Date of the headers is its retrieval time."""
+    """The answer, as read by `page_of`; the Date header is its retrieval time."""
     page = page_of(members["body"])
     date = as_object(decoded(members["headers"])).get("date")
     date = date[0] if isinstance(date, list) and date else date

@@ -1,7 +1,7 @@
-"""Archives that hold tweets in another vocabulary than version 2 of X's API, and what they are called.
+"""Archives of tweets in a vocabulary other than that of X's API version 2, and what to call them.
 
-They are told by names that version 2 does not have. Guessing what their fields would be in version 2 would put
-half of a tweet into the tables and call it whole.
+They are recognised by names that version 2 does not have. Guessing the corresponding version 2 fields would put half a
+tweet into the tables and present it as complete.
 """
 
 import re
@@ -12,13 +12,13 @@ from twitter_pipeline.archives.refusals import Unimportable
 
 _ONLY_V2 = "only version 2 of X's API can be imported"
 _GDPR = (
-    "the archive that X gives to an account's owner (window.YTD...); its tweets are in the vocabulary of version 1.1"
+    "the archive that X provides to an account's owner (window.YTD...); its tweets use the vocabulary of version 1.1"
     f" of the API, and {_ONLY_V2}"
 )
 _VERSION_1_1 = f"from version 1.1 of the API; {_ONLY_V2}"
 _OWN_EXPORT = (
-    "an export of this pipeline: one row a tweet, which is less than X gave; import the archive that the tweets came"
-    " from, or the messages in raw"
+    "an export of this pipeline: one row per tweet, which is less than X returned; import the archive that the tweets"
+    " came from, or the messages in the raw store"
 )
 _V1_NAMES = frozenset(
     [
@@ -65,15 +65,23 @@ _NAMES = (
     (
         frozenset(["source_platform", "item_id"]),
         "vocabulary",
-        f"from Zeeschuimer, out of X's web pages; {_ONLY_V2}",
+        f"from Zeeschuimer, taken from X's web pages; {_ONLY_V2}",
     ),
-    (frozenset(["objectType", "verb"]), "vocabulary", f"activity streams, as Gnip gave them; {_ONLY_V2}"),
-    (frozenset(["actor", "postedTime"]), "vocabulary", f"activity streams, as Gnip gave them; {_ONLY_V2}"),
-    (frozenset(["from_user_name"]), "vocabulary", f"from DMI-TCAT, out of version 1.1; {_ONLY_V2}"),
-    (frozenset(["status_id", "screen_name"]), "vocabulary", f"from rtweet, out of version 1.1; {_ONLY_V2}"),
+    (
+        frozenset(["objectType", "verb"]),
+        "vocabulary",
+        f"activity streams, as Gnip delivered them; {_ONLY_V2}",
+    ),
+    (
+        frozenset(["actor", "postedTime"]),
+        "vocabulary",
+        f"activity streams, as Gnip delivered them; {_ONLY_V2}",
+    ),
+    (frozenset(["from_user_name"]), "vocabulary", f"from DMI-TCAT, based on version 1.1; {_ONLY_V2}"),
+    (frozenset(["status_id", "screen_name"]), "vocabulary", f"from rtweet, based on version 1.1; {_ONLY_V2}"),
     (frozenset(["createdAt"]), "vocabulary", f"from a scraper with names such as createdAt; {_ONLY_V2}"),
-    (frozenset(["account", "uri", "content"]), "vocabulary", f"posts of Mastodon; {_ONLY_V2}"),
-    (frozenset(["cid", "record"]), "vocabulary", f"posts of Bluesky; {_ONLY_V2}"),
+    (frozenset(["account", "uri", "content"]), "vocabulary", f"posts from Mastodon; {_ONLY_V2}"),
+    (frozenset(["cid", "record"]), "vocabulary", f"posts from Bluesky; {_ONLY_V2}"),
     (frozenset(["statuses", "search_metadata"]), "version", _VERSION_1_1),
 )
 _TELLTALES = frozenset().union(*(names for names, _, _ in _NAMES)) | _V1_NAMES | _V1_NOTICES
@@ -81,7 +89,7 @@ _TELLTALES |= {"user", "tweet", "_type", "statuses"}
 
 
 def refuse_by_first_line(text: bytes) -> None:
-    """Raise Unimportable for a file that is known by a line that is not JSON: vocabulary, own_export."""
+    """Raise Unimportable for a file recognised by a line that is not JSON: vocabulary, own_export."""
     if text.startswith(b"window.YTD"):
         raise Unimportable("vocabulary", _GDPR)
     if text.startswith(b"id,created_at,author_id,author_username,"):
@@ -89,13 +97,13 @@ def refuse_by_first_line(text: bytes) -> None:
 
 
 def other_vocabulary(names: Set[str], value_of: Callable[[str], Any]) -> Unimportable | None:
-    """Why an object of these names is not of version 2: version, vocabulary, own_export; None: nothing says so.
+    """Why an object with these names is not version 2 (version, vocabulary, own_export); None if nothing says so.
 
-    `value_of` gives the value of a name that is there.
+    `value_of` returns the value of a name that is present.
     """
     if "." in "".join(names):
         flattened = next(name for name in names if "." in name)
-        why = f"a flattened row, with names such as {flattened[:40]!r}; import the JSON that it was made from"
+        why = f"a flattened row, with names such as {flattened[:40]!r}; import the JSON it was made from"
         return Unimportable("vocabulary", why)
     if not names & _TELLTALES:
         return _by_date(names, value_of)

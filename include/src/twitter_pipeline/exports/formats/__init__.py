@@ -1,5 +1,5 @@
-"""The formats of an export, a module each. A module has `write(rows, output, progress)` and is imported when it is
-asked for: pyarrow alone takes longer to load than a small export."""
+"""The export formats, one module each. A module has `write(rows, output, progress)` and is imported only when needed:
+loading pyarrow alone takes longer than a small export."""
 
 from importlib import import_module
 from typing import BinaryIO, Literal, Protocol, cast
@@ -11,11 +11,11 @@ MODULES: dict[Format, str] = {name: f"{__name__}.{name}" for name in ("csv", "js
 
 
 class Writer(Protocol):
-    """Writes rows in one format and returns how much that was; `progress` is called every few thousand of them."""
+    """Writes rows in one format and returns how much was written; `progress` is called every few thousand rows."""
 
     def __call__(self, rows: Rows, output: BinaryIO, progress: Progress) -> Exported: ...
 
 
 def writer(name: Format) -> Writer:
-    """The writer of a format."""
+    """The writer for a format."""
     return cast(Writer, import_module(MODULES[name]).write)

@@ -1,8 +1,8 @@
-"""CSV after RFC 4180, straight out of PostgreSQL's COPY: CRLF, quotes doubled, UTF-8 without a byte order mark.
+"""CSV as in RFC 4180, straight from PostgreSQL's COPY: CRLF, doubled quotes, UTF-8 without a byte order mark.
 
-Null is an empty cell and an empty text is "". Lists are separated by spaces. Spreadsheets run cells that begin with
-= + - @, tab, CR or LF as formulas, so a text cell that begins with one of them, or with an apostrophe, gets an
-apostrophe in front. Undo: take one leading apostrophe away from every text cell that has one.
+Null is an empty cell and an empty text is "". List elements are separated by spaces. Spreadsheets run cells that begin
+with = + - @, tab, CR or LF as formulas, so a text cell that begins with one of these, or with an apostrophe, gets an
+apostrophe in front. To undo this, remove one leading apostrophe from every text cell that has one.
 """
 
 from typing import BinaryIO
@@ -18,7 +18,7 @@ TOLD_EVERY = 5_000
 
 
 def write(rows: Rows, output: BinaryIO, progress: Progress) -> Exported:
-    """A line of names, then one for each tweet."""
+    """A header line, then one line per tweet."""
     exported = Exported()
     progress(exported)
     cells = sql.SQL(", ").join(map(_cell, EXPORTED))

@@ -1,5 +1,5 @@
-"""JSON Lines: one object a tweet, straight out of PostgreSQL's COPY. Ids are strings, lists are lists, texts are as they
-are."""
+"""JSON Lines: one object per tweet, straight from PostgreSQL's COPY. Ids are strings, lists are lists, texts are
+unchanged."""
 
 from typing import BinaryIO
 
@@ -7,7 +7,7 @@ from psycopg import sql
 
 from twitter_pipeline.exports.rows import Exported, Progress, Rows
 
-# JSON text has no control characters, so with two of them as delimiter and quote a line of this CSV is the JSON itself
+# JSON text contains no control characters: with two of them as delimiter and quote, a line of this CSV is plain JSON
 COPY = sql.SQL(
     r"copy (select row_to_json(tweet) from ({rows}) tweet) to stdout (format csv, delimiter e'\x01', quote e'\x02')"
 )
@@ -15,7 +15,7 @@ TOLD_EVERY = 5_000
 
 
 def write(rows: Rows, output: BinaryIO, progress: Progress) -> Exported:
-    """One line for each tweet."""
+    """One line per tweet."""
     exported = Exported()
     progress(exported)
     for line in rows.copied(COPY):

@@ -1,10 +1,10 @@
-"""Parquet: the columns of the other formats with types of their own, compressed by zstd.
+"""Parquet: the columns of the other formats with native types, compressed with zstd.
 
-Ids are 64-bit integers here, times are timestamps in UTC, lists are lists, null is null. Row groups of GROUP tweets
-are what memory is needed for.
+Ids are 64-bit integers, times are UTC timestamps, lists are lists, null is null. Memory is needed for one row group of
+GROUP tweets at a time.
 
-pandas makes doubles of a column of integers that has a null in it, and a double holds 53 bits of an id. Its own
-metadata in the schema tell it to take its nullable types instead; other readers pass over them.
+pandas turns an integer column with nulls into doubles, which hold only 53 bits of an id. pandas metadata in the schema
+makes it use nullable types instead; other readers ignore that metadata.
 """
 
 import json
@@ -19,7 +19,7 @@ from twitter_pipeline.serving.columns import EXPORTED, Column, Kind
 
 GROUP = 5_000
 PANDAS_DTYPES = {pa.int64(): ("int64", "Int64"), pa.bool_(): ("bool", "boolean")}
-"""What pandas calls a type, and the type of its own that can be null and loses nothing."""
+"""pandas' name for a type, and its nullable type that loses nothing."""
 TYPES = {
     Kind.TEXT: pa.string(),
     Kind.ID: pa.int64(),
@@ -38,17 +38,17 @@ CASTS = {
     Kind.MILLISECONDS: "{}::timestamptz",
     Kind.MICROSECONDS: "{}::timestamptz",
 }
-"""How the cell of a row, which has ids and times as text, becomes what pyarrow takes."""
+"""How a row's cell, in which ids and times are text, becomes a value for pyarrow."""
 
 
 def schema() -> pa.Schema:
-    """Names and types, in the order of the columns."""
+    """Names and types, in column order."""
     fields = [pa.field(column.name, TYPES[column.kind]) for column in EXPORTED]
     return pa.schema(fields, metadata={"pandas": json.dumps(_for_pandas(fields))})
 
 
 def _for_pandas(fields: list[pa.Field]) -> dict[str, object]:
-    """pandas' metadata (its developer guide, "Storing pandas DataFrame objects in Apache Parquet format")."""
+    """pandas metadata (see its developer guide, "Storing pandas DataFrame objects in Apache Parquet format")."""
     columns = [
         {
             "name": field.name,
@@ -68,7 +68,7 @@ def _cell(column: Column) -> sql.Composable:
 
 
 def write(rows: Rows, output: BinaryIO, progress: Progress) -> Exported:
-    """One row for each tweet, in row groups of GROUP."""
+    """One row per tweet, in row groups of GROUP."""
     exported, kinds = Exported(), schema()
     progress(exported)
     query = sql.SQL("select {cells} from ({rows}) tweet").format(

@@ -1,7 +1,7 @@
 """Apache Kafka in KRaft mode, one durable node, from its Maven artifact.
 
-The jars come by Maven's own client from a pom of three lines and are held to the committed list of hashes;
-they lie with the installation (below `sys.prefix`), so that every data folder and every test shares them.
+Maven itself fetches the jars, from a three-line pom, and they are verified against the committed list of hashes. They
+are kept with the installation (below `sys.prefix`), so that all data folders and tests share them.
 """
 
 import contextlib
@@ -36,15 +36,15 @@ HEAP_MEGABYTES = 512
 
 @functools.cache
 def missing() -> str | None:
-    """What keeps Apache Kafka from running on this machine, or None."""
+    """Why Apache Kafka cannot run on this machine, or None."""
     java = _output(["java", "-version"])
     if java is None:
-        return "no java on the PATH; it needs 17 or newer (Debian: apt-get install openjdk-17-jre-headless)"
+        return "no java on the PATH; version 17 or newer is needed (Debian: apt-get install openjdk-17-jre-headless)"
     version = re.search(r'version "(\d+)', java)
     if version is None or int(version[1]) < 17:
         return f"java is too old: {java.splitlines()[0]} (needs 17 or newer)"
     if not _libraries_complete(libraries()) and shutil.which("mvn") is None:
-        return "no Maven (mvn) on the PATH to fetch Kafka's jars with (Debian: apt-get install maven)"
+        return "no Maven (mvn) on the PATH to fetch Kafka's jars (Debian: apt-get install maven)"
     return None
 
 
@@ -62,7 +62,7 @@ def _hashes() -> dict[str, str]:
 
 
 def libraries() -> Path:
-    """Where the jars of the pinned version lie; another pin has another folder."""
+    """The folder for the jars of the pinned version; each pinned version has its own."""
     pinned = hashlib.sha256("".join(sorted(_hashes().values())).encode()).hexdigest()[:12]
     return Path(sys.prefix) / "share" / "twitter-pipeline" / f"apache-kafka-{pinned}"
 
@@ -72,7 +72,7 @@ def _libraries_complete(folder: Path) -> bool:
 
 
 def fetch_libraries() -> Path:
-    """Fetch the jars once (about 43 MB) and verify each against the committed list; returns their folder."""
+    """Fetch the jars once (about 43 MB), verify each against the committed list, and return their folder."""
     folder = libraries()
     if _libraries_complete(folder):
         return folder
@@ -99,7 +99,7 @@ def fetch_libraries() -> Path:
         _verify(fresh / "jars")
         with contextlib.suppress(
             OSError
-        ):  # another process was first: its folder holds the same verified jars
+        ):  # another process was faster: its folder holds the same verified jars
             (fresh / "jars").rename(folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -114,7 +114,7 @@ def _verify(folder: Path) -> None:
     wrong = sorted(jar for jar in expected.keys() | found.keys() if expected.get(jar) != found.get(jar))
     if wrong:
         raise StackError(
-            f"Kafka's jars are not the ones that jars.sha256 lists; they are not used: {', '.join(wrong)}"
+            f"Kafka's jars differ from those listed in jars.sha256 and are not used: {', '.join(wrong)}"
         )
 
 
@@ -122,10 +122,10 @@ ENTRY_WITHOUT_PASSWORD = {"listener.security.protocol.map": "CLIENTS:PLAINTEXT,C
 
 
 def entry_with_password(password: str) -> dict[str, str]:
-    """The properties by which a node asks for a password.
+    """The properties with which a node requires a password.
 
-    Its clients and its own broker enter by SCRAM, whose users are in the cluster's metadata; the controller, which
-    serves that metadata and so cannot look users up in it, knows the same user by PLAIN.
+    Its clients and its own broker authenticate with SCRAM, whose users are in the cluster's metadata. The controller
+    serves that metadata and so cannot look users up in it; it knows the same user through PLAIN.
     """
     modules = "org.apache.kafka.common.security"
     who = f'required username="{kafka_access.USER}" password="{password}"'
@@ -147,8 +147,8 @@ def entry_with_password(password: str) -> dict[str, str]:
 class ApacheKafka:
     """One Apache Kafka broker and controller; `controller_port` is for the node itself.
 
-    With a `password` clients enter as the SCRAM user `kafka_access.USER`, and the node itself enters its controller
-    with it. Without one, for tests, anybody may enter.
+    With a `password`, clients authenticate as the SCRAM user `kafka_access.USER`, and the node uses the same password
+    with its controller. Without one, for tests, anyone may connect.
     """
 
     data: Path
@@ -163,13 +163,13 @@ class ApacheKafka:
 
     @property
     def options(self) -> dict[str, KafkaOption]:
-        """What clients need to enter, as librdkafka's options; they may hold the password."""
+        """Client options for access, for librdkafka; they may include the password."""
         return {} if self.password is None else kafka_access.with_password(self.password)
 
     def prepare(self) -> None:
-        """Fetch the jars, write the configuration, and format the log folder when it is new.
+        """Fetch the jars, write the configuration, and format the log folder if it is new.
 
-        A log folder from before brokers asked for a password gets the user first, and keeps its messages.
+        A log folder from before brokers required a password first gets the user, and keeps its messages.
         """
         fetch_libraries()
         private_folder(self.data)
@@ -187,7 +187,9 @@ class ApacheKafka:
         ).stdout.split()[-1]
         command = [*self._java(128), tool, "format", "--standalone", "-t", cluster]
         command += ["-c", str(self._configuration)]
-        arguments = self.data / "format-arguments"  # anybody may list processes, so not on the command line
+        arguments = (
+            self.data / "format-arguments"
+        )  # not on the command line, since any user can list processes
         if self.password is not None:
             user = f"{kafka_access.MECHANISM}=[name={kafka_access.USER},password={self.password}]"
             write_private(arguments, f"--add-scram\n{user}\n")
@@ -205,14 +207,14 @@ class ApacheKafka:
             self._has_user.touch(mode=0o600)
 
     def _create_user(self) -> None:
-        """Start the node once as it was, without passwords and on a port nobody knows, and give it the user."""
+        """Start the node once as it was, without passwords and on a random port, and create the user."""
         opened = replace(self, port=free_port(), password=None, name="broker (creating its user)")
         wanted = UserScramCredentialUpsertion(
             kafka_access.USER,
             ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 8192),
             (self.password or "").encode(),
         )
-        found = marks(str(self.data.parent), self.name)  # when the launcher is killed meanwhile
+        found = marks(str(self.data.parent), self.name)  # in case the launcher is killed meanwhile
         with RunningServer(opened, self.data / "create-user.log", environment=found):
             admin = AdminClient({"bootstrap.servers": opened.bootstrap, "log_level": 0})
             for created in admin.alter_user_scram_credentials([wanted], request_timeout=120).values():
@@ -220,7 +222,7 @@ class ApacheKafka:
                     created.result()
                 except KafkaException as error:
                     raise StackError(
-                        f"Kafka in {self.data} did not take its user: {error.args[0].str()}; start again"
+                        f"Kafka in {self.data} did not accept its user: {error.args[0].str()}; start again"
                     ) from None
         self._has_user.touch(mode=0o600)
 
@@ -234,7 +236,7 @@ class ApacheKafka:
 
     @property
     def _has_user(self) -> Path:
-        """The mark of a log folder that holds the user; it lies in it, so that it goes where the folder goes."""
+        """The file that marks a log folder with the user; it is inside the folder, so that they stay together."""
         return self._log / "scram-user-created"
 
     def _properties(self) -> str:
@@ -256,7 +258,7 @@ class ApacheKafka:
             "transaction.state.log.num.partitions": "4",
             "share.coordinator.state.topic.replication.factor": "1",
             "share.coordinator.state.topic.min.isr": "1",
-            # after kill -9 the node waits for its own former session to end before it serves again
+            # after kill -9 the node waits for its own previous session to end before it serves again
             "broker.session.timeout.ms": "3000",
             "broker.heartbeat.interval.ms": "500",
             "group.initial.rebalance.delay.ms": "0",

@@ -1,7 +1,7 @@
-"""The endpoints of X that the simulator answers: which parameters each takes, and what it says.
+"""The X endpoints that the simulator answers: which parameters each one takes, and what it answers.
 
-Parameters, bounds and answer shapes after the paths of the same name in OpenAPI 2.166 and 2.167; order, paging
-and the shape of an empty page after x-api-v2.md §4 and §7 and recordings/sfm-twitter-harvester/warc_01.json.
+Parameters, bounds and answer shapes follow the paths of the same name in OpenAPI 2.166 and 2.167; order, paging and
+the shape of an empty page follow x-api-v2.md §4 and §7 and recordings/sfm-twitter-harvester/warc_01.json.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _SEARCH = frozenset(
 
 @dataclass(slots=True)
 class Request:
-    """A request that passed the door: parameters as sent, the vocabulary it speaks, the moment it is answered."""
+    """An admitted request: parameters as sent, the vocabulary it uses, and the moment for which it is answered."""
 
     world: World
     params: Mapping[str, str]
@@ -56,12 +56,12 @@ class Request:
     fault: Fault | None = None
 
     def refuse(self, objections: list[Objection]) -> None:
-        """Raise X's 400 when there is anything to object to."""
+        """Raise X's 400 if there is anything to object to."""
         if objections:
             raise invalid_request(self.vocabulary.name, objections)
 
     def obeyed(self) -> Mapping[str, str]:
-        """The parameters, without those that a fault makes the server ignore."""
+        """The parameters, except those that a fault makes the server ignore."""
         ignored = self.fault.ignore if self.fault is not None else ()
         return {name: value for name, value in self.params.items() if name not in ignored}
 
@@ -71,18 +71,18 @@ class Endpoint:
     name: str
     path: str
     limit: int
-    """Requests per app and quarter of an hour (x-api-v2.md §2)."""
+    """Requests per app and 15 minutes (x-api-v2.md §2)."""
     params: frozenset[str]
     answer: Callable[[Request], Answer]
     required: str = ""
     auth: frozenset[str] = frozenset(["BearerToken", "OAuth2UserToken", "UserToken"])
-    """Credentials taken, by their names in OpenAPI `security`."""
+    """Accepted credentials, by their names in OpenAPI `security`."""
 
 
 def ask(
     endpoint: Endpoint, world: World, params: list[tuple[str, str]], default: Vocabulary, **more: Any
 ) -> Answer:
-    """The body of a 200; Refused when X would say no."""
+    """The body of a 200. Raises Refused if X would refuse."""
     asked = dict(params)
     vocabulary = spoken(asked, default)
     request = Request(world, asked, vocabulary, world.now_ms(), **more)
@@ -193,8 +193,8 @@ def _page(
 ) -> Answer:
     """One page, newest first.
 
-    `count` candidates are taken and what cannot be shown is left out afterwards, so a page may be short and is
-    not the last one for that (x-api-v2.md §7: fewer than max_results is not the end).
+    `count` candidates are taken, and those that cannot be shown are left out afterwards. So a short page is not
+    necessarily the last one (x-api-v2.md §7: fewer than max_results is not the end).
     """
     wanted, objections = read_wanted(request.params, request.vocabulary, of_users=False)
     request.refuse(objections)
@@ -332,7 +332,7 @@ def _counts_recent(request: Request) -> Answer:
 
 
 def _usage(request: Request) -> Answer:
-    """What was used, as recordings/sns-sdks…/usage_tweets_resp.json and 2.167 have it: numbers as strings.
+    """The usage, as in recordings/sns-sdks…/usage_tweets_resp.json and 2.167: numbers as strings.
 
     2.166 declares project_cap, project_usage and usage as integers; the recording contradicts it.
     """

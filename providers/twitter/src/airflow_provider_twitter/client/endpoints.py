@@ -1,8 +1,8 @@
-"""The endpoints of the X API that this client can ask, in one table, one row each.
+"""The X API endpoints that this client supports, in one table with one row each.
 
-Requests, prices, pages, proofs, reach and sources are read from the row, so a new endpoint is a new row. Books and
-envelopes name an endpoint as X's documentation and rate limits do: by its path, with the id in it as `:id`. What is
-not in the table is never asked, since nobody could say what it costs.
+Requests, prices, pages, proofs, reach and sources are read from the row, so a new endpoint is a new row. Ledgers and
+envelopes name an endpoint as X's documentation and rate limits do: by its path, with the id in it as `:id`. An endpoint
+that is not in the table is never called, since its cost would be unknown.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ FIELDS_OF_TWEETS = (
 FIELDS_OF_USERS = ("tweet.fields", "user.fields", "expansions")
 ANY: frozenset[Credentials] = frozenset({"app", "oauth2_user", "oauth1_user"})
 MOST_LISTED = 100
-"""How many ids or names X takes in one lookup."""
+"""How many ids or names X accepts in one lookup."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageSize:
-    """`max_results` of an endpoint: the least that X takes, and what it gives when nobody says; 100 at most."""
+    """`max_results` of an endpoint: the least that X accepts, and X's default; 100 at most."""
 
     least: int
     default: int = 10
@@ -45,13 +45,13 @@ class PageSize:
 class Endpoint:
     """One row of the table.
 
-    `name`: our word for it. `answer`: what it gives, which says what proves an answer. `auth`: the credentials that X
-    takes here. `fields`: the parameters that choose fields; "tweet.fields" stands for "post.fields" too. `window`:
-    which bounds of ids and times it takes. `page_token`: the parameter that takes the token of the next page.
-    `page_size`: of an endpoint that answers in pages. `lists`: the parameter that holds the ids or names to look up,
-    separated by commas. `others`: every further parameter. `names`: what the id in the path identifies. `reach`: how
-    far back X gives tweets, by its own clock; None where time is no limit. `source`: how an envelope says that a
-    tweet was found here; None where the answer holds no tweets.
+    `name`: our word for it. `answer`: what it returns, which decides what proves an answer. `auth`: the credentials that
+    X accepts here. `fields`: the parameters that select fields; "tweet.fields" also stands for "post.fields". `window`:
+    the bounds on ids and times that it accepts. `page_token`: the parameter for the token of the next page.
+    `page_size`: for an endpoint that answers in pages. `lists`: the parameter for the comma-separated ids or names to
+    look up. `others`: all other parameters. `names`: what the id in the path identifies. `reach`: how far back X returns
+    tweets, by its own clock; None if time is no limit. `source`: how an envelope says that a tweet was found here; None
+    if the answer holds no tweets.
     """
 
     name: str
@@ -75,24 +75,24 @@ class Endpoint:
 
     @property
     def smallest_page(self) -> int:
-        """The fewest objects that may be asked for."""
+        """The fewest objects that may be requested."""
         return 1 if self.page_size is None else self.page_size.least
 
     @property
     def tweet_source(self) -> str:
         """`source`, of an endpoint that gives tweets. Raises ValueError for another."""
         if self.source is None:
-            raise ValueError(f"{self} gives no tweets")
+            raise ValueError(f"{self} does not return tweets")
         return self.source
 
     @property
     def path_params(self) -> tuple[str, ...]:
-        """The parameters that stand in the path."""
+        """The parameters in the path."""
         return tuple(part[1:] for part in self.path.split("/") if part.startswith(":"))
 
     @property
     def query_params(self) -> frozenset[str]:
-        """The parameters of the query, without those that choose fields."""
+        """The parameters of the query, without those that select fields."""
         single = {"max_results" if self.page_size else None, self.page_token, self.lists}
         return frozenset({*self.window, *self.others, *(name for name in single if name)})
 
@@ -179,7 +179,7 @@ _BY_PATH = {(endpoint.method, endpoint.path): endpoint for endpoint in TABLE}
 
 
 def endpoint_named(name: str) -> Endpoint:
-    """The row with this name. Raises ValueError for a name that is not in the table."""
+    """The row with this name. Raises ValueError if it is not in the table."""
     try:
         return _BY_NAME[name]
     except KeyError:
@@ -189,7 +189,7 @@ def endpoint_named(name: str) -> Endpoint:
 
 
 def endpoint_at(path: str, method: Method = "GET") -> Endpoint:
-    """The row of a path, as books and envelopes name it. Raises ValueError for one that is not in the table."""
+    """The row for a path, as ledgers and envelopes name it. Raises ValueError if it is not in the table."""
     try:
         return _BY_PATH[method, path]
     except KeyError:
