@@ -362,7 +362,7 @@ def test_the_command_settles_allows_and_probes(connection: Any, spend: Any) -> N
         (["settle"], "give reservations"),
         (["settle", "x"], "give reservations"),
         (["settle", "x", "--usd", "1", "--full-price"], "give reservations"),
-        (["settle", "x", "--usd", "NaN"], "no amount of US dollars"),
+        (["settle", "x", "--usd", "NaN"], "not an amount in US dollars"),
         (["settle", "x", "--usd", "1"], "no reservation x waits"),
         (["settle", "--usage", "-"], "--usage"),
         (["allow", "r"], "rule r is not stopped"),

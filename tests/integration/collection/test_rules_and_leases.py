@@ -43,7 +43,7 @@ def seed(postgres: Any, tmp_path: Path, text: str) -> int:
         ("rules: [{name: a, query: x, colour: red}]", "unknown field 'colour'"),
         ("rules: [{name: a, query: ''}]", "query"),
         (f"rules: [{{name: a, query: {'x' * 513}}}]", "query"),
-        ("rules: [{name: a, accounts: [no one]}]", "'no one' is no account name"),
+        ("rules: [{name: a, accounts: [no one]}]", "'no one' is not an account name"),
         ("rules: [{name: a, query: x, interval_seconds: 0}]", "interval_seconds"),
         ("rules: [{name: a, query: x, interval_seconds: -5}]", "interval_seconds"),
         ("rules: [{name: a, query: x, enabled: maybe}]", "enabled"),

@@ -95,7 +95,7 @@ def test_a_parked_rule_is_due_again_by_command(
     seed(postgres, tmp_path, "rules: [{name: tea, query: tea}, {name: hat, query: hat}]")
     rules.park(connection, rules.find(connection, "tea"), "refused")
     done = run(command, "tea", "hat")
-    assert done.output == "tea: is not parked any more\nhat: was not parked\n"
+    assert done.output == "tea: is no longer parked\nhat: was not parked\n"
     assert rules.due(connection) == ["hat", "tea"]
     assert run(command, "unknown").exit_code == 1
 
@@ -118,13 +118,13 @@ def test_a_rule_may_be_made_handed_over_and_removed_by_command(
     text = "rules: [{name: tea, query: tea}]"
     with pytest.raises(rules.BadRules):
         seed(postgres, tmp_path, text)
-    assert "has it from the next" in run("accept", "tea").output
+    assert "governs it from the next" in run("accept", "tea").output
     seed(postgres, tmp_path, text)
     refused = run("remove", "tea")
     assert refused.exit_code == 1
-    assert "take it out of there" in refused.output
+    assert "delete it there" in refused.output
     assert run("remove", "mugs").output == "mugs: stopped\n"
-    assert run("remove", "mugs").output == "mugs: was removed before\n"
+    assert run("remove", "mugs").output == "mugs: was already removed\n"
     assert rules.due(connection) == ["tea"]
 
 
@@ -173,5 +173,5 @@ def test_a_database_that_is_away_or_old_is_one_sentence(postgres: Any, tmp_path:
     )
     assert (
         old.output
-        == "Error: the tables are of another version; run `make up` or `twitter-pipeline migrate`\n"
+        == "Error: the tables belong to another version; run `make up` or `twitter-pipeline migrate`\n"
     )

@@ -122,9 +122,7 @@ def test_a_file_that_cannot_be_used_stops_nothing_and_is_noticed(
     assert posted(connection) == {}
 
 
-def test_rules_of_before_belong_to_the_file_that_names_them(
-    postgres: Any, connection: Any, file: Path
-) -> None:
+def test_older_rules_belong_to_the_file_that_names_them(postgres: Any, connection: Any, file: Path) -> None:
     """The others go on, which is noticed, until the file names them or somebody removes them."""
     connection.execute(
         "insert into pipeline.rules (name, kind, spec) values ('tea', 'search', '{\"query\": \"tea\"}'), ('mugs', 'search', '{\"query\": \"x\"}'), ('old', 'search', '{\"query\": \"y\"}'), ('hat', 'search', '{\"query\": \"z\"}')"
@@ -134,8 +132,8 @@ def test_rules_of_before_belong_to_the_file_that_names_them(
     assert table(connection)["tea"] == [True, False, "file"]
     assert set(rules.due(connection)) == {"tea", "mugs", "old", "hat"}
     notice = posted(connection)["rules that no file governs"]
-    assert "does not name 2 rules that go on" in notice
-    assert "hat (of before), old (of before)" in notice
+    assert "does not name 2 rules that are still running" in notice
+    assert "hat (of no known file), old (of no known file)" in notice
     assert seeding.remove(connection, "old", file)
     assert "1 rules" in posted(connection)["rules that no file governs"]
     seed(postgres, file, TWO + "  - {name: hat, query: z}\n")
@@ -194,7 +192,7 @@ def test_a_rule_of_a_command_is_not_the_files_until_that_is_accepted(
 def test_a_rule_that_was_removed_may_be_made_again(postgres: Any, connection: Any, file: Path) -> None:
     """By a command or by a file, with its checkpoints; while the file in use names it, it cannot be removed."""
     seed(postgres, file, TWO)
-    with pytest.raises(seeding.NotYours, match="take it out of there"):
+    with pytest.raises(seeding.NotYours, match="delete it there"):
         seeding.remove(connection, "mugs", file)
     seed(postgres, file, ONE)
     assert not seeding.remove(connection, "mugs", file)

@@ -82,7 +82,7 @@ def test_a_gap_is_settled_once(desk: Desk):
     (gap_id,) = desk.way.rows("select id from pipeline.gaps")[0]
     desk.way.land()
     assert desk.troubles()["warehouse"] == "1 gaps: see schema pipeline"
-    for expected in ("settled", "no open one"):
+    for expected in ("settled", "no open gap"):
         assert expected in desk.run("raw", "settle-gap", str(gap_id), "--because", "known").output
     assert desk.way.rows("select settlement from pipeline.gaps") == [("known",)]
     assert desk.troubles() == GREEN

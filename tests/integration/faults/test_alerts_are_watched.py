@@ -214,7 +214,7 @@ def test_a_heartbeat_that_arrives_hides_no_alert_that_does_not(
         alertmanager.total, alertmanager.failed = alertmanager.total + 1 + failed, failed
         clock.now += 300
         watch.look()
-    assert "an alert did not get through" in told(connection)[0]
+    assert "an alert was not delivered" in told(connection)[0]
     for _ in range(3):
         alertmanager.total += 1
         clock.now += 300

@@ -96,7 +96,7 @@ def test_a_new_kind_is_one_new_file(with_likes: Path) -> None:
     assert found.pop("refused") == [
         "needs either likes, query or accounts (line 1)",
         "likes: 'bob' must be a list of account names, such as [alice, bob] (line 1)",
-        "likes: 'b c' is no account name: 1 to 50 of A-Z a-z 0-9 _ (line 1)",
+        "likes: 'b c' is not an account name: 1 to 50 of A-Z a-z 0-9 _ (line 1)",
         "first_poll_days: 31 must be a whole number from 1 to 30 for likes (line 1)",
     ]
     assert found == {

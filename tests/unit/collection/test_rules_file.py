@@ -67,10 +67,10 @@ def test_page_size_reach_overlap_and_budget_are_settings_of_a_rule(tmp_path: Pat
         ("{name: a, query: {b: c}}", "rule 1 (a): query: expected one value, not a group of fields"),
         (
             f"{{name: a, query: {'x' * 513}}}",
-            "rule 1 (a): query: must be text of 1 to 512 characters, and has 513",
+            "rule 1 (a): query: must be text of 1 to 512 characters, but has 513",
         ),
-        ('{name: a, query: "a\\0b"}', "rule 1 (a): query: holds a character that is no text"),
-        ('{name: a, query: "a\\uD83Db"}', "rule 1 (a): query: holds a character that is no text"),
+        ('{name: a, query: "a\\0b"}', "rule 1 (a): query: holds a character that is not text"),
+        ('{name: a, query: "a\\uD83Db"}', "rule 1 (a): query: holds a character that is not text"),
         ('{name: a, query: "(tide OR"}', "rule 1 (a): query: column 1, at '(tide OR'"),
         ("{name: a, accounts: []}", "rule 1 (a): accounts:"),
         ("{name: a, accounts: bob}", "rule 1 (a): accounts: 'bob' must be a list of account names"),
@@ -124,14 +124,14 @@ def test_a_wrong_rule_is_named_with_its_field(tmp_path: Path, rule: str, told: s
 @pytest.mark.parametrize(
     ("rule", "told"),
     [
-        ("{name: on, query: x}", "rule 1: name: True (written 'on') is true or false to YAML and not text"),
+        ("{name: on, query: x}", "rule 1: name: True (written 'on') is true or false in YAML, not text"),
         ("{name: No, query: x}", "rule 1: name: False (written 'No')"),
-        ("{name: 2024, query: x}", "rule 1: name: 2024 is a number to YAML"),
-        ("{name: 2024-05-01, query: x}", "rule 1: name: 2024-05-01 is a date to YAML"),
+        ("{name: 2024, query: x}", "rule 1: name: 2024 is a number in YAML"),
+        ("{name: 2024-05-01, query: x}", "rule 1: name: 2024-05-01 is a date in YAML"),
         ("{name: ~, query: x}", "rule 1: name: None"),
         (
             "{name: a, query: 2024-05-01}",
-            "rule 1 (a): query: 2024-05-01 is a date to YAML and not text; put it in quotes",
+            "rule 1 (a): query: 2024-05-01 is a date in YAML, not text; put it in quotes",
         ),
         ("{name: a, query: 2024-99-99}", "rule 1 (a): query: 2024-99-99 is a date"),
         ("{name: a, query: 12:30:45}", "rule 1 (a): query: 12:30:45 is a number"),
@@ -139,7 +139,7 @@ def test_a_wrong_rule_is_named_with_its_field(tmp_path: Path, rule: str, told: s
         ("{name: a, query: yes}", "rule 1 (a): query: True (written 'yes')"),
         ("{name: a, accounts: [alice, off]}", "rule 1 (a): accounts: False (written 'off')"),
         ("{name: a, accounts: [0x1F]}", "rule 1 (a): accounts: 0x1F is a number"),
-        ("{name: a, accounts: [null]}", "rule 1 (a): accounts: None (written 'null') is nothing to YAML"),
+        ("{name: a, accounts: [null]}", "rule 1 (a): accounts: None (written 'null') is nothing in YAML"),
         ("{name: a, accounts: [.nan]}", "rule 1 (a): accounts: .nan is a number"),
         ("{name: a, query: x, interval_seconds: 0100}", "rule 1 (a): interval_seconds: 0100 must be"),
         ("{name: a, query: x, interval_seconds: 1:00}", "rule 1 (a): interval_seconds: 1:00 must be"),
@@ -193,7 +193,7 @@ def test_what_yaml_makes_of_a_text_is_said_and_not_taken(tmp_path: Path, rule: s
             "rules: !!python/object/apply:os.system ['true']",
             "line 1: the tag tag:yaml.org,2002:python/object",
         ),
-        ('rules: [{name: a, query: "\\U00110000"}]', "is no YAML"),
+        ('rules: [{name: a, query: "\\U00110000"}]', "is not YAML"),
         ("rules: [{name: a, query: x}]\n".encode("utf-16"), "is UTF-16 or binary; save it as UTF-8"),
         ("rules: [{name: a, query: x}]\n".encode("utf-16-le"), "is UTF-16 or binary"),
         ("rules:\n  - {name: a, query: café}\n".encode("latin-1"), "line 2: is not UTF-8 (byte 0xe9)"),
@@ -254,7 +254,7 @@ def test_one_query_may_be_written_in_many_ways(tmp_path: Path, text: bytes):
 def test_two_rules_of_one_name_are_refused(tmp_path: Path):
     """Their checkpoints would be one."""
     told = refusal(tmp_path, "rules:\n - {name: a, query: x}\n - {name: a, query: y}\n")
-    assert told == "rule 2 (a): name: rule names must be unique, twice: a (also rule 1)"
+    assert told == "rule 2 (a): name: rule names must be unique, but a is used twice (also rule 1)"
 
 
 @pytest.mark.parametrize("name", ["missing.yaml", "."])
