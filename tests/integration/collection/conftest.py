@@ -1,4 +1,4 @@
-"""A rule's turns against a small X that answers as a test says, with real tables and a sink that remembers."""
+"""Turns of rules against a small X with scripted answers, with real tables and a sink that records."""
 
 import json
 import os
@@ -34,13 +34,13 @@ TOKEN = "canary-7f3a9c51-token"
 
 
 def id_at(moment: datetime) -> int:
-    """The id of a tweet that was made then."""
+    """The id of a tweet created at that time."""
     return (int(moment.timestamp() * 1000) - EPOCH_MS) << 22
 
 
 @dataclass
 class Answer:
-    """What X says to one request; `body` other than bytes is sent as JSON."""
+    """X's answer to one request; a `body` other than bytes is sent as JSON."""
 
     body: Any
     status: int = 200
@@ -68,7 +68,7 @@ class Asked:
 
 
 class SmallX:
-    """Answers each path by its behaviour: a function of the request, or answers in order of which the last stays."""
+    """Answers each path by its behaviour: a function of the request, or a list of answers whose last one repeats."""
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
@@ -93,7 +93,7 @@ class SmallX:
                 self.wfile.write(body)
 
             def log_message(self, format: str, *args: Any) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -119,7 +119,7 @@ class SmallX:
 
 
 class RememberingSink:
-    """Takes every message of up to `largest` bytes."""
+    """Accepts every message of up to `largest` bytes."""
 
     topic = "raw-tweets"
     topic_id = "topic-1"
@@ -156,7 +156,7 @@ class Turns:
         return datetime.now(UTC) + self.ahead
 
     def rule(self, name: str = "r", **fields: Any) -> None:
-        """Make a rule, or change it; the field of a kind says what it asks for."""
+        """Create or change a rule; the field of a kind says what it asks for."""
         [kind] = [each for each in kinds.KINDS.values() if each.field in fields]
         given = {"kind": kind.name, "spec": Jsonb(kind.parse(fields.pop(kind.field))), **fields}
         names = ", ".join(given)
@@ -167,7 +167,7 @@ class Turns:
         )
 
     def take(self, name: str = "r") -> Any:
-        """One turn of a rule; raises what the turn raises."""
+        """Take one turn of a rule; raises what the turn raises."""
         client = XClient(
             TOKEN,
             base_url=self.x.url,

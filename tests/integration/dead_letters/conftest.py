@@ -1,4 +1,4 @@
-"""The way of a tweet, and the command over the same stores."""
+"""The path of a tweet, and the command on the same stores."""
 
 import json
 from collections.abc import Callable
@@ -21,7 +21,7 @@ GREEN = dict.fromkeys(("extract", "land", "transform", "warehouse"))
 
 @dataclass
 class Desk:
-    """A person at the command line of one pipeline."""
+    """An operator at the command line of one pipeline."""
 
     way: Way
     reader_dsn: str

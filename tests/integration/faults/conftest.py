@@ -1,4 +1,4 @@
-"""Drains to be struck, what is sent through them, and the oracle that their stores are held against."""
+"""Drains to interrupt, what is sent through them, and the expected contents of their stores."""
 
 import json
 import subprocess
@@ -41,7 +41,7 @@ UNREADABLE = envelope({"id": "999", "text": "fine"}, requested="everything")
 
 
 def observation(number: int) -> bytes:
-    """An envelope with something for every table; its neighbours touch the same users and hashtags."""
+    """An envelope with something for every table; the other envelopes touch the same users and hashtags."""
     tweet = {
         "id": str(number),
         "text": f"tweet {number} #a",
@@ -64,26 +64,26 @@ def observation(number: int) -> bytes:
 
 
 def a_load() -> list[bytes]:
-    """Good tweets, one message that cannot land and one that lands and cannot be loaded."""
+    """Valid tweets, one message that cannot land, and one that lands but cannot be loaded."""
     values = [observation(number) for number in TWEETS]
     return [*values[:5], BAD, *values[5:9], UNREADABLE, *values[9:]]
 
 
 @contextmanager
 def anew(way: Way) -> Iterator[Way]:
-    """The same way over a connection of its own, as each run of a drain has: whoever takes over ends it."""
+    """The same path over its own connection, like each run of a drain: a successor terminates it."""
     with psycopg.connect(way.dsn, autocommit=True) as warehouse:
         yield replace(way, warehouse=warehouse)
 
 
 def drain_anew(way: Way) -> None:
-    """Land and load all there is, as a next run does."""
+    """Land and load everything, as the next run does."""
     with anew(way) as next_run:
         next_run.drain()
 
 
 class Oracle:
-    """What an undisturbed run leaves in the stores, and the stores now."""
+    """What an undisturbed run leaves in the stores, and what they hold now."""
 
     def __init__(self, way: Way, superuser_dsn: str) -> None:
         self._way, self._superuser_dsn = way, superuser_dsn
@@ -105,7 +105,7 @@ class Oracle:
             self._way.raw.dead_letters.delete_many({})
 
     def contents(self) -> dict[str, Any]:
-        """Everything in both stores but the times at which it was stored and who holds the cursors."""
+        """Everything in both stores, except storage times and cursor owners."""
         found: dict[str, Any] = {}
         for table in model.IN_LOADING_ORDER:
             columns = ", ".join(table.columns)
@@ -152,7 +152,7 @@ class Oracle:
 
 
 class StrikableDrains:
-    """Runs drains in processes of their own, one at a time; see strikable_drains.py."""
+    """Runs drains in separate processes, one at a time; see strikable_drains.py."""
 
     def __init__(self, log: Path) -> None:
         program = [sys.executable, str(Path(__file__).with_name("strikable_drains.py"))]
@@ -162,7 +162,7 @@ class StrikableDrains:
             )
 
     def run(self, way: Way, stage: str, first: int, signal: str, kind: str = "") -> dict[str, Any]:
-        """Start a drain to be struck at the first step of a kind (default: any) from number `first` on.
+        """Start a drain that is interrupted at the first step of a kind (default: any) from number `first` on.
 
         Returns when it is stopped, was killed, or ended.
         """
@@ -177,7 +177,7 @@ class StrikableDrains:
         return self._ask(job | stores)
 
     def go_on(self) -> dict[str, Any]:
-        """Let a stopped drain go on; returns when it ended."""
+        """Let a stopped drain continue; returns when it has ended."""
         return self._ask({})
 
     def _ask(self, what: dict[str, Any]) -> dict[str, Any]:
@@ -212,7 +212,7 @@ def make_way(mongo: Any, postgres: Any) -> Iterator[Callable[..., Way]]:
 
 @pytest.fixture
 def way(kafka: Any, make_way: Callable[..., Way]) -> Way:
-    """The way over a topic of this test's own, on each broker."""
+    """The path over a topic of this test's own, on each broker."""
     return make_way(kafka.bootstrap, kafka.create_topic(partitions=2))
 
 

@@ -1,4 +1,4 @@
-"""Envelopes, a topic to put them in, and a brief way through the drains."""
+"""Envelopes, a topic for them, and short runs of the drains."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ def envelope(
 
 @dataclass
 class Way:
-    """The way of a tweet from one topic on, over real servers."""
+    """The path of a tweet from one topic on, over real servers."""
 
     kafka: dict[str, Any]
     topic: str
@@ -114,5 +114,5 @@ def make_way(mongo: Any, postgres: Any) -> Iterator[Callable[..., Way]]:
 
 @pytest.fixture
 def way(kafka: Any, make_way: Callable[..., Way]) -> Way:
-    """The way over a topic of this test's own, on each broker."""
+    """The path over a topic of this test's own, on each broker."""
     return make_way(kafka)

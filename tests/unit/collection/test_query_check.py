@@ -1,4 +1,4 @@
-"""A query that X is certain to refuse is refused at the door, with the column; what X may take passes."""
+"""A query that X is certain to refuse is refused early, with the column; a query that X may accept passes."""
 
 import pytest
 
@@ -48,7 +48,7 @@ from twitter_pipeline.collection.query_check import BadQuery, normal_query
     ],
 )
 def test_a_query_that_x_refuses_is_refused_with_its_column(query: str, told: str):
-    """Quotes, parentheses, OR, a lone minus, lengths in characters, and characters that nobody sees."""
+    """Quotes, parentheses, OR, a lone minus, lengths in characters, and invisible characters."""
     with pytest.raises(BadQuery) as refused:
         normal_query(query)
     assert told in str(refused.value)
@@ -80,11 +80,11 @@ def test_a_query_that_x_refuses_is_refused_with_its_column(query: str, told: str
         "\N{WATER WAVE}" * 512,
     ],
 )
-def test_a_query_that_x_may_take_passes_as_it_is(query: str):
-    """What is not certain to be refused is X's to judge."""
+def test_a_query_that_x_may_accept_passes_unchanged(query: str):
+    """X decides about queries that are not certain to be refused."""
     assert normal_query(query) == query
 
 
 def test_length_is_counted_after_white_space_is_folded():
-    """A query on several lines is not longer for its indentation."""
+    """The indentation of a query on several lines does not count."""
     assert normal_query("  tide\n" + " " * 600 + "OR\n\ttides  ") == "tide OR tides"

@@ -1,4 +1,4 @@
-"""A rules file is read whole or refused with the file, the rule and the field that is wrong."""
+"""A rules file is read completely or refused, naming the file, the rule and the field that is wrong."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +15,7 @@ def rules_of(folder: Path, text: str | bytes) -> list[Rule]:
 
 
 def refusal(folder: Path, text: str | bytes) -> str:
-    """What is said of the file, behind its name."""
+    """The error message, after the name of the file."""
     with pytest.raises(BadRules) as refused:
         rules_of(folder, text)
     told = str(refused.value)
@@ -25,7 +25,7 @@ def refusal(folder: Path, text: str | bytes) -> str:
 
 
 def test_a_rule_is_a_query_or_accounts_with_plain_defaults(tmp_path: Path):
-    """Names of accounts are written with or without @, in any case, once."""
+    """Account names may be written with or without @, in any case, and are kept once."""
     text = """
     rules:
       - {name: python, query: "  #python lang:en "}
@@ -38,7 +38,7 @@ def test_a_rule_is_a_query_or_accounts_with_plain_defaults(tmp_path: Path):
 
 
 def test_page_size_reach_overlap_and_budget_are_settings_of_a_rule(tmp_path: Path):
-    """A timeline may reach further back than a search, whose seven days are X's."""
+    """A timeline may reach further back than a search, which X limits to seven days."""
     text = """
     rules:
       - {name: python, query: x, page_size: 10, first_poll_days: 1, overlap_seconds: 0, budget_usd: 0.50}
@@ -158,8 +158,8 @@ def test_a_wrong_rule_is_named_with_its_field(tmp_path: Path, rule: str, told: s
         ("{name: a, query: x, <<: 7}", "rule 1: <<: takes the fields of an anchor"),
     ],
 )
-def test_what_yaml_makes_of_a_text_is_said_and_not_taken(tmp_path: Path, rule: str, told: str):
-    """Booleans, dates, octal and sexagesimal numbers, equal keys, and characters that nobody sees."""
+def test_a_text_that_yaml_reads_as_another_type_is_refused(tmp_path: Path, rule: str, told: str):
+    """Booleans, dates, octal and sexagesimal numbers, duplicate keys, and invisible characters."""
     assert refusal(tmp_path, f"rules:\n  - {rule}\n").startswith(told)
 
 
@@ -204,12 +204,12 @@ def test_what_yaml_makes_of_a_text_is_said_and_not_taken(tmp_path: Path, rule: s
         (f"rules: [{'x, ' * 10_001}]", "names 10001 rules; at most 10000 are read"),
     ],
 )
-def test_a_file_that_is_no_list_of_rules_is_refused(tmp_path: Path, text: str | bytes, told: str):
-    """Empty, another shape, broken YAML, another encoding, or without measure."""
+def test_a_file_that_is_not_a_list_of_rules_is_refused(tmp_path: Path, text: str | bytes, told: str):
+    """Empty, of another shape, broken YAML, in another encoding, or too large."""
     assert refusal(tmp_path, text).startswith(told)
 
 
-def test_a_file_that_would_unfold_without_end_is_refused_at_once(tmp_path: Path):
+def test_a_file_that_would_expand_without_end_is_refused_at_once(tmp_path: Path):
     """Ten lines of aliases are two gigabytes to a reader that follows them."""
     lines = ["x0: &x0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
     lines += [f"x-{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]" for n in range(1, 10)]
@@ -221,7 +221,7 @@ def test_a_file_that_would_unfold_without_end_is_refused_at_once(tmp_path: Path)
 
 
 def test_what_rules_share_may_stand_in_an_anchor(tmp_path: Path):
-    """The own fields of a rule win over those of the anchor; a top-level key for it begins with x-."""
+    """A rule's own fields override those of the anchor; a top-level key for anchors begins with x-."""
     text = """
     x-often: &often {interval_seconds: 30, page_size: 50}
     rules:
@@ -247,12 +247,12 @@ def test_what_rules_share_may_stand_in_an_anchor(tmp_path: Path):
     ],
 )
 def test_one_query_may_be_written_in_many_ways(tmp_path: Path, text: bytes):
-    """With a byte order mark, Windows' line ends, on several lines, as JSON, with a wide space."""
+    """With a byte order mark, Windows line ends, on several lines, as JSON, with a wide space."""
     assert [(rule.name, rule.spec["query"]) for rule in rules_of(tmp_path, text)] == [("a", "x y")]
 
 
 def test_two_rules_of_one_name_are_refused(tmp_path: Path):
-    """Their checkpoints would be one."""
+    """They would share their checkpoints."""
     told = refusal(tmp_path, "rules:\n - {name: a, query: x}\n - {name: a, query: y}\n")
     assert told == "rule 2 (a): name: rule names must be unique, but a is used twice (also rule 1)"
 
@@ -284,7 +284,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str):
     ],
 )
 def test_a_checkpoint_belongs_to_what_is_asked(one: Rule, another: Rule, same: bool):
-    """White space, pace and limits do not change what is asked; another query does; accounts have one each."""
+    """White space, interval and limits do not change what is asked; another query does; each account has its own."""
     assert (one.asked == another.asked) is same
 
 
@@ -292,7 +292,7 @@ def test_a_checkpoint_belongs_to_what_is_asked(one: Rule, another: Rule, same: b
     "file", [Path("rules.yaml.example"), Path("include/src/twitter_pipeline/deployment/sample_rules.yaml")]
 )
 def test_the_rules_that_are_shipped_can_be_read(file: Path):
-    """The example with every setting, and those for the simulator."""
+    """The example with every setting, and the rules for the simulator."""
     rules = read_rules(Path(__file__).parents[3] / file)
     assert all(rule.is_enabled or rule.name == "observatories" for rule in rules)
     assert len({rule.asked for rule in rules}) > 1
