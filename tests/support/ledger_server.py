@@ -1,4 +1,4 @@
-"""A server that keeps its own ledger of what it charged, and cuts, hangs, over-delivers or kills as it is told.
+"""A server that keeps its own ledger of what it charged, and cuts, hangs, over-delivers or kills on request.
 
 The query of a request says what to do with it: `<number>.<what>.<pid of the client>`. What it charges for a request
 is decided before anything is answered, as X does it: each tweet with an author of its own.
@@ -23,7 +23,7 @@ from urllib.parse import parse_qs
 PER_TWEET_USD = Decimal("0.015")
 OVER_DELIVERED = 30
 
-# What is done with a request that was read, and how often; see `_answer`.
+# What to do with a request after reading it, and how often; see `_answer`.
 AFTER_THE_REQUEST = {
     "whole": 20,
     "short": 4,
@@ -52,14 +52,14 @@ AFTER_THE_REQUEST = {
     "kill_in_body": 2,
     "kill_answered": 2,
 }
-# What is done before a request is read; each has a port of its own.
+# What to do before a request is read; each has its own port.
 BEFORE_THE_REQUEST = {"nobody_listens": 2, "rst_on_accept": 2, "fin_on_accept": 2, "never_accepts": 1}
 FREE = {"x503", "x400", "x429", "html403", "html200"}
 
 
 @dataclass
 class LedgerServer:
-    """What was charged, by the number of the exchange; `urls` by what is done before a request is read."""
+    """What was charged, by number of the exchange; `urls` by what happens before a request is read."""
 
     hang_seconds: float
     urls: dict[str, str] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class LedgerServer:
 
     @property
     def charged_usd(self) -> Decimal:
-        """All that was charged."""
+        """The total charged."""
         return sum(map(Decimal, self.charged.values()), Decimal(0))
 
     def _charge(self, number: str, tweets: int) -> None:
@@ -95,7 +95,7 @@ class LedgerServer:
             os.kill(int(pid), signal.SIGKILL)
             return False
         tweets = {"over": asked + OVER_DELIVERED, "short": asked // 3}.get(what, asked)
-        # an exchange that breaks off may have been charged or not; every second one was
+        # an interrupted exchange may or may not have been charged; here every second one was
         is_charged = what not in FREE and (what in ("whole", "short", "over") or int(number) % 2 == 0)
         delivers = what in ("whole", "short", "over", "whole_then_rst", "interim", "kill_answered")
         if is_charged or delivers:
@@ -187,7 +187,7 @@ def _reset(connection: socket.socket) -> None:
 
 @contextmanager
 def ledger_server(hang_seconds: float) -> Iterator[LedgerServer]:
-    """A server on ports of its own; stopped at the end."""
+    """A server on its own ports; stopped at the end."""
     server, listening, accepting = LedgerServer(hang_seconds), [], []
 
     def listen(what: str) -> socket.socket:

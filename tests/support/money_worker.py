@@ -27,7 +27,7 @@ CHANCES = AFTER_THE_REQUEST | BEFORE_THE_REQUEST
 
 @dataclass(frozen=True)
 class Work:
-    """Exchanges `first`, `first + step`, ... below `end`; whether open circuits are passed by, as by an operator."""
+    """Exchanges `first`, `first + step`, ... below `end`; whether to bypass open circuits, as an operator would."""
 
     dsn: str
     urls: dict[str, str]
@@ -42,20 +42,20 @@ class Work:
 
 
 class Unrecorded:
-    """Stands for MongoDB, where requests are recorded too: it holds no money."""
+    """Stands in for MongoDB, where requests are recorded too; it holds no money."""
 
     @property
     def api_requests(self) -> "Unrecorded":
         return self
 
     def replace_one(self, *_: Any, **__: Any) -> None:
-        """Forget it."""
+        """Ignore the record."""
 
 
 def exchange(
     work: Work, connection: psycopg.Connection[Any], clients: dict[str, XClient], number: int
 ) -> str:
-    """One exchange; returns how it ended."""
+    """Make one exchange; returns how it ended."""
     chance = random.Random(f"{work.seed}/{number}")
     kinds = [kind for kind in CHANCES if kind not in work.without]
     (what,) = chance.choices(kinds, [CHANCES[kind] for kind in kinds])
@@ -102,7 +102,7 @@ def _clients(work: Work) -> dict[str, XClient]:
 
 
 def main() -> None:
-    """Do the work, print how its exchanges ended."""
+    """Do the work and print how its exchanges ended."""
     logging.disable()
     work = Work(**json.loads(sys.argv[1]))
     ended: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""A program that runs drains in processes of their own, each to be stopped or killed at its n-th step.
+"""A program that runs drains in separate processes, each of which is stopped or killed at its n-th step.
 
 A step is what the drain exchanges with a store: each round trip with PostgreSQL (BEGIN, every piece of a COPY and
 COMMIT are some of them) and the start and the end of each command to MongoDB. The drain's code knows nothing of
@@ -31,7 +31,7 @@ DATA_COMMANDS = {"insert", "find", "update", "getMore"}
 
 
 class Steps:
-    """Counts steps, and strikes this process once: right before the first from number `first` on of a kind."""
+    """Counts steps and interrupts this process once: right before the first step of a kind from number `first` on."""
 
     def __init__(self, first: int, kind: str, strike: Callable[[str], None]) -> None:
         self._first, self._kind, self._strike = first, kind, strike
@@ -100,7 +100,7 @@ def _child(job: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None:
         read = drain(job, steps)
         steps.step("at the end")
         tell({"error": None, "read": read, "steps": steps.taken})
-    except Exception as error:  # noqa: BLE001 - whatever it is, the test wants to know
+    except Exception as error:  # noqa: BLE001 - the test wants to know about any error
         kinds = [kind.__name__ for kind in type(error).__mro__]
         tell({"error": type(error).__name__, "kinds": kinds, "text": str(error)[:300]})
 

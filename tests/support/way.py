@@ -21,7 +21,7 @@ NEVER_TRIPS = 1.0
 
 @dataclass
 class Way:
-    """The way of a tweet from one topic on, over real servers."""
+    """The path of a tweet from one topic on, over real servers."""
 
     kafka: dict[str, Any]
     topic: str

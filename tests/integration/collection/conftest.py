@@ -1,4 +1,4 @@
-"""A rule's turns against a small X that answers as a test says, with real tables and a sink that remembers."""
+"""Turns of rules against a small X with scripted answers, with real tables and a sink that records."""
 
 import json
 import os

@@ -36,7 +36,7 @@ def collect(
     passes_circuits: bool = True,
     workers: int = 2,
 ) -> Counter[str]:
-    """Let some processes make all exchanges; returns how these ended."""
+    """Let several processes make all exchanges; returns how these ended."""
     running = []
     for worker in range(workers):
         work = {
@@ -67,7 +67,7 @@ def booked(postgres: Any) -> dict[str, Decimal]:
 
 
 def hold_against_the_books(postgres: Any, server: LedgerServer) -> dict[str, Decimal]:
-    """Charged is never more than booked, exchange by exchange; returns the sums."""
+    """Assert that no exchange was charged more than recorded; returns the sums."""
     recorded = booked(postgres)
     short = {
         number: (charged, recorded.get(f"x{number}", Decimal(0)))
@@ -79,7 +79,7 @@ def hold_against_the_books(postgres: Any, server: LedgerServer) -> dict[str, Dec
 
 
 def test_charged_never_exceeds_booked_in_three_hundred_exchanges(postgres: Any) -> None:
-    """Two processes, every kind of cut, hang and kill, with open circuits passed by as an operator would."""
+    """Two processes, every kind of cut, hang and kill, with open circuits bypassed as an operator would."""
     with ledger_server(2 * DEADLINE_SECONDS) as server:
         ended = collect(postgres, server, 300, seed=7)
         sums = hold_against_the_books(postgres, server)
@@ -93,7 +93,7 @@ def test_charged_never_exceeds_booked_in_three_hundred_exchanges(postgres: Any) 
 def test_charged_never_exceeds_booked_in_ten_thousand_exchanges(
     postgres: Any, record_property: Callable[[str, object], None]
 ) -> None:
-    """The same for long; the figures are recorded with the result."""
+    """The same, for longer; the figures are recorded with the result."""
     with ledger_server(2 * DEADLINE_SECONDS) as server:
         ended = collect(postgres, server, 10_000, seed=2026)
         sums = hold_against_the_books(postgres, server)
@@ -105,8 +105,8 @@ def test_charged_never_exceeds_booked_in_ten_thousand_exchanges(
     assert set(AFTER_THE_REQUEST) <= server.done.keys()
 
 
-def test_a_small_budget_is_passed_by_nothing_but_an_answer_larger_than_asked(postgres: Any) -> None:
-    """Pages shrink to the last cents; what was charged stays within the budget and the overshoots that were booked."""
+def test_only_an_answer_larger_than_asked_exceeds_a_small_budget(postgres: Any) -> None:
+    """Pages shrink to the last cents; the charge stays within the budget plus the recorded overshoots."""
     with ledger_server(2 * DEADLINE_SECONDS) as server:
         ended = collect(postgres, server, 120, seed=11, budget_usd="6")
         sums = hold_against_the_books(postgres, server)
@@ -118,7 +118,7 @@ def test_a_small_budget_is_passed_by_nothing_but_an_answer_larger_than_asked(pos
 
 
 def test_a_bad_hour_costs_three_requests_and_not_a_budget(postgres: Any) -> None:
-    """When every request is cut, by whichever process and rule, the circuit opens and nothing more is sent."""
+    """If every request is cut, whatever the process and rule, the circuit opens and nothing more is sent."""
     cuts = ("fin", "rst", "cut_body", "hang")
     others = tuple((AFTER_THE_REQUEST.keys() | BEFORE_THE_REQUEST.keys()) - set(cuts))
     with ledger_server(2 * DEADLINE_SECONDS) as server:

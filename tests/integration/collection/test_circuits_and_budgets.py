@@ -41,7 +41,7 @@ def wait_is_over(connection: Any) -> None:
 def test_three_unknown_outcomes_of_different_rules_and_processes_open_one_circuit(
     postgres: Any, connection: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each from a connection of its own; it is said once, and another token is not concerned."""
+    """Each on its own connection; it is logged once, and another token is not affected."""
     with caplog.at_level(logging.ERROR):
         for rule in ("first", "second", "third"):
             with psycopg.connect(postgres.dsn, autocommit=True) as own:
@@ -56,8 +56,8 @@ def test_three_unknown_outcomes_of_different_rules_and_processes_open_one_circui
     assert (circuit.api, circuit.unknown_in_a_row) == (API, 3)
 
 
-def test_a_success_between_them_starts_the_count_anew(connection: Any) -> None:
-    """In a row means in a row; a refusal of X, which costs nothing, is no success."""
+def test_a_success_between_them_restarts_the_count(connection: Any) -> None:
+    """Only consecutive ones count; a refusal by X, which costs nothing, is not a success."""
     unknown(connection)
     unknown(connection)
     budget.settle(connection, reserve(connection), Decimal("0.5"), result_count=100)
@@ -70,7 +70,7 @@ def test_a_success_between_them_starts_the_count_anew(connection: Any) -> None:
 
 
 def test_a_process_killed_in_a_request_counts_at_once(postgres: Any, connection: Any) -> None:
-    """Its reservation remembers the backend that made it, so three retries of a task that is killed are three."""
+    """Its reservation records the backend that made it, so three killed attempts of a task count as three."""
     context = multiprocessing.get_context("fork")
     for killed in range(3):
         assert len(circuits.open_circuits(connection)) == 0, killed
@@ -78,7 +78,7 @@ def test_a_process_killed_in_a_request_counts_at_once(postgres: Any, connection:
         process.start()
         process.join(30)
         assert process.exitcode == -signal.SIGKILL
-    eventually(lambda: is_refused(connection))  # PostgreSQL notices the end of a client a moment later
+    eventually(lambda: is_refused(connection))  # PostgreSQL notices a moment later that a client is gone
     assert budget.spent_this_month(connection) == 3 * PRICE
 
 
@@ -103,7 +103,7 @@ def reserve_and_die(dsn: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_one_probe_at_a_time_and_its_wait_doubles_up_to_a_day(postgres: Any, connection: Any) -> None:
+def test_one_probe_is_sent_at_a_time_and_its_wait_doubles_up_to_a_day(postgres: Any, connection: Any) -> None:
     """While one is under way the next is refused; each unknown probe doubles the wait."""
     for _ in range(3):
         unknown(connection)
@@ -120,10 +120,10 @@ def test_one_probe_at_a_time_and_its_wait_doubles_up_to_a_day(postgres: Any, con
     assert wait == timedelta(days=1)
 
 
-def test_a_probe_that_succeeds_closes_and_one_that_is_refused_leaves_the_turn_to_the_next(
+def test_a_successful_probe_closes_the_circuit_and_a_refused_one_allows_the_next_probe(
     connection: Any,
 ) -> None:
-    """A refusal costs nothing, so the next probe may go at once, by whichever rule."""
+    """A refusal costs nothing, so the next probe may be sent at once, by any rule."""
     for _ in range(3):
         unknown(connection)
     wait_is_over(connection)
@@ -134,8 +134,8 @@ def test_a_probe_that_succeeds_closes_and_one_that_is_refused_leaves_the_turn_to
     reserve(connection)
 
 
-def test_a_killed_probe_is_an_unknown_one(postgres: Any, connection: Any) -> None:
-    """Its turn is not held forever."""
+def test_a_killed_probe_counts_as_unknown(postgres: Any, connection: Any) -> None:
+    """It does not block the next probe forever."""
     for _ in range(3):
         unknown(connection)
     wait_is_over(connection)
@@ -146,8 +146,8 @@ def test_a_killed_probe_is_an_unknown_one(postgres: Any, connection: Any) -> Non
     assert circuit.probe_at - datetime.now(UTC) > timedelta(minutes=29)
 
 
-def test_what_is_free_passes_an_open_circuit_and_does_not_close_it(connection: Any) -> None:
-    """X's usage figures cost nothing, so they show nothing about what does."""
+def test_a_free_request_passes_an_open_circuit_and_does_not_close_it(connection: Any) -> None:
+    """X's usage figures cost nothing, so they say nothing about requests that do."""
     for _ in range(3):
         unknown(connection)
     budget.settle(connection, reserve(connection, price=Decimal(0)), Decimal(0))
@@ -169,7 +169,7 @@ def test_while_a_circuit_is_open_the_smallest_page_is_asked_for(connection: Any,
 
 
 def test_a_rule_has_a_budget_of_its_own(connection: Any) -> None:
-    """What others spend does not count for it, and the refusal names rule and field."""
+    """What other rules spend does not count, and the refusal names rule and field."""
     reserve(connection, "other", Decimal("50"))
     reserve(connection, "r", rule_budget_usd=Decimal("2"))
     with pytest.raises(budget.BudgetExceeded, match="budget_usd=2 of rule r"):
@@ -178,10 +178,10 @@ def test_a_rule_has_a_budget_of_its_own(connection: Any) -> None:
         reserve(connection, "r", Decimal("60"))
 
 
-def test_eighty_per_cent_is_said_once_for_each_budget(
+def test_eighty_per_cent_is_logged_once_for_each_budget(
     connection: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Per month, rule and amount, by whichever process is there first; a raised budget warns anew."""
+    """Per month, rule and amount, by whichever process is first; a raised budget warns again."""
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             budget.settle(connection, reserve(connection, price=Decimal("79")), Decimal("79"))
@@ -196,7 +196,7 @@ def test_eighty_per_cent_is_said_once_for_each_budget(
 
 
 def test_an_answer_that_cost_more_than_reserved_is_booked_and_stops_its_rule(connection: Any) -> None:
-    """Others go on; the rule does when somebody allows it."""
+    """Other rules go on; this rule does when an operator allows it."""
     budget.settle(connection, reserve(connection), Decimal("4"), result_count=400)
     assert budget.spent_this_month(connection) == 4
     with pytest.raises(budget.RuleOvershot, match=r"cost \$4\.0000, at most \$1\.5000 .* spend allow r`"):
@@ -206,8 +206,8 @@ def test_an_answer_that_cost_more_than_reserved_is_booked_and_stops_its_rule(con
     reserve(connection)
 
 
-def test_a_late_answer_of_a_request_taken_for_lost_is_booked(connection: Any) -> None:
-    """Known is better than unknown, whenever it comes."""
+def test_a_late_answer_to_a_request_given_up_is_booked(connection: Any) -> None:
+    """A known cost replaces an unknown one, however late."""
     reservation = reserve(connection)
     budget.keep(connection, reservation)
     budget.settle(connection, reservation, Decimal("0.2"))
@@ -215,7 +215,7 @@ def test_a_late_answer_of_a_request_taken_for_lost_is_booked(connection: Any) ->
 
 
 def test_what_is_under_way_is_not_listed_as_unknown(postgres: Any, connection: Any) -> None:
-    """It is while its owner lives, and afterwards it is kept."""
+    """A request is under way while its owner lives; afterwards its reservation is kept."""
     with psycopg.connect(postgres.dsn, autocommit=True) as own:
         reserve(own)
         assert settlement.kept(connection) == []
@@ -236,7 +236,7 @@ def on(connection: Any, reservation: str, moment: datetime) -> None:
 def test_usage_figures_settle_what_was_kept_never_below_what_they_show(
     connection: Any, shown: int, kept_usd: str
 ) -> None:
-    """40 posts are settled; what X shows beyond them may all be of the kept requests, each with a new author."""
+    """40 posts are settled; all that X shows beyond them may belong to the kept requests, each with a new author."""
     past = TODAY - timedelta(days=3)
     settled = reserve(connection)
     budget.settle(connection, settled, Decimal("0.2"), result_count=40)
@@ -253,7 +253,7 @@ def test_usage_figures_settle_what_was_kept_never_below_what_they_show(
 
 
 def test_usage_figures_touch_no_other_reservations(connection: Any) -> None:
-    """Not of users, not of today or yesterday, not around midnight, and no day that they do not name."""
+    """Not for users, not of today or yesterday, not around midnight, and no day that the figures do not name."""
     past = (TODAY - timedelta(days=3)).replace(hour=12, minute=0)
     moments = {
         reserve(connection): TODAY,
@@ -284,13 +284,13 @@ def test_usage_figures_touch_no_other_reservations(connection: Any) -> None:
     ],
 )
 def test_an_answer_without_daily_figures_settles_nothing(answer: Any) -> None:
-    """Absence is not a statement: a missing figure is no zero."""
+    """A missing figure is not zero."""
     with pytest.raises(settlement.UsageUnreadable, match="daily_project_usage"):
         settlement.posts_by_day(answer)
 
 
 def test_the_daily_figures_of_x_are_read() -> None:
-    """Numbers as strings, as X gives them."""
+    """Numbers are strings, as X returns them."""
     days = [
         {"date": "2026-03-01T00:00:00.000Z", "usage": "125"},
         {"date": "2026-03-02T00:00:00.000Z", "usage": 7},
@@ -332,7 +332,7 @@ def test_the_command_shows_budgets_what_is_unknown_and_what_stopped(connection: 
 
 
 def test_the_command_settles_allows_and_probes(connection: Any, spend: Any) -> None:
-    """What an operator knows better ends the waiting."""
+    """An operator who knows the cost ends the waiting."""
     for _ in range(3):
         unknown(connection)
     first, second, third = (line.split()[0] for line in spend("unknown").output.splitlines())
@@ -356,21 +356,21 @@ def test_the_command_settles_allows_and_probes(connection: Any, spend: Any) -> N
         (["settle"], "give reservations"),
         (["settle", "x"], "give reservations"),
         (["settle", "x", "--usd", "1", "--full-price"], "give reservations"),
-        (["settle", "x", "--usd", "NaN"], "no amount of US dollars"),
+        (["settle", "x", "--usd", "NaN"], "not an amount in US dollars"),
         (["settle", "x", "--usd", "1"], "no reservation x waits"),
         (["settle", "--usage", "-"], "--usage"),
         (["allow", "r"], "rule r is not stopped"),
     ],
 )
 def test_a_mistake_at_the_command_changes_nothing(spend: Any, arguments: list[str], words: str) -> None:
-    """It is named, and the exit status says so."""
+    """The mistake is named, and the exit status is not 0."""
     done = spend(*arguments, given="no json")
     assert done.exit_code != 0
     assert words in done.output
 
 
 def test_status_tells_of_an_open_circuit(postgres: Any, connection: Any) -> None:
-    """The stage that stands says why, and the figure for the alert is there."""
+    """The stopped stage says why, and the figure for the alert is set."""
     from twitter_pipeline.health import report
     from twitter_pipeline.settings import Stores
 

@@ -1,4 +1,4 @@
-"""The adapter translates: each error of the client is one of collecting, each target one that the client polls."""
+"""The adapter translates every error of the client, and every target can be polled by the client."""
 
 import contextlib
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ def translation(failed: client.XError) -> asking.XError:
 
 @pytest.mark.parametrize("error", subclasses(client.XError))
 def test_every_error_of_the_client_has_one_of_collecting(error: type[client.XError]) -> None:
-    """With the same words, and never as the bare root where the client knows more."""
+    """With the same text, and never as the base class if the client knows more."""
     more = {"reset_at": RESET} if issubclass(error, client.RateLimited) else {}
     told = translation(error("GET /2/tweets answered 400: no", status=400, **more))
     assert str(told) == "GET /2/tweets answered 400: no"
@@ -57,7 +57,7 @@ def test_every_error_of_the_client_has_one_of_collecting(error: type[client.XErr
 def test_what_concerns_all_items_is_told_apart_from_what_concerns_one(
     failed: client.XError, kind: type[asking.XError], concerns_all: bool
 ) -> None:
-    """A token that X accepts and forbids one thing (403) says nothing about the others."""
+    """If X accepts a token and forbids one item (403), that says nothing about other items."""
     told = translation(failed)
     assert (type(told), told.concerns_all) == (kind, concerns_all)
 
@@ -75,7 +75,7 @@ def test_times_to_wait_are_kept() -> None:
 
 
 def test_errors_of_others_pass() -> None:
-    """Of the ledger, of the sink, of the machine."""
+    """Errors of the ledger, of the sink, of the machine."""
     with pytest.raises(OSError, match="disk"), translated():
         raise OSError("disk")
     with contextlib.suppress(KeyError), translated():
@@ -84,7 +84,7 @@ def test_errors_of_others_pass() -> None:
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_every_target_of_every_kind_can_be_polled(kind: Any) -> None:
-    """The client's table knows the endpoint under that name, which gives pages of tweets and takes these parameters."""
+    """The client's table has an endpoint of that name, which returns pages of tweets and takes these parameters."""
     samples = {"query": "tea"}
     spec = kind.parse(samples.get(kind.field, ["alice"]))
     [target] = kind.targets(spec, [Account("alice", 7)] if kind.accounts(spec) else [])

@@ -1,4 +1,4 @@
-"""A turn of a rule against an X that follows a script, at the seam where an adapter stands: no client, no HTTP."""
+"""A turn of a rule against a scripted X, in place of the adapter: no client, no HTTP."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -118,7 +118,7 @@ def row(connection: Any, query: str) -> Any:
 
 
 def test_a_search_is_polled_as_its_rule_says(x: ScriptedX, turn: Any) -> None:
-    """Page size, overlap and the most pages; the turn tells what the poll did."""
+    """Page size, overlap and page limit; the turn returns what the poll did."""
     assert turn(query="tea", page_size=20, overlap_seconds=5) == did()
     [(target, how)] = x.asked
     assert (target.endpoint, target.parameters) == ("search_recent", {"query": "tea"})
@@ -144,13 +144,13 @@ def test_a_turn_over_accounts_sums_its_polls(x: ScriptedX, turn: Any) -> None:
 def test_a_first_poll_reaches_back_as_its_rule_says(
     x: ScriptedX, turn: Any, fields: dict[str, Any], start: datetime | None
 ) -> None:
-    """By X's clock; one that reaches as far as its kind may leaves the start to X."""
+    """By X's clock; a poll that reaches back as far as its kind allows leaves the start to X."""
     turn(**fields)
     assert x.starts == [start]
 
 
 def test_a_rate_limit_ends_the_turn_and_gives_the_rule_back(x: ScriptedX, turn: Any, connection: Any) -> None:
-    """Due a second after the reset, without an error; the account that met it is first in line behind the others."""
+    """Due a second after the reset, without an error; the account that met the limit goes to the end of the queue."""
     reset = datetime.now(UTC) + timedelta(minutes=5)
     x.polls = {"1": asking.RateLimited("used up", reset)}
     with pytest.raises(RuleWaits, match="'r' waits: used up"):
@@ -170,7 +170,7 @@ def test_a_rate_limit_ends_the_turn_and_gives_the_rule_back(x: ScriptedX, turn: 
 def test_what_concerns_all_items_ends_the_turn(
     x: ScriptedX, turn: Any, connection: Any, stopped: asking.XError
 ) -> None:
-    """The others are not asked for; the rule's error begins with the name that alerts look for."""
+    """The others are not polled; the rule's error begins with the name that alerts look for."""
     x.polls = {"0": stopped}
     with pytest.raises(type(stopped)):
         turn(accounts=NAMES[:3])
@@ -191,7 +191,7 @@ def test_what_concerns_all_items_ends_the_turn(
 def test_one_account_that_fails_holds_up_no_other(
     x: ScriptedX, turn: Any, connection: Any, failed: asking.XError
 ) -> None:
-    """Its failure is kept with it and told at the end; the rule is not parked."""
+    """Its failure is recorded with it and raised at the end; the rule is not parked."""
     x.polls = {"1": failed}
     with pytest.raises(CollectionFailed) as told:
         turn(accounts=NAMES[:3])
@@ -204,7 +204,7 @@ def test_one_account_that_fails_holds_up_no_other(
     assert row(connection, "select parked_at from pipeline.rules") == (None,)
 
 
-def test_an_x_that_is_away_is_not_asked_for_every_account(x: ScriptedX, turn: Any, connection: Any) -> None:
+def test_an_x_that_is_down_is_not_asked_for_every_account(x: ScriptedX, turn: Any, connection: Any) -> None:
     """Five failures in a row are enough; the rule is due when the longest of the waits that X asked for is over."""
     waits = [timedelta(minutes=minutes) for minutes in (1, 9, 2, 3, 4)]
     x.polls = {str(number): asking.TryAgain("503", wait) for number, wait in enumerate(waits)}
@@ -214,7 +214,7 @@ def test_an_x_that_is_away_is_not_asked_for_every_account(x: ScriptedX, turn: An
     assert row(connection, "select next_due_at from pipeline.rules") == (NOW + timedelta(minutes=9),)
 
 
-def test_an_answer_between_failures_starts_the_count_anew(x: ScriptedX, turn: Any) -> None:
+def test_an_answer_between_failures_restarts_the_count(x: ScriptedX, turn: Any) -> None:
     """Eight of ten accounts fail, never five in a row: all are asked for."""
     x.polls = {str(number): asking.TryAgain("503") for number in range(10) if number not in (4, 9)}
     with pytest.raises(CollectionFailed) as told:
@@ -237,10 +237,10 @@ def test_a_refused_query_parks_the_rule_and_an_outage_does_not(
 
 
 @pytest.mark.parametrize(("state", "again"), [("gone", 1), ("protected", 0), ("suspended", 0)])
-def test_what_x_says_of_an_account_is_kept_with_it(
+def test_what_x_says_about_an_account_is_recorded_with_it(
     x: ScriptedX, turn: Any, connection: Any, state: str, again: int
 ) -> None:
-    """It is no failure and no reading; a name whose id is dead is looked up again at the next turn."""
+    """It is neither a failure nor a successful read; a name whose id is dead is looked up again at the next turn."""
     looked_up: list[list[str]] = []
     x.lookups = lambda names: looked_up.append(names) or LookedUp({n: int(n[4:]) for n in names})  # type: ignore[func-returns-value]
     x.polls = {"1": did(tweets=0, newest_id=None, state=AccountState(state, "X's words"))}
@@ -252,7 +252,7 @@ def test_what_x_says_of_an_account_is_kept_with_it(
     assert len(looked_up) == 1 + again
 
 
-def test_names_that_spoil_a_lookup_are_found_by_halves(x: ScriptedX, turn: Any, connection: Any) -> None:
+def test_names_that_fail_a_lookup_are_found_by_bisection(x: ScriptedX, turn: Any, connection: Any) -> None:
     """Two of ten: both are refused with X's reason, the other eight are read."""
 
     def look_up(names: list[str]) -> LookedUp:
@@ -270,7 +270,7 @@ def test_names_that_spoil_a_lookup_are_found_by_halves(x: ScriptedX, turn: Any, 
 
 
 def test_a_lookup_that_fails_leaves_known_accounts_readable(x: ScriptedX, turn: Any) -> None:
-    """The unknown name is told as unanswered beside the outage; nobody waits for it."""
+    """The unknown name is reported as unanswered along with the outage; the other accounts do not wait for it."""
     turn(accounts=["user1"])
 
     def away(names: list[str]) -> LookedUp:
@@ -298,7 +298,7 @@ def lose_pages(connection: Any, *tweet_ids: int) -> None:
 def test_lost_pages_come_first_and_what_x_refuses_of_them_is_a_gap(
     x: ScriptedX, turn: Any, connection: Any
 ) -> None:
-    """Each page is asked for once a turn, as long as X answers for anything."""
+    """Each page is requested once per turn, as long as X answers at all."""
     lose_pages(connection, 1, 2, 3)
     x.refetches = [
         Refetched(frozenset({1}), {}, frozenset()),
@@ -312,8 +312,10 @@ def test_lost_pages_come_first_and_what_x_refuses_of_them_is_a_gap(
     assert len(x.asked) == 1
 
 
-def test_a_lost_page_that_cannot_be_had_now_holds_nobody_up(x: ScriptedX, turn: Any, connection: Any) -> None:
-    """Neither the next lost page nor the poll; the turn says so at its end."""
+def test_a_lost_page_that_cannot_be_fetched_now_delays_nothing(
+    x: ScriptedX, turn: Any, connection: Any
+) -> None:
+    """Neither the next lost page nor the poll; the turn raises the failure at its end."""
     lose_pages(connection, 1, 2)
     x.refetches = [asking.InvalidRequest("400"), Refetched(frozenset({2}), {}, frozenset())]
     with pytest.raises(CollectionFailed) as told:
@@ -326,7 +328,7 @@ def test_a_lost_page_that_cannot_be_had_now_holds_nobody_up(x: ScriptedX, turn: 
 def test_a_rule_that_asks_for_something_else_leaves_its_history_where_it_is(
     x: ScriptedX, turn: Any, connection: Any
 ) -> None:
-    """Another query abandons the search of before; accounts do not, and are not abandoned by a search."""
+    """Another query abandons the previous search; accounts do not, and a search does not abandon them."""
     for subject in ("search tea", "1"):
         connection.execute(
             "insert into pipeline.rules (name, kind, spec) values ('r', 'search', '{\"query\": \"tea\"}') on conflict do nothing"
@@ -344,7 +346,7 @@ def test_a_rule_that_asks_for_something_else_leaves_its_history_where_it_is(
 
 
 def test_without_a_budget_an_x_that_costs_is_asked_for_nothing(x: ScriptedX, turn: Any) -> None:
-    """Whoever starts the turn: what may be spent is decided here, by the address."""
+    """Whatever starts the turn: the address decides here what may be spent."""
     x.base_url = "https://93.184.215.14"
     left: list[Decimal | None] = []
     poll = x.poll

@@ -1,4 +1,4 @@
-"""What X answered when tweets were lost, and what must come of it: the files of tests/cases/collection."""
+"""Answers of X with which tweets were once lost, and the required outcome: the files of tests/cases/collection."""
 
 import json
 import re
@@ -21,7 +21,7 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 class Case:
-    """One file, its texts turned into ids of this moment."""
+    """One case file, with its texts turned into present ids."""
 
     def __init__(self, number: str) -> None:
         [path] = CASES.glob(f"{number}_*.json")
@@ -46,7 +46,7 @@ class Case:
         return Answer(body.encode() if isinstance(body, str) else body, given.get("status", 200), headers)
 
     def ids(self) -> set[int]:
-        """All tweets that X would give."""
+        """All tweets that X would return."""
         return {self.at(text) for answer in self.given["answers"] for text in answer.get("tweets", ())}
 
 
@@ -57,8 +57,8 @@ def searched(case: Case, x: Any, turns: Any) -> None:
 
 
 @pytest.mark.parametrize("number", ["01", "02", "05", "06"])
-def test_what_was_not_said_is_asked_for_again(x: Any, turns: Any, number: str) -> None:
-    """Errors without data, an empty object, empty pages with tokens, and an empty page that was promised."""
+def test_what_x_did_not_answer_is_requested_again(x: Any, turns: Any, number: str) -> None:
+    """Errors without data, an empty object, empty pages with tokens, and an empty page where results were announced."""
     case = Case(number)
     searched(case, x, turns)
     turns.take()
@@ -69,7 +69,7 @@ def test_what_was_not_said_is_asked_for_again(x: Any, turns: Any, number: str) -
 
 @pytest.mark.parametrize("number", ["01", "02"])
 def test_an_answer_that_stays_empty_leaves_the_poll_unfinished(x: Any, turns: Any, number: str) -> None:
-    """When X goes on saying nothing, since_id stays and the next turn goes on below what came."""
+    """While X keeps returning nothing, since_id stays and the next turn continues below what was received."""
     case = Case(number)
     first, nothing, last = case.answers()
     turns.rule(query="coffee")
@@ -85,7 +85,7 @@ def test_an_answer_that_stays_empty_leaves_the_poll_unfinished(x: Any, turns: An
 
 
 def test_a_stray_tweet_above_the_window_does_not_become_the_newest(x: Any, turns: Any) -> None:
-    """The tweet is kept, and the next poll asks from where the unfinished one began."""
+    """The tweet is kept, and the next poll starts where the unfinished one began."""
     case = Case("08")
     searched(case, x, turns)
     since, until, newest = (
@@ -103,7 +103,7 @@ def test_a_stray_tweet_above_the_window_does_not_become_the_newest(x: Any, turns
     assert int(x.asked[-1].params["since_id"]) == newest - (int(MINUTE.total_seconds() * 1000) << 22)
 
 
-def test_a_refusal_of_a_firewall_is_no_verdict_about_the_token(x: Any, turns: Any) -> None:
+def test_a_refusal_by_a_firewall_says_nothing_about_the_token(x: Any, turns: Any) -> None:
     """The message says who answered; the rule is tried again."""
     searched(Case("11"), x, turns)
     with pytest.raises(ExceptionGroup) as failed:
@@ -114,7 +114,7 @@ def test_a_refusal_of_a_firewall_is_no_verdict_about_the_token(x: Any, turns: An
 
 
 def test_a_page_of_a_captive_portal_costs_nothing(x: Any, turns: Any) -> None:
-    """Whole HTML with status 200 held no tweet: nothing is booked."""
+    """A complete HTML page with status 200 held no tweet: nothing is charged."""
     searched(Case("13"), x, turns)
     turns.budget_usd = Decimal(5)
     with pytest.raises(ExceptionGroup):
@@ -123,7 +123,7 @@ def test_a_page_of_a_captive_portal_costs_nothing(x: Any, turns: Any) -> None:
 
 
 def test_retry_after_is_a_floor(x: Any, turns: Any) -> None:
-    """A 429 without a reset opens again when Retry-After says, and the run ends instead of waiting."""
+    """After a 429 without a reset, the rule is due when Retry-After says, and the run ends instead of waiting."""
     searched(Case("16"), x, turns)
     with pytest.raises(Exception, match="waits") as waits:
         turns.take()
@@ -132,7 +132,7 @@ def test_retry_after_is_a_floor(x: Any, turns: Any) -> None:
     assert 590 < seconds <= 605
 
 
-def test_a_token_that_comes_back_is_masked(x: Any, turns: Any) -> None:
+def test_a_token_in_an_answer_is_masked(x: Any, turns: Any) -> None:
     """Neither the message nor the record of the request nor the rule's error shows it."""
     searched(Case("17"), x, turns)
     with pytest.raises(Exception, match="Bearer") as refused:
@@ -159,7 +159,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES.keys())
-def test_one_account_that_fails_holds_nobody_up(x: Any, turns: Any, failure: Answer) -> None:
+def test_one_account_that_fails_delays_no_other(x: Any, turns: Any, failure: Answer) -> None:
     """The others are read, and the turn says at its end which one failed and why."""
     case = Case("19")
     x.routes["/2/users/by"] = [Answer(case.given["routes"]["/2/users/by"])]
@@ -179,7 +179,7 @@ def test_one_account_that_fails_holds_nobody_up(x: Any, turns: Any, failure: Ans
 
 
 def test_more_accounts_than_requests_in_a_window_all_have_their_turn(x: Any, turns: Any) -> None:
-    """Five accounts, three requests a window: each is read at least once in two windows."""
+    """With five accounts and three requests per window, each is read at least once in two windows."""
     now = datetime.now(UTC)
     left = {"requests": 3}
 
@@ -220,7 +220,7 @@ HICCUPS = {
 
 
 @pytest.mark.parametrize("hiccup", HICCUPS.values(), ids=HICCUPS.keys())
-def test_a_lookup_that_hiccups_is_no_verdict_about_a_name(x: Any, turns: Any, hiccup: Any) -> None:
+def test_a_failed_lookup_says_nothing_about_a_name(x: Any, turns: Any, hiccup: Any) -> None:
     """The rule shows a problem, no name is noted as unknown, and the next turn asks again."""
     both = [{"id": "101", "username": "anna"}, {"id": "102", "username": "bert"}]
     x.routes["/2/users/by"] = [Answer(hiccup)]
@@ -238,7 +238,7 @@ def test_a_lookup_that_hiccups_is_no_verdict_about_a_name(x: Any, turns: Any, hi
 
 
 def test_last_polled_at_moves_only_when_something_was_read(x: Any, turns: Any) -> None:
-    """A turn in which X answered for nothing is no poll."""
+    """A turn in which X answered nothing does not count as a poll."""
     x.routes["/2/users/by"] = [Answer({"errors": [{"code": 131}]})]
     turns.rule(accounts=["anna"])
     with pytest.raises(ExceptionGroup):
@@ -251,7 +251,7 @@ def test_last_polled_at_moves_only_when_something_was_read(x: Any, turns: Any) -
 
 
 def search_of(kinds: dict[str, list[int]], page_size: int = 10) -> Any:
-    """Recent search over the tweets of each query, as X does it."""
+    """Recent search over the tweets of each query, as in X."""
 
     def answer(asked: Asked) -> Answer:
         ids = sorted(kinds[asked.params["query"]], reverse=True)
@@ -266,7 +266,7 @@ def search_of(kinds: dict[str, list[int]], page_size: int = 10) -> Any:
 
 @pytest.mark.parametrize("stopped", ["after a finished poll", "in the middle of a poll"])
 def test_an_edited_query_has_a_history_of_its_own(x: Any, turns: Any, stopped: str) -> None:
-    """All of the new query's tweets come; what the old one had not read is a gap, and its checkpoint stays."""
+    """All of the new query's tweets arrive; what the old query had not read is a gap, and its checkpoint stays."""
     now = datetime.now(UTC)
     coffee = [id_at(now - timedelta(minutes=each)) for each in range(1, 51)]
     tea = [id_at(now - timedelta(minutes=each)) + 1 for each in range(1, 51)]
@@ -295,7 +295,7 @@ def test_an_edited_query_has_a_history_of_its_own(x: Any, turns: Any, stopped: s
 
 
 def test_a_first_poll_of_an_account_is_bounded(x: Any, turns: Any) -> None:
-    """It reaches back seven days, or as far as the rule says; X is asked for no more."""
+    """It reaches back seven days, or as far as the rule says, and no further."""
     now = datetime.now(UTC)
     made = [now - timedelta(hours=2 * each) for each in range(1000)]
 
@@ -312,7 +312,7 @@ def test_a_first_poll_of_an_account_is_bounded(x: Any, turns: Any) -> None:
     assert len(turns.sink.ids) in (84, 85)
 
 
-def test_a_tweet_larger_than_a_message_is_put_aside(x: Any, turns: Any) -> None:
+def test_a_tweet_larger_than_a_message_is_set_aside(x: Any, turns: Any) -> None:
     """Its bytes are in dead_letters under stage, request and tweet; the rest goes on and the poll ends."""
     now = datetime.now(UTC)
     ids = [id_at(now - timedelta(minutes=each)) for each in range(1, 51)]

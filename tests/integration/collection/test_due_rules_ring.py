@@ -16,7 +16,7 @@ def ringing(connection: psycopg.Connection) -> list[str]:
 
 
 def test_only_rules_that_can_be_polled_now_ring(connection: psycopg.Connection) -> None:
-    """Not one that is disabled, parked, leased, or due later, such as one that waits for a rate limit."""
+    """Not rules that are disabled, parked, leased, or due later, such as one that waits for a rate limit."""
     rule(connection, "due")
     rule(connection, "off", is_enabled=False)
     rule(connection, "parked", parked_at="2026-01-01Z", parked_reason="X said no")
@@ -27,7 +27,7 @@ def test_only_rules_that_can_be_polled_now_ring(connection: psycopg.Connection) 
 
 
 def test_what_rings_is_what_the_run_finds(connection: psycopg.Connection) -> None:
-    """A ring for a rule that the run does not list would be a run that does nothing."""
+    """A ring for a rule that the run does not list would start a run that does nothing."""
     for name in ("a", "b", "c"):
         rule(connection, name)
     rule(connection, "off", is_enabled=False)
@@ -36,7 +36,7 @@ def test_what_rings_is_what_the_run_finds(connection: psycopg.Connection) -> Non
 
 
 def test_each_time_that_a_rule_is_due_is_a_row_of_its_own(connection: psycopg.Connection) -> None:
-    """So that it rings once for each, also when it is due again before the doorbell looks."""
+    """So the doorbell rings once for each, even if the rule is due again before it looks."""
     rule(connection, "a")
     before = connection.execute(DUE_RULES).fetchall()
     with lease_rule(connection, "a", "run"):
@@ -59,7 +59,7 @@ def test_more_due_rules_than_a_task_maps_over_ring_in_turns(connection: psycopg.
 
 
 def test_a_rule_is_handed_out_to_one_task_of_one_run(connection: psycopg.Connection) -> None:
-    """A run that comes before that task has begun finds nothing, so nothing is asked and paid twice."""
+    """A run that starts before that task has begun finds nothing, so nothing is requested and paid twice."""
     for name in ("b", "a"):
         rule(connection, name)
     rule(connection, "first", next_due_at="1960-01-01Z")
@@ -75,7 +75,7 @@ def test_a_rule_is_handed_out_to_one_task_of_one_run(connection: psycopg.Connect
 
 
 def test_a_rule_whose_task_never_begins_is_handed_out_again(connection: psycopg.Connection) -> None:
-    """A run that died keeps nothing for long."""
+    """A run that died does not hold its rules for long."""
     rule(connection, "a")
     assert hand_out(connection, "dead", seconds=0) == ["a"]
     assert ringing(connection) == ["a"]
@@ -83,7 +83,7 @@ def test_a_rule_whose_task_never_begins_is_handed_out_again(connection: psycopg.
 
 
 def test_two_runs_that_ask_at_once_share_the_rules(connection: psycopg.Connection, postgres: Any) -> None:
-    """What one is about to take, the other neither waits for nor takes."""
+    """Neither waits for, or takes, a rule that the other is about to take."""
     for name in ("a", "b"):
         rule(connection, name)
     with psycopg.connect(postgres.dsn) as slow:
@@ -95,7 +95,7 @@ def test_two_runs_that_ask_at_once_share_the_rules(connection: psycopg.Connectio
 
 
 def test_more_rules_than_a_task_maps_over_are_handed_out_in_turns(connection: psycopg.Connection) -> None:
-    """Nobody is left out."""
+    """No rule is left out."""
     connection.execute(
         "insert into pipeline.rules (name, kind, spec) select 'r' || n, 'search', '{\"query\": \"q\"}' from generate_series(1, 1500) n"
     )

@@ -10,8 +10,8 @@ from twitter_pipeline.collection import budget
 
 
 @pytest.mark.soak
-def test_a_collector_frozen_in_its_turn_loses_it(postgres: Any):
-    """Reserving takes turns across all processes; the server ends a turn that nobody goes on with."""
+def test_a_collector_frozen_in_a_reservation_loses_the_lock(postgres: Any):
+    """One process reserves at a time; the server ends a transaction that is not continued."""
 
     class Frozen(psycopg.Connection[Any]):
         def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""One item of a rule never holds the others, and what X says about an account is kept and shown."""
+"""One item of a rule never delays the others, and what X says about an account is recorded and shown."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -43,10 +43,10 @@ def account(turns: Any, name: str) -> Any:
         ("Forbidden", "resource-not-found", "suspended"),
     ],
 )
-def test_an_account_that_x_does_not_show_is_a_state_and_no_failure(
+def test_an_account_that_x_does_not_show_is_a_state_and_not_a_failure(
     x: Any, turns: Any, title: str, kind: str, state: str
 ) -> None:
-    """The turn succeeds, the others are read, and X is asked about this one again a day later."""
+    """The turn succeeds, the others are read, and this account is tried again a day later."""
     x.routes["/2/users/by"] = [users(anna=101, bert=102)]
     x.routes["/2/users/101/tweets"] = [Answer({"errors": [refusal(title, kind, "101")]})]
     x.routes["/2/users/102/tweets"] = [Answer(page(id_at(datetime.now(UTC) - timedelta(minutes=5))))]
@@ -62,7 +62,7 @@ def test_an_account_that_x_does_not_show_is_a_state_and_no_failure(
 
 
 def test_a_dead_id_is_resolved_again(x: Any, turns: Any) -> None:
-    """The name may belong to somebody else by now; that is read from here on, and said."""
+    """The name may belong to another user by now, who is read from here on; the account's state says so."""
     gone = Answer({"errors": [refusal("Not Found Error", "resource-not-found", "101")]})
     x.routes["/2/users/by"] = [users(anna=101), users(anna=909)]
     x.routes["/2/users/101/tweets"] = [gone]
@@ -76,7 +76,7 @@ def test_a_dead_id_is_resolved_again(x: Any, turns: Any) -> None:
 
 
 def test_a_renamed_account_is_noticed_by_its_tweets(x: Any, turns: Any) -> None:
-    """Each page tells the author's name of now; no extra request is made for it."""
+    """Each page contains the author's present name; no extra request is made for it."""
     x.routes["/2/users/by"] = [users(anna=101)]
     body = page(id_at(datetime.now(UTC) - timedelta(minutes=5)))
     body["includes"] = {"users": [{"id": "101", "username": "Anna_Two"}, {"id": "5", "username": "anna"}]}
@@ -86,8 +86,8 @@ def test_a_renamed_account_is_noticed_by_its_tweets(x: Any, turns: Any) -> None:
     assert account(turns, "anna")[:2] == ("renamed", "the account goes by @Anna_Two now")
 
 
-def test_a_name_that_x_takes_for_none_does_not_spoil_the_lookup(x: Any, turns: Any) -> None:
-    """The others are found by halves, and the one is refused with X's reason."""
+def test_a_name_that_x_considers_invalid_does_not_fail_the_lookup(x: Any, turns: Any) -> None:
+    """The others are found by bisection, and the invalid name is refused with X's reason."""
 
     def look_up(asked: Asked) -> Answer:
         names = asked.params["usernames"].split(",")
@@ -104,8 +104,8 @@ def test_a_name_that_x_takes_for_none_does_not_spoil_the_lookup(x: Any, turns: A
     assert {"/2/users/104/tweets", "/2/users/105/tweets"} <= set(x.paths())
 
 
-def test_lost_pages_hold_no_poll_up(x: Any, turns: Any) -> None:
-    """A lookup that fails leaves its page lost; the search goes on, and the turn says so at its end."""
+def test_lost_pages_do_not_delay_a_poll(x: Any, turns: Any) -> None:
+    """A failed refetch leaves its page lost; the search goes on, and the turn raises the failure at its end."""
     made = id_at(datetime.now(UTC) - timedelta(minutes=5))
     x.routes["/2/tweets"] = [Answer({"title": "Invalid Request"}, 400)]
     x.routes[SEARCH] = [Answer(page(made))]
@@ -136,8 +136,8 @@ def test_a_count_that_differs_is_noted_with_the_request(x: Any, turns: Any) -> N
     assert turns.one("select since_id from pipeline.checkpoints") == (max(ids),)
 
 
-def test_a_count_that_was_wrong_once_is_made_good(x: Any, turns: Any) -> None:
-    """The second answer brings what the first one lacked, and nothing is noted."""
+def test_a_count_that_was_wrong_once_is_corrected(x: Any, turns: Any) -> None:
+    """The second answer returns what the first one lacked, and nothing is noted."""
     ids = [id_at(datetime.now(UTC) - timedelta(minutes=each)) for each in (5, 6, 7)]
     short = page(*ids[:1])
     short["meta"]["result_count"] = 3
@@ -149,7 +149,7 @@ def test_a_count_that_was_wrong_once_is_made_good(x: Any, turns: Any) -> None:
 
 
 def test_an_open_circuit_gives_the_rule_back(x: Any, turns: Any) -> None:
-    """Three answers of which nobody knows what they cost stop the asking; the rule is due at the probe."""
+    """Three answers of unknown cost stop the requests; the rule is due at the time of the probe."""
     x.routes[SEARCH] = [Answer({})]
     turns.rule(query="coffee")
     turns.budget_usd, turns.tries = Decimal(50), 3
@@ -163,7 +163,7 @@ def test_an_open_circuit_gives_the_rule_back(x: Any, turns: Any) -> None:
 
 
 def test_a_refused_query_parks_its_rule(x: Any, turns: Any) -> None:
-    """X's verdict about the query is final until somebody edits it; it fails once."""
+    """X's refusal of the query is final until somebody edits it; the run fails once."""
     x.routes[SEARCH] = [Answer({"title": "Invalid Request", "detail": "no such operator: fro:"}, 400)]
     turns.rule(query="fro:anna")
     with pytest.raises(Exception, match="parked") as parked:
@@ -173,8 +173,8 @@ def test_a_refused_query_parks_its_rule(x: Any, turns: Any) -> None:
     assert "no such operator" in reason
 
 
-def test_a_rule_that_is_disabled_meanwhile_asks_nothing_more(x: Any, turns: Any) -> None:
-    """Between two pages of a poll, the next request is not sent, and what came is kept."""
+def test_a_rule_disabled_during_a_poll_sends_no_more_requests(x: Any, turns: Any) -> None:
+    """Between two pages of a poll: the next request is not sent, and what arrived is kept."""
     newest = id_at(datetime.now(UTC) - timedelta(minutes=5))
 
     def disabling(asked: Asked) -> Answer:
@@ -189,8 +189,8 @@ def test_a_rule_that_is_disabled_meanwhile_asks_nothing_more(x: Any, turns: Any)
     assert turns.one("select poll_until_id from pipeline.checkpoints") == (newest,)
 
 
-def test_a_page_too_large_is_asked_for_in_halves(x: Any, turns: Any) -> None:
-    """An answer beyond the byte cap is asked for again with fewer tweets."""
+def test_a_page_too_large_is_requested_in_halves(x: Any, turns: Any) -> None:
+    """An answer beyond the byte cap is requested again with fewer tweets."""
     now = datetime.now(UTC)
     ids = [id_at(now - timedelta(minutes=each)) for each in range(1, 41)]
 

@@ -30,7 +30,7 @@ def connection(postgres: Any) -> Iterator[psycopg.Connection[Any]]:
 
 
 def test_the_hard_stop_holds_across_processes(postgres: Any, connection: Any) -> None:
-    """Eight at once for a budget of five: exactly five may, and the refusal names the setting."""
+    """Of eight concurrent requests on a budget for five, exactly five may be sent, and the refusal names the setting."""
 
     def ask(_: int) -> bool:
         with psycopg.connect(postgres.dsn, autocommit=True) as own:
@@ -45,8 +45,8 @@ def test_the_hard_stop_holds_across_processes(postgres: Any, connection: Any) ->
     assert budget.spent_this_month(connection) == 5
 
 
-def test_a_reservation_that_never_came_back_counts_and_a_settled_one_counts_its_cost(connection: Any) -> None:
-    """Never too little; and last month is another month."""
+def test_an_unanswered_reservation_counts_in_full_and_a_settled_one_at_its_cost(connection: Any) -> None:
+    """The sum is never too low, and last month does not count."""
     first = budget.reserve(connection, "/", Decimal("1.5"), Decimal("2"), "r")
     with pytest.raises(budget.BudgetExceeded):
         budget.reserve(connection, "/", Decimal("1.5"), Decimal("2"), "r")
@@ -57,7 +57,7 @@ def test_a_reservation_that_never_came_back_counts_and_a_settled_one_counts_its_
 
 
 def test_play_money_is_not_counted(connection: Any) -> None:
-    """Without a budget nothing is paid, and a budget that is set later is whole."""
+    """Without a budget nothing is counted, so a budget that is set later is complete."""
     budget.settle(connection, budget.reserve(connection, "/", Decimal("99"), None, "r"), Decimal("99"))
     assert budget.spent_this_month(connection) == 0
 
@@ -76,7 +76,7 @@ def test_play_money_is_not_counted(connection: Any) -> None:
 def test_without_a_budget_nothing_may_be_spent_where_it_could_cost(
     connection: Any, url: str, given: Decimal | None, expected: Decimal | None
 ) -> None:
-    """Whoever started the collector: an address that is not this machine's or network's is asked nothing for free."""
+    """However the collector was started: nothing is sent to an address outside this machine and network."""
     limit = budget.limit(url, given)
     assert limit == expected
     if limit == 0:
@@ -101,7 +101,7 @@ def page(number: int, ids: list[int], topic_id: str = "t", last: int = 9, **more
 def test_a_checkpoint_moves_below_acknowledged_pages_and_up_only_at_the_end(
     connection: Any, mongo: Any
 ) -> None:
-    """Phase one remembers the oldest acknowledged id, phase two the newest of the whole poll, never back."""
+    """Phase one stores the oldest acknowledged id, phase two the newest of the whole poll, and never moves back."""
     with lease_rule(connection, "r", "me") as lease:
         poll = PollLedger(connection, mongo.database, lease, SEARCH)
         assert poll.resume() == Checkpoint()
@@ -114,7 +114,7 @@ def test_a_checkpoint_moves_below_acknowledged_pages_and_up_only_at_the_end(
         assert poll.resume() == Checkpoint(since_id=30)
 
 
-def test_books_whose_lease_was_taken_write_nothing(connection: Any, mongo: Any) -> None:
+def test_a_ledger_whose_lease_was_taken_writes_nothing(connection: Any, mongo: Any) -> None:
     """A frozen collector that wakes up after a takeover is skipped."""
     with pytest.raises(LeaseHeld), lease_rule(connection, "r", "frozen") as lease:
         connection.execute("update pipeline.rules set leased_by = 'another'")
@@ -124,7 +124,7 @@ def test_books_whose_lease_was_taken_write_nothing(connection: Any, mongo: Any) 
 
 
 def test_every_request_is_recorded_and_its_cost_settled(connection: Any, mongo: Any) -> None:
-    """Failed ones too, with parameters, rate limit and error."""
+    """Failed requests too, with parameters, rate limit and error."""
     with lease_rule(connection, "r", "me") as lease:
         poll = PollLedger(connection, mongo.database, lease, SEARCH, budget_usd=Decimal("2"))
         reservation = poll.may_spend("/2/tweets/search/recent", Decimal("1.5"))
@@ -152,7 +152,7 @@ def test_every_request_is_recorded_and_its_cost_settled(connection: Any, mongo: 
 def test_pages_are_settled_by_landing_lost_with_their_topic_and_fetched_again(
     connection: Any, mongo: Any
 ) -> None:
-    """What X gives no more becomes a gap row with its ids."""
+    """Tweets that X no longer returns become a gap row with their ids."""
     with lease_rule(connection, "r", "me") as lease:
         poll = PollLedger(connection, mongo.database, lease, SEARCH)
         poll.page_acknowledged(**page(1, [1, 2], last=4), poll_newest_id=2, resume_until_id=1)
@@ -169,8 +169,8 @@ def test_pages_are_settled_by_landing_lost_with_their_topic_and_fetched_again(
     assert connection.execute("select kind, tweet_ids from pipeline.gaps").fetchall() == [("tweets", [4])]
 
 
-def test_what_x_does_not_answer_for_is_asked_for_ten_times(connection: Any, mongo: Any) -> None:
-    """Silence is no verdict about a tweet; the page stays lost for what is open, and is given up at last."""
+def test_tweets_that_x_does_not_answer_for_are_requested_ten_times(connection: Any, mongo: Any) -> None:
+    """Silence says nothing about a tweet; the page stays lost for its open ids, which are given up in the end."""
     with lease_rule(connection, "r", "me") as lease:
         poll = PollLedger(connection, mongo.database, lease, SEARCH)
         poll.page_acknowledged(**page(1, [1, 2, 3]), poll_newest_id=3, resume_until_id=1)
@@ -205,7 +205,7 @@ NOBODY = {"nobody": ("gone", "Not Found Error")}
 
 
 def test_account_names_are_asked_for_once_and_unknown_ones_again_after_a_day(connection: Any) -> None:
-    """Each question costs a user read."""
+    """Each lookup costs a user read."""
     asked: list[list[str]] = []
 
     def look_up(names: list[str]) -> LookedUp:
@@ -227,7 +227,7 @@ def test_account_names_are_asked_for_once_and_unknown_ones_again_after_a_day(con
 
 
 def test_a_name_that_another_took_over_says_so(connection: Any) -> None:
-    """An id that X no longer knows is resolved again; another id under the same name is another person."""
+    """An id that X no longer knows is resolved again; another id under the same name is a different user."""
     accounts.resolve(connection, ["alice"], lambda _: LookedUp({"alice": 7}), NOW)
     accounts.id_is_dead(connection, "alice", "Not Found Error", now=NOW)
     found = accounts.resolve(connection, ["alice"], lambda _: LookedUp({"alice": 9}), NOW)
@@ -237,8 +237,8 @@ def test_a_name_that_another_took_over_says_so(connection: Any) -> None:
     assert connection.execute(look).fetchone() == ("taken over", NOW, 7, 9)
 
 
-def test_a_renamed_account_is_read_on_and_says_so(connection: Any) -> None:
-    """The id stays; since when it goes by another name is kept, also while nothing new comes."""
+def test_a_renamed_account_is_still_read_and_says_so(connection: Any) -> None:
+    """The id stays; the time since it has another name is kept, even while nothing new arrives."""
     accounts.resolve(connection, ["alice"], lambda _: LookedUp({"alice": 7}), NOW)
     for hours, name in enumerate(["Alice", "Alice_Two", None, "Alice_Two"]):
         accounts.note_read(connection, "alice", name, NOW + timedelta(hours=hours))
@@ -254,8 +254,8 @@ def test_a_renamed_account_is_read_on_and_says_so(connection: Any) -> None:
 
 
 @pytest.mark.parametrize("state", ["protected", "suspended", "disallowed"])
-def test_an_account_that_x_does_not_show_is_asked_for_daily(connection: Any, state: str) -> None:
-    """Its state keeps since when it holds; being read again ends it."""
+def test_an_account_that_x_does_not_show_is_tried_daily(connection: Any, state: str) -> None:
+    """Its state keeps the time it began; a successful read ends it."""
     accounts.resolve(connection, ["alice", "bob"], lambda _: LookedUp({"alice": 7, "bob": 8}), NOW)
     accounts.note_state(connection, "alice", state, "X's words", now=NOW)
     accounts.note_state(connection, "alice", state, "X's words", now=NOW + timedelta(hours=1))
@@ -276,8 +276,8 @@ def test_an_account_that_x_does_not_show_is_asked_for_daily(connection: Any, sta
     ).fetchone() == (0,)
 
 
-def test_accounts_served_longest_ago_come_first(connection: Any) -> None:
-    """Whatever came of their turn."""
+def test_the_least_recently_served_accounts_come_first(connection: Any) -> None:
+    """Whatever the outcome was."""
     ids = {"alice": 7, "bob": 8, "carl": 9}
     accounts.resolve(connection, list(ids), lambda _: LookedUp(ids), NOW)
     for minute, name in enumerate(["carl", "alice"]):

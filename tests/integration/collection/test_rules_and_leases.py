@@ -37,7 +37,7 @@ def seed(postgres: Any, tmp_path: Path, text: str) -> int:
         ("rules: [{name: a, query: x, colour: red}]", "unknown field 'colour'"),
         ("rules: [{name: a, query: ''}]", "query"),
         (f"rules: [{{name: a, query: {'x' * 513}}}]", "query"),
-        ("rules: [{name: a, accounts: [no one]}]", "'no one' is no account name"),
+        ("rules: [{name: a, accounts: [no one]}]", "'no one' is not an account name"),
         ("rules: [{name: a, query: x, interval_seconds: 0}]", "interval_seconds"),
         ("rules: [{name: a, query: x, interval_seconds: -5}]", "interval_seconds"),
         ("rules: [{name: a, query: x, enabled: maybe}]", "enabled"),
@@ -45,10 +45,10 @@ def seed(postgres: Any, tmp_path: Path, text: str) -> int:
         ("rules: [", "rules.yaml"),
     ],
 )
-def test_a_bad_file_is_refused_whole_and_the_field_named(
+def test_a_bad_file_is_refused_completely_and_the_field_named(
     postgres: Any, connection: Any, tmp_path: Path, text: str, told: str
 ) -> None:
-    """Nothing of a file with a mistake is taken."""
+    """Nothing is read from a file with a mistake."""
     with pytest.raises(rules.BadRules, match=told):
         seed(postgres, tmp_path, text)
     assert connection.execute("select count(*) from pipeline.rules").fetchone() == (0,)
@@ -68,10 +68,10 @@ def test_a_leased_rule_is_not_due_and_refuses_a_second_holder(
     assert rules.due(connection) == ["python"]
 
 
-def test_a_lease_that_ran_out_is_taken_over_and_its_holder_told(
+def test_an_expired_lease_is_taken_over_and_its_former_holder_learns_it(
     postgres: Any, connection: Any, tmp_path: Path
 ) -> None:
-    """A run that was frozen learns it before it writes."""
+    """A run that was frozen gets the error before it writes."""
     seed(postgres, tmp_path, GOOD)
     with pytest.raises(LeaseHeld), lease_rule(connection, "python", "one") as frozen:
         connection.execute("update pipeline.rules set leased_until = now() - interval '1 second'")
@@ -110,8 +110,8 @@ def test_a_rule_that_is_not_to_be_polled_is_not_due_and_not_leased(connection: A
     ).fetchone() == (0,)
 
 
-def test_more_rules_than_a_task_can_be_mapped_over_are_all_polled_in_turn(connection: Any) -> None:
-    """1,025 due rules: at most 1,000 are named, and those left over come first the next time."""
+def test_more_due_rules_than_a_mapped_task_takes_are_all_polled_eventually(connection: Any) -> None:
+    """Of 1,025 due rules at most 1,000 are returned, and the others come first next time."""
     connection.execute(
         "insert into pipeline.rules (name, kind, spec) select 'r' || n, 'search', '{\"query\": \"x\"}' from generate_series(1, 1025) n"
     )
@@ -127,7 +127,7 @@ def test_more_rules_than_a_task_can_be_mapped_over_are_all_polled_in_turn(connec
 
 
 def test_the_longest_waiting_rule_comes_first(connection: Any) -> None:
-    """By the time since it has been due, not by its name or interval."""
+    """By the time since it was due, not by its name or interval."""
     connection.execute(
         "insert into pipeline.rules (name, kind, spec, interval_seconds, next_due_at) values"
         " ('a', 'search', '{\"query\": \"x\"}', 1, now() - interval '1 minute'), ('b', 'search', '{\"query\": \"x\"}', 9, now() - interval '1 hour'),"
@@ -153,10 +153,8 @@ def columns(connection: Any, *names: str) -> tuple[Any, ...]:
         ("delete from pipeline.rules", "is no longer in pipeline.rules"),
     ],
 )
-def test_a_rule_that_is_stopped_while_it_is_polled_asks_nothing_more(
-    connection: Any, change: str, why: str
-) -> None:
-    """The run is skipped; what it has read already can still be written down; the rule keeps its turn and last error."""
+def test_a_rule_stopped_during_a_poll_sends_no_more_requests(connection: Any, change: str, why: str) -> None:
+    """The run is skipped; what it has already read can still be recorded; the rule keeps its due time and last error."""
     connection.execute(
         "insert into pipeline.rules (name, kind, spec, last_error, last_error_at) values ('r', 'search', '{\"query\": \"x\"}', 'old', now())"
     )
@@ -178,8 +176,8 @@ def test_a_rule_that_is_stopped_while_it_is_polled_asks_nothing_more(
         assert columns(connection, "leased_by", "last_error", "last_polled_at") == (None, "old", None)
 
 
-def test_whoever_lost_the_rule_learns_it_before_the_next_request(connection: Any) -> None:
-    """A run that was frozen neither asks nor writes for a rule that another polls."""
+def test_a_run_that_lost_the_rule_learns_it_before_the_next_request(connection: Any) -> None:
+    """A run that was frozen neither requests nor writes for a rule that another run polls."""
     connection.execute(
         "insert into pipeline.rules (name, kind, spec) values ('r', 'search', '{\"query\": \"x\"}')"
     )
@@ -193,7 +191,7 @@ def test_whoever_lost_the_rule_learns_it_before_the_next_request(connection: Any
 
 
 def test_last_polled_at_moves_only_when_something_was_read(connection: Any) -> None:
-    """Neither by a run that could not ask nor by one that failed; also by one that failed after a page."""
+    """Not by a run that could not send or that failed, but by one that failed after a page."""
     connection.execute(
         "insert into pipeline.rules (name, kind, spec) values ('r', 'search', '{\"query\": \"x\"}')"
     )
@@ -219,7 +217,7 @@ def test_last_polled_at_moves_only_when_something_was_read(connection: Any) -> N
     ],
 )
 def test_a_rule_is_given_back_for_a_day_at_most(connection: Any, given: timedelta, due: timedelta) -> None:
-    """A reset in the past is now, and one in a far future is a mistake of a header."""
+    """A reset in the past means now, and one in the far future is a wrong header."""
     connection.execute(
         "insert into pipeline.rules (name, kind, spec) values ('r', 'search', '{\"query\": \"x\"}')"
     )
@@ -230,7 +228,7 @@ def test_a_rule_is_given_back_for_a_day_at_most(connection: Any, given: timedelt
 
 
 def test_the_failures_of_many_accounts_fit_into_one_error(connection: Any) -> None:
-    """Each in short, and how many had no room."""
+    """Each in brief, and how many did not fit."""
     connection.execute(
         "insert into pipeline.rules (name, kind, spec) values ('r', 'search', '{\"query\": \"x\"}')"
     )
@@ -252,7 +250,7 @@ def test_the_failures_of_many_accounts_fit_into_one_error(connection: Any) -> No
 
 
 def test_a_rule_that_x_refused_is_parked_with_its_reason_and_unparked_at_once(connection: Any) -> None:
-    """It is not asked again until then, and its first refusal keeps its time."""
+    """It is not polled again until then, and its first refusal keeps its time."""
     connection.execute(
         "insert into pipeline.rules (name, kind, spec, interval_seconds) values ('r', 'search', '{\"query\": \"from:\"}', 86400)"
     )
@@ -284,7 +282,7 @@ def test_a_rule_that_x_refused_is_parked_with_its_reason_and_unparked_at_once(co
     ],
 )
 def test_a_rule_that_was_edited_while_x_refused_it_is_not_parked(connection: Any, edit: str) -> None:
-    """The verdict is about what was asked."""
+    """The refusal concerns only what was asked."""
     connection.execute(
         "insert into pipeline.rules (name, kind, spec) values ('r', 'search', '{\"query\": \"x\"}')"
     )
@@ -326,8 +324,8 @@ def test_settings_of_a_rule_are_found_as_they_were_written(
         "source_file = '/x'",
     ],
 )
-def test_the_table_itself_refuses_what_no_rule_can_be(connection: Any, wrong: str) -> None:
-    """Whoever writes it."""
+def test_the_table_itself_refuses_an_impossible_rule(connection: Any, wrong: str) -> None:
+    """Whatever writes it."""
     connection.execute(
         "insert into pipeline.rules (name, kind, spec) values ('r', 'search', '{\"query\": \"x\"}')"
     )

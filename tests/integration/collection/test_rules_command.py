@@ -16,7 +16,7 @@ from twitter_pipeline.collection.rule import NEEDS_ONE_KIND
 
 @pytest.fixture
 def run(postgres: Any, tmp_path: Path) -> Any:
-    """The command with the addresses of this test's database and its rules file."""
+    """The command with this test's database and rules file."""
     environment = {
         "PIPELINE_HOME": str(tmp_path / "home"),
         "PIPELINE_RULES": str(tmp_path / "rules.yaml"),
@@ -35,10 +35,10 @@ def seed(postgres: Any, tmp_path: Path, text: str) -> None:
     rules.seed(postgres.dsn, tmp_path / "rules.yaml")
 
 
-def test_the_list_tells_how_each_rule_stands_and_what_is_wrong(
+def test_the_list_shows_the_state_of_each_rule_and_what_is_wrong(
     postgres: Any, connection: Any, run: Any, tmp_path: Path
 ) -> None:
-    """Parked with X's reason, failed with its error, removed only when asked for; notices stand below."""
+    """Parked with X's reason, failed with its error, removed only on request; notices follow."""
     assert "There are no rules" in run("list").output
     text = "rules: [{name: tea, query: tea}, {name: mugs, accounts: [bob, alice]}, {name: hat, query: hat}"
     seed(postgres, tmp_path, text + ", {name: gone, query: x}]")
@@ -68,8 +68,8 @@ def test_the_list_tells_how_each_rule_stands_and_what_is_wrong(
     assert next(rule for rule in listed if rule["name"] == "mugs")["accounts"] == ["alice", "bob"]
 
 
-def test_one_rule_is_shown_whole(postgres: Any, run: Any, tmp_path: Path) -> None:
-    """With what it may cost and the file it came from; an unknown name is an error."""
+def test_one_rule_is_shown_in_full(postgres: Any, run: Any, tmp_path: Path) -> None:
+    """With its budget and its file; an unknown name is an error."""
     seed(postgres, tmp_path, "rules: [{name: tea, query: tea, budget_usd: 0.5, page_size: 20}]")
     shown = run("show", "tea")
     assert shown.exit_code == 0
@@ -85,19 +85,19 @@ def test_one_rule_is_shown_whole(postgres: Any, run: Any, tmp_path: Path) -> Non
 def test_a_parked_rule_is_due_again_by_command(
     postgres: Any, connection: Any, run: Any, tmp_path: Path, command: str
 ) -> None:
-    """One that is not parked is told so."""
+    """The command says if a rule is not parked."""
     seed(postgres, tmp_path, "rules: [{name: tea, query: tea}, {name: hat, query: hat}]")
     rules.park(connection, rules.find(connection, "tea"), "refused")
     done = run(command, "tea", "hat")
-    assert done.output == "tea: is not parked any more\nhat: was not parked\n"
+    assert done.output == "tea: is no longer parked\nhat: was not parked\n"
     assert rules.due(connection) == ["hat", "tea"]
     assert run(command, "unknown").exit_code == 1
 
 
-def test_a_rule_may_be_made_handed_over_and_removed_by_command(
+def test_a_rule_may_be_added_handed_over_and_removed_by_command(
     postgres: Any, connection: Any, run: Any, tmp_path: Path
 ) -> None:
-    """It is checked as those of a file are."""
+    """It is checked like the rules of a file."""
     assert (
         run("add", "tea", "--query", " green  tea ", "--budget-usd", "0.5", "--page-size", "10").exit_code
         == 0
@@ -112,13 +112,13 @@ def test_a_rule_may_be_made_handed_over_and_removed_by_command(
     text = "rules: [{name: tea, query: tea}]"
     with pytest.raises(rules.BadRules):
         seed(postgres, tmp_path, text)
-    assert "has it from the next" in run("accept", "tea").output
+    assert "governs it from the next" in run("accept", "tea").output
     seed(postgres, tmp_path, text)
     refused = run("remove", "tea")
     assert refused.exit_code == 1
-    assert "take it out of there" in refused.output
+    assert "delete it there" in refused.output
     assert run("remove", "mugs").output == "mugs: stopped\n"
-    assert run("remove", "mugs").output == "mugs: was removed before\n"
+    assert run("remove", "mugs").output == "mugs: was already removed\n"
     assert rules.due(connection) == ["tea"]
 
 
@@ -137,7 +137,7 @@ def test_a_rule_may_be_made_handed_over_and_removed_by_command(
         (("old", "--query", "tea"), "an earlier version made a rule of this name"),
     ],
 )
-def test_a_rule_that_cannot_be_is_not_made(
+def test_an_impossible_rule_is_not_added(
     connection: Any, run: Any, words: tuple[str, ...], told: str
 ) -> None:
     """The field is named, and nothing is written."""
@@ -150,8 +150,8 @@ def test_a_rule_that_cannot_be_is_not_made(
     assert rules.due(connection) == ["old"]
 
 
-def test_a_database_that_is_away_or_old_is_one_sentence(postgres: Any, tmp_path: Path) -> None:
-    """Without the password that was in its address."""
+def test_a_database_that_is_down_or_old_is_one_sentence(postgres: Any, tmp_path: Path) -> None:
+    """Without the password from its address."""
     environment = {
         "PIPELINE_HOME": str(tmp_path),
         "PIPELINE_POSTGRES_READER_DSN": "postgresql://a:canary@127.0.0.1:1/x",
@@ -167,5 +167,5 @@ def test_a_database_that_is_away_or_old_is_one_sentence(postgres: Any, tmp_path:
     )
     assert (
         old.output
-        == "Error: the tables are of another version; run `make up` or `twitter-pipeline migrate`\n"
+        == "Error: the tables belong to another version; run `make up` or `twitter-pipeline migrate`\n"
     )

@@ -53,7 +53,7 @@ def test_the_rules_of_a_file_are_as_it_says(postgres: Any, connection: Any, file
 def test_a_rule_that_leaves_its_file_stops_and_comes_back_with_its_checkpoint(
     postgres: Any, connection: Any, file: Path
 ) -> None:
-    """Where it was when it left is where it goes on."""
+    """It resumes where it was when it left."""
     seed(postgres, file, TWO)
     connection.execute("insert into pipeline.checkpoints (rule, subject, since_id) values ('mugs', '7', 42)")
     assert seed(postgres, file, ONE) == rules.Seeded(0, ["mugs"])
@@ -95,7 +95,7 @@ def test_a_rule_stays_disabled_when_it_comes_back_disabled(
 def test_a_file_that_cannot_be_used_stops_nothing_and_is_noticed(
     postgres: Any, connection: Any, file: Path, text: str | None, why: str
 ) -> None:
-    """Missing, empty or broken; the notice says why, keeps its time while it stays, and goes with the next good file."""
+    """Missing, empty or broken: the notice says why, keeps its time while it stays, and disappears with the next valid file."""
     seed(postgres, file, TWO)
     before = connection.execute("select * from pipeline.rules order by name").fetchall()
     file.unlink() if text is None else file.write_text(text)
@@ -114,10 +114,8 @@ def test_a_file_that_cannot_be_used_stops_nothing_and_is_noticed(
     assert posted(connection) == {}
 
 
-def test_rules_of_before_belong_to_the_file_that_names_them(
-    postgres: Any, connection: Any, file: Path
-) -> None:
-    """The others go on, which is noticed, until the file names them or somebody removes them."""
+def test_older_rules_belong_to_the_file_that_names_them(postgres: Any, connection: Any, file: Path) -> None:
+    """The others go on, with a notice, until the file names them or somebody removes them."""
     connection.execute(
         "insert into pipeline.rules (name, kind, spec) values ('tea', 'search', '{\"query\": \"tea\"}'), ('mugs', 'search', '{\"query\": \"x\"}'), ('old', 'search', '{\"query\": \"y\"}'), ('hat', 'search', '{\"query\": \"z\"}')"
     )
@@ -126,8 +124,8 @@ def test_rules_of_before_belong_to_the_file_that_names_them(
     assert table(connection)["tea"] == [True, False, "file"]
     assert set(rules.due(connection)) == {"tea", "mugs", "old", "hat"}
     notice = posted(connection)["rules that no file governs"]
-    assert "does not name 2 rules that go on" in notice
-    assert "hat (of before), old (of before)" in notice
+    assert "does not name 2 rules that are still running" in notice
+    assert "hat (of no known file), old (of no known file)" in notice
     assert seeding.remove(connection, "old", file)
     assert "1 rules" in posted(connection)["rules that no file governs"]
     seed(postgres, file, TWO + "  - {name: hat, query: z}\n")
@@ -138,7 +136,7 @@ def test_rules_of_before_belong_to_the_file_that_names_them(
 def test_another_file_takes_over_the_rules_it_names_and_stops_none_of_the_others(
     postgres: Any, connection: Any, file: Path, tmp_path: Path
 ) -> None:
-    """A file that was moved has its rules; what is left of the old one goes on and is noticed."""
+    """A moved file keeps its rules; the remaining rules of the old file go on, with a notice."""
     seed(postgres, file, TWO)
     moved = tmp_path / "moved.yaml"
     assert seed(postgres, moved, ONE) == rules.Seeded(0, [])
@@ -149,7 +147,7 @@ def test_another_file_takes_over_the_rules_it_names_and_stops_none_of_the_others
 
 
 def test_a_file_may_stand_in_for_another(postgres: Any, connection: Any, file: Path, tmp_path: Path) -> None:
-    """The shipped rules stop when there is a file of one's own, and never stop that one's."""
+    """The shipped rules stop when a user's own file exists, and never stop the rules of that file."""
     sample = tmp_path / "sample.yaml"
     seed(postgres, sample, TWO, instead_of=[sample])
     assert seed(postgres, file, "rules: [{name: hat, query: z}]", instead_of=[sample]).left == ["mugs", "tea"]
@@ -158,10 +156,10 @@ def test_a_file_may_stand_in_for_another(postgres: Any, connection: Any, file: P
     assert rules.due(connection) == ["hat", "mugs", "tea"]
 
 
-def test_a_rule_of_a_command_is_not_the_files_until_that_is_accepted(
+def test_a_rule_of_a_command_is_not_the_files_until_it_is_accepted(
     postgres: Any, connection: Any, file: Path
 ) -> None:
-    """The same name in both is refused, whoever comes second; a file without that name leaves it alone."""
+    """The same name in both is refused, whichever comes second; a file without that name does not touch the rule."""
     seeding.add(connection, Rule("tea", "search", {"query": "black tea"}))
     with pytest.raises(
         rules.BadRules, match=r"rule 1 \(tea\): name: a command made a rule of this name.*rules accept tea"
@@ -183,10 +181,10 @@ def test_a_rule_of_a_command_is_not_the_files_until_that_is_accepted(
     assert table(connection)["tea"] == [True, False, "file"]
 
 
-def test_a_rule_that_was_removed_may_be_made_again(postgres: Any, connection: Any, file: Path) -> None:
+def test_a_removed_rule_may_be_added_again(postgres: Any, connection: Any, file: Path) -> None:
     """By a command or by a file, with its checkpoints; while the file in use names it, it cannot be removed."""
     seed(postgres, file, TWO)
-    with pytest.raises(seeding.NotYours, match="take it out of there"):
+    with pytest.raises(seeding.NotYours, match="delete it there"):
         seeding.remove(connection, "mugs", file)
     seed(postgres, file, ONE)
     assert not seeding.remove(connection, "mugs", file)
@@ -213,7 +211,7 @@ def test_a_rule_that_was_removed_may_be_made_again(postgres: Any, connection: An
 def test_a_parked_rule_is_tried_again_when_it_is_edited_and_not_before(
     postgres: Any, connection: Any, file: Path, text: str, is_parked: bool
 ) -> None:
-    """`make up` alone asks X nothing again."""
+    """`make up` alone sends no request to X again."""
     seed(postgres, file, ONE)
     with lease_rule(connection, "tea", "me"):
         rules.park(connection, rules.find(connection, "tea"), "refused")
@@ -222,7 +220,7 @@ def test_a_parked_rule_is_tried_again_when_it_is_edited_and_not_before(
 
 
 def test_a_file_that_is_seeded_twice_at_once_is_seeded(postgres: Any, connection: Any, file: Path) -> None:
-    """In whatever order each names its rules: nobody waits for the other without end."""
+    """In whatever order each file names its rules: neither waits for the other forever."""
     names = [f"r{n}" for n in range(300)]
     other = file.with_name("other.yaml")
     for path, order in ((file, names), (other, names[::-1])):
@@ -232,7 +230,7 @@ def test_a_file_that_is_seeded_twice_at_once_is_seeded(postgres: Any, connection
     def seed_it(path: Path) -> None:
         try:
             rules.seed(postgres.dsn, path)
-        except BaseException as error:  # noqa: BLE001 - told by the assertion below
+        except BaseException as error:  # noqa: BLE001 - reported by the assertion below
             failures.append(error)
 
     threads = [threading.Thread(target=seed_it, args=(path,)) for path in (file, other, file, other)]
@@ -244,8 +242,8 @@ def test_a_file_that_is_seeded_twice_at_once_is_seeded(postgres: Any, connection
     assert len(rules.due(connection)) == 300
 
 
-def test_a_shorter_interval_holds_from_the_edit_on(postgres: Any, connection: Any, file: Path) -> None:
-    """A rule that was polled once a day does not wait for its old turn; a longer interval waits for it."""
+def test_a_shorter_interval_applies_from_the_edit_on(postgres: Any, connection: Any, file: Path) -> None:
+    """A rule that was polled once a day does not wait for its old due time; with a longer interval it does."""
     seed(postgres, file, "rules: [{name: tea, query: tea, interval_seconds: 86400}]")
     with lease_rule(connection, "tea", "me"):
         pass

@@ -15,7 +15,7 @@ def stores(airflow_connections: None) -> Any:
 
 
 def test_a_task_has_postgresql_as_the_domain_wants_it(stores: Any, postgres: Any) -> None:
-    """psycopg 3 in autocommit mode, by our name, with a timeout, and with what the connection's extra says."""
+    """psycopg 3 in autocommit mode, with our application name, a timeout, and the connection's extra."""
     with stores.warehouse() as connection:
         assert isinstance(connection, psycopg.Connection)
         assert connection.autocommit
@@ -32,7 +32,7 @@ def test_a_task_has_postgresql_as_the_domain_wants_it(stores: Any, postgres: Any
 
 
 def test_an_error_of_a_task_closes_its_connection(stores: Any) -> None:
-    """And passes."""
+    """And is passed on."""
     with pytest.raises(ValueError, match="mine"), stores.warehouse() as connection:
         raise ValueError("mine")
     assert connection.closed

@@ -1,4 +1,4 @@
-"""The operator of a turn: what a task of `tweet_extraction` does with a rule, and how it ends."""
+"""The operator for a turn: what a task of `tweet_extraction` does with a rule, and how it ends."""
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ SEARCH = "/2/tweets/search/recent"
 
 @pytest.fixture
 def take(turns: Any, airflow_connections: None) -> Any:
-    """Take a turn of rule r as mapped task 3 of a run does, the leasing included."""
+    """Take a turn of rule r as mapped task 3 of a run does, including the lease."""
     from pipeline_collect_rule import CollectRule
 
     def take() -> Any:
@@ -37,7 +37,7 @@ def take(turns: Any, airflow_connections: None) -> Any:
 
 
 def test_a_task_reads_its_rule(x: Any, turns: Any, take: Any) -> None:
-    """Out of the stores of Airflow's connections into the sink; the lease is over with the task."""
+    """From the stores in Airflow's connections into the sink; the lease ends with the task."""
     made = id_at(datetime.now(UTC) - timedelta(minutes=5))
     x.routes[SEARCH] = [Answer(page(made))]
     turns.rule(query="coffee")
@@ -61,7 +61,7 @@ def test_a_task_reads_its_rule(x: Any, turns: Any, take: Any) -> None:
 def test_a_task_ends_by_what_x_said(
     x: Any, turns: Any, take: Any, answer: Answer, end: type[Exception], error: str | None
 ) -> None:
-    """Skipped for a limit, failed for good where no retry helps, else retried; the rule says why."""
+    """Skipped for a limit, failed for good if no retry helps, otherwise retried; the rule says why."""
     x.routes[SEARCH] = [answer]
     turns.rule(query="coffee")
     with pytest.raises(end):
@@ -71,7 +71,7 @@ def test_a_task_ends_by_what_x_said(
 
 
 def test_a_rule_that_another_run_polls_is_left_to_it(turns: Any, take: Any) -> None:
-    """The task is skipped; one whose run handed the rule to it begins."""
+    """The task is skipped; a task whose run leased the rule to it begins."""
     turns.rule(query="coffee", leased_by="another/0", leased_until=datetime.now(UTC) + timedelta(minutes=1))
     with pytest.raises(AirflowSkipException, match="polled by another run"):
         take()

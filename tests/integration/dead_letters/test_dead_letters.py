@@ -1,4 +1,4 @@
-"""Dead letters of every stage: seen, tried again after a fix, settled, and then no trouble any more."""
+"""Dead letters of every stage: listed, re-driven after a fix, settled, and then no longer trouble."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -25,7 +25,7 @@ def balances(desk: Desk) -> bool:
 
 
 def refused_by_postgres(desk: Desk, postgres: Any) -> None:
-    """Tweets 1 to 4; number 2 is refused, and then the reason for it is gone."""
+    """Tweets 1 to 4; number 2 is rejected, and then the cause is fixed."""
     with psycopg.connect(postgres.superuser_dsn, autocommit=True) as superuser:
         superuser.execute("alter table twitter.tweets add constraint forbidden check (text <> 'forbidden')")
         desk.way.produce(
@@ -50,7 +50,7 @@ def written_letter(desk: Desk, stage: str, letter_id: str, payload: bytes, **mor
 
 
 def test_a_letter_of_transform_is_loaded_under_its_own_coordinates_and_resolved(desk: Desk, postgres: Any):
-    """After the fix it is a row like its neighbours; driven again it changes nothing, and status is green."""
+    """After the fix it is a row like the others; a second re-drive changes nothing, and status is green."""
     refused_by_postgres(desk, postgres)
     verify(desk.way.raw, desk.way.warehouse)
     assert desk.open_letters() == [("transform", "refused")]
@@ -86,7 +86,7 @@ def test_a_letter_that_is_refused_again_stays_open(desk: Desk):
 def test_a_letter_of_landing_goes_into_raw_and_the_tables_under_its_own_coordinates(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ):
-    """The cursors passed it long ago; what a newer version understands is loaded as if it had never failed."""
+    """The cursors passed it long ago; a newer version that understands it loads it as if it had never failed."""
     desk.way.produce(envelope({"id": "1"}), envelope({"id": "2"}), TOO_NEW, envelope({"id": "4"}))
     desk.way.drain()
     assert desk.open_letters() == [("land", "version")]
@@ -112,7 +112,7 @@ def test_a_letter_of_landing_goes_into_raw_and_the_tables_under_its_own_coordina
 
 
 def test_a_redrive_killed_before_the_letter_was_resolved_is_driven_again(desk: Desk):
-    """The rows and the document are there already: the same rows, the same document, and now it is resolved."""
+    """The rows and the document exist already: they stay the same, and now the letter is resolved."""
     desk.way.produce(TOO_NEW)
     desk.way.drain()
     (letter,) = desk.ask("dead-letters", "list")["letters"]
@@ -126,7 +126,7 @@ def test_a_redrive_killed_before_the_letter_was_resolved_is_driven_again(desk: D
 
 
 def test_a_letter_of_extract_is_produced_again_when_it_fits_into_a_message(desk: Desk):
-    """It goes the way of every tweet from Kafka on."""
+    """From Kafka on it is processed like every tweet."""
     written_letter(desk, "extract", "extract/request-1/31", envelope({"id": "31"}))
     desk.way.land()
     assert desk.open_letters() == [("extract", "too_large")]
@@ -138,8 +138,8 @@ def test_a_letter_of_extract_is_produced_again_when_it_fits_into_a_message(desk:
     assert desk.troubles() == GREEN
 
 
-def test_a_letter_of_extract_too_large_for_kafka_is_loaded_beside_all_offsets(desk: Desk):
-    """It has no coordinates in a log: it gets its own in raw, and the accounting of offsets does not know it."""
+def test_a_letter_of_extract_too_large_for_kafka_is_loaded_outside_all_offsets(desk: Desk):
+    """It has no coordinates in a log: it gets its own in raw, which the accounting of offsets ignores."""
     desk.way.produce(envelope({"id": "1"}))
     desk.way.drain()
     large = envelope({"id": "32", "text": "x", "note_tweet": {"text": "y" * 1_200_000}})
@@ -153,7 +153,7 @@ def test_a_letter_of_extract_too_large_for_kafka_is_loaded_beside_all_offsets(de
 
 
 def test_a_letter_of_an_import_or_of_a_conflict_is_settled_by_hand(desk: Desk):
-    """What cannot be driven again says so and stays open; settled with a reason it is no trouble any more."""
+    """A letter that cannot be re-driven says so and stays open; settled with a reason it is no longer trouble."""
     written_letter(
         desk, "import", "import/a.jsonl/000000003/ff", b"{", reason="not_json", file="a.jsonl", line=3
     )
@@ -199,7 +199,7 @@ def test_a_removed_tweets_letter_does_not_bring_it_back(desk: Desk, postgres: An
 
 
 def test_lists_are_bounded_filtered_and_newest_first(desk: Desk):
-    """However many there are, a list shows the newest and says that there are more."""
+    """If there are too many, the list shows the newest and says that there are more."""
     desk.way.produce(*(b"{}" for _ in range(6)), b"", envelope({"id": "6"}, requested="everything"))
     desk.way.drain()
     answer = desk.ask("dead-letters", "list", "--limit", "3")
@@ -211,8 +211,8 @@ def test_lists_are_bounded_filtered_and_newest_first(desk: Desk):
     assert len(failed_at) == 8
 
 
-def test_show_gives_the_bytes_back_and_an_unknown_id_is_named(desk: Desk):
-    """What was kept is what came, byte for byte."""
+def test_show_returns_the_bytes_and_an_unknown_id_is_named(desk: Desk):
+    """The stored bytes are those that arrived."""
     bad = b"<html>\xff</html>"
     desk.way.produce(bad)
     desk.way.drain()
@@ -230,7 +230,7 @@ def test_show_gives_the_bytes_back_and_an_unknown_id_is_named(desk: Desk):
 def test_a_fault_of_the_server_during_a_redrive_leaves_the_letter_open(
     desk: Desk, postgres: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    """The command ends with the server's own words, and nothing was done."""
+    """The command fails with the server's own message, and nothing was done."""
     refused_by_postgres(desk, postgres)
     with psycopg.connect(postgres.superuser_dsn, autocommit=True) as superuser:
         superuser.execute("revoke insert, update on twitter.tweets from pipeline_loader")
@@ -240,8 +240,8 @@ def test_a_fault_of_the_server_during_a_redrive_leaves_the_letter_open(
     assert desk.open_letters() == [("transform", "refused")]
 
 
-def test_one_that_flattening_refuses_again_leaves_nothing_in_raw(desk: Desk, monkeypatch: pytest.MonkeyPatch):
-    """A letter of landing that would only fail one stage later stays where it is."""
+def test_a_letter_that_transform_refuses_leaves_nothing_in_raw(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    """A letter of landing that would only fail one stage later stays as it is."""
     desk.way.produce(TOO_NEW)
     desk.way.drain()
     (letter,) = desk.ask("dead-letters", "list")["letters"]

@@ -1,4 +1,4 @@
-"""What a person does when the raw store has lost something: look, accept, settle."""
+"""What an operator does when the raw store has lost data: check, accept, settle."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.parametrize("kafka", ["tansu"], indirect=True)
 
 
 def test_check_tells_a_whole_store_from_one_that_lost_something(desk: Desk):
-    """What Kafka still has, landing fills again by itself: the command says so, and is right afterwards."""
+    """Landing refills by itself what Kafka still has: the command says so, and afterwards reports a whole store."""
     desk.way.produce(*(envelope({"id": str(i)}) for i in range(1, 5)))
     desk.way.drain()
     assert desk.ask("raw", "check")["is_whole"]
@@ -51,7 +51,7 @@ def retired_topic_that_lost(desk: Desk, held: int, landed: int) -> None:
 
 
 def test_accepting_a_loss_needs_a_reason_and_lets_both_stages_go_on(desk: Desk):
-    """Asked first; then the gap is settled with the reason, by whom, and what is held is loaded."""
+    """The command asks first; then the gap is settled with the reason and the user, and what remains is loaded."""
     retired_topic_that_lost(desk, held=2, landed=5)
     with pytest.raises(RawStoreLost, match="topic old partition 0 offsets 2 to 5"):
         desk.way.transform()
@@ -81,14 +81,14 @@ def test_a_gap_is_settled_once(desk: Desk):
     (gap_id,) = desk.way.rows("select id from pipeline.gaps")[0]
     desk.way.land()
     assert desk.troubles()["warehouse"] == "1 gaps: see schema pipeline"
-    for expected in ("settled", "no open one"):
+    for expected in ("settled", "no open gap"):
         assert expected in desk.run("raw", "settle-gap", str(gap_id), "--because", "known").output
     assert desk.way.rows("select settlement from pipeline.gaps") == [("known",)]
     assert desk.troubles() == GREEN
 
 
 def test_a_store_of_somebody_else_is_named(desk: Desk, monkeypatch: Any):
-    """The identity that is there and the one that is expected, side by side."""
+    """The identity found and the one expected are both shown."""
     desk.way.produce(envelope({"id": "1"}))
     desk.way.drain()
     desk.way.raw.pipeline_marks.update_one({"_id": "identity"}, {"$set": {"store_id": "somebody-elses"}})

@@ -1,4 +1,4 @@
-"""Figures that alerts are made of, and the watch over their delivery, on a real PostgreSQL and a stand-in Alertmanager."""
+"""The metrics behind alerts, and the watch over their delivery, on a real PostgreSQL and a stand-in Alertmanager."""
 
 import http.server
 import socket
@@ -25,7 +25,7 @@ class Gauges:
         self.metrics = Metrics(f"127.0.0.1:{server.getsockname()[1]}")
 
     def heard(self) -> dict[str, float]:
-        """What came since the last call, by name and labels."""
+        """What arrived since the last call, by name and labels."""
         values = {}
         self._server.setblocking(False)
         try:
@@ -46,7 +46,7 @@ def gauges() -> Iterator[Gauges]:
 def test_each_parked_rule_is_a_series_of_its_own(
     connection: psycopg.Connection, postgres: Any, gauges: Gauges
 ) -> None:
-    """So that each is one alert; a rule that is disabled as well needs nobody."""
+    """So each is one alert; a rule that is also disabled needs no attention."""
     parked = {"parked_at": "2026-01-01Z", "parked_reason": "X said no"}
     rule(connection, "bad-query", **parked)
     rule(connection, "worse", **parked)
@@ -63,7 +63,7 @@ def test_each_parked_rule_is_a_series_of_its_own(
 def test_rules_are_counted_by_what_a_person_must_do(
     connection: psycopg.Connection, postgres: Any, gauges: Gauges
 ) -> None:
-    """Zero is said too, so that an alert ends; an error in the middle of others is found; disabled rules do not count."""
+    """Zero is sent too, so that an alert ends; an error among others is found; disabled rules do not count."""
     rule(connection, "a", last_error="CredentialsRefused: 401")
     rule(
         connection, "b", last_error="2 accounts failed: alice: CredentialsRefused: 401; bob: ServerError: 503"
@@ -85,7 +85,7 @@ def test_rules_are_counted_by_what_a_person_must_do(
 def test_the_share_of_a_rules_own_budget_counts_what_is_reserved(
     connection: psycopg.Connection, postgres: Any, gauges: Gauges
 ) -> None:
-    """Of this month alone; a reservation without an answer counts at its full price; no budget, no series."""
+    """Only of this month; a reservation without an answer counts at its full price; without a budget there is no series."""
     rule(connection, "python", budget_usd=10)
     rule(connection, "unspent", budget_usd=1)
     rule(connection, "free")
@@ -106,7 +106,7 @@ def test_the_share_of_a_rules_own_budget_counts_what_is_reserved(
 
 
 def test_starts_of_services_are_counted(tmp_path: Path, gauges: Gauges) -> None:
-    """From the launcher's files; without a launcher there is nothing to say."""
+    """From the launcher's files; without a launcher nothing is sent."""
     (tmp_path / "dag-processor.starts").write_text("2026-01-01\n2026-01-02\n")
     (tmp_path / "broker.starts").write_text("2026-01-01\n")
     service_starts.publish(gauges.metrics, tmp_path)
@@ -119,7 +119,7 @@ def test_starts_of_services_are_counted(tmp_path: Path, gauges: Gauges) -> None:
 
 
 class Alertmanager(http.server.ThreadingHTTPServer):
-    """Answers /metrics with the counts that the test sets; `answers` may be taken away."""
+    """Answers /metrics with the counts that the test sets, unless `answers` is false."""
 
     total = failed = 0
     answers = True
@@ -146,7 +146,7 @@ alertmanager_notifications_failed_total{{integration="sns",reason="other"}} 0
             )
 
     def log_message(self, *_: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -168,10 +168,10 @@ def told(connection: psycopg.Connection) -> list[str]:
     return [notice.notice for notice in notices.posted(connection)]
 
 
-def test_a_delivery_that_stopped_is_told_where_people_look(
+def test_a_delivery_that_stopped_is_reported_where_people_look(
     connection: psycopg.Connection, postgres: Any, gauges: Gauges, alertmanager: Alertmanager
 ) -> None:
-    """After a quarter of an hour without a delivery a notice says why; it goes with the next delivery."""
+    """After a quarter of an hour without a delivery a notice says why; it disappears with the next delivery."""
     clock = Clock()
     watch = DeliveryWatch(alertmanager.url, postgres.dsn, gauges.metrics, clock)
     alertmanager.total = 3
@@ -186,7 +186,7 @@ def test_a_delivery_that_stopped_is_told_where_people_look(
         watch.look()
     assert gauges.heard()["alerts_delivery_age_seconds"] == 1200
     [notice] = told(connection)
-    assert "SNS takes none of Alertmanager's messages" in notice
+    assert "SNS accepts none of Alertmanager's messages" in notice
     assert "docs/operations.md#alertsnotdelivered" in notice
     clock.now += 900
     alertmanager.total += 1
@@ -194,17 +194,17 @@ def test_a_delivery_that_stopped_is_told_where_people_look(
     assert told(connection) == []
 
 
-def test_a_heartbeat_that_arrives_hides_no_alert_that_does_not(
+def test_a_delivered_heartbeat_does_not_hide_an_undelivered_alert(
     connection: psycopg.Connection, postgres: Any, gauges: Gauges, alertmanager: Alertmanager
 ) -> None:
-    """One topic takes messages and the other refuses them: said for as long as the refusals go on."""
+    """One topic accepts messages and the other refuses them: reported for as long as the refusals continue."""
     clock = Clock()
     watch = DeliveryWatch(alertmanager.url, postgres.dsn, gauges.metrics, clock)
     for failed in (0, 0, 1):
         alertmanager.total, alertmanager.failed = alertmanager.total + 1 + failed, failed
         clock.now += 300
         watch.look()
-    assert "an alert did not get through" in told(connection)[0]
+    assert "an alert was not delivered" in told(connection)[0]
     for _ in range(3):
         alertmanager.total += 1
         clock.now += 300
@@ -219,7 +219,7 @@ def test_a_heartbeat_that_arrives_hides_no_alert_that_does_not(
         (lambda server: None, "not even the Watchdog of Prometheus"),
     ],
 )
-def test_the_silence_of_each_part_has_its_reason(
+def test_the_notice_names_the_part_that_is_silent(
     connection: psycopg.Connection,
     postgres: Any,
     gauges: Gauges,
@@ -227,7 +227,7 @@ def test_the_silence_of_each_part_has_its_reason(
     break_it: Any,
     reason: str,
 ) -> None:
-    """Alertmanager is away; or it has nothing to send, since Prometheus no longer fires."""
+    """Alertmanager is down; or it has nothing to send, because Prometheus no longer fires."""
     clock = Clock()
     watch = DeliveryWatch(alertmanager.url, postgres.dsn, gauges.metrics, clock)
     alertmanager.total = 3
@@ -241,10 +241,10 @@ def test_the_silence_of_each_part_has_its_reason(
     assert reason in told(connection)[0]
 
 
-def test_an_alertmanager_that_began_anew_delivers_too(
+def test_a_restarted_alertmanager_delivers_too(
     connection: psycopg.Connection, postgres: Any, gauges: Gauges, alertmanager: Alertmanager
 ) -> None:
-    """Its counts begin at zero, and the first message after that counts."""
+    """Its counters begin at zero, and the first message after that counts."""
     clock = Clock()
     watch = DeliveryWatch(alertmanager.url, postgres.dsn, gauges.metrics, clock)
     for total in (500, 0, 1):
@@ -255,10 +255,10 @@ def test_an_alertmanager_that_began_anew_delivers_too(
     assert told(connection) == []
 
 
-def test_a_notice_of_an_earlier_watch_is_taken_down(
+def test_a_notice_of_an_earlier_watch_is_removed(
     connection: psycopg.Connection, postgres: Any, gauges: Gauges, alertmanager: Alertmanager
 ) -> None:
-    """A publisher that was restarted leaves it until a delivery proves it wrong, and touches no other notice."""
+    """A restarted publisher keeps it until a delivery proves it wrong, and touches no other notice."""
     notices.post(connection, "alerts", "old")
     notices.post(connection, "rules file", "of somebody else")
     watch = DeliveryWatch(alertmanager.url, postgres.dsn, gauges.metrics, Clock())

@@ -1,4 +1,4 @@
-"""What went wrong last is told under the stage it belongs to."""
+"""The last error is reported under the stage it belongs to."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,8 +26,8 @@ def errors(way: Way, postgres: Any) -> dict[str, str | None]:
 
 
 @ON_TANSU
-def test_the_newest_dead_letter_of_each_stage_is_told_under_that_stage(way: Way, postgres: Any):
-    """Newest by the time of failing, and an import's letters, whatever their ids, are not landing's."""
+def test_the_newest_dead_letter_of_each_stage_is_reported_under_that_stage(way: Way, postgres: Any):
+    """The newest by time of failure; the letters of an import, whatever their ids, are not landing's."""
     assert errors(way, postgres) == dict.fromkeys(("extract", "land", "transform", "warehouse"))
     way.produce(BAD)
     drain_anew(way)
@@ -45,8 +45,8 @@ def test_the_newest_dead_letter_of_each_stage_is_told_under_that_stage(way: Way,
 
 
 @ON_TANSU
-def test_a_conflict_under_one_coordinate_is_told_like_every_dead_letter(way: Way, postgres: Any):
-    """The incident says when and what; a redelivered dead letter is the same one and no incident."""
+def test_a_conflict_under_one_coordinate_is_reported_like_every_dead_letter(way: Way, postgres: Any):
+    """The incident says when and what; a redelivered dead letter is the same letter and not an incident."""
     way.produce(envelope({"id": "1"}), BAD)
     drain_anew(way)
     way.warehouse.execute("update pipeline.cursors set next_offset = start_offset where stage = 'land'")
@@ -64,8 +64,8 @@ def test_a_conflict_under_one_coordinate_is_told_like_every_dead_letter(way: Way
 
 
 @ON_TANSU
-def test_a_parked_rule_and_a_notice_stand_before_the_newest_failure(way: Way, postgres: Any):
-    """What a disabled or removed rule failed of is no news."""
+def test_a_parked_rule_and_a_notice_come_before_the_newest_failure(way: Way, postgres: Any):
+    """Errors of disabled or removed rules are not reported."""
     way.warehouse.execute(
         "insert into pipeline.rules (name, kind, spec, is_enabled, last_error, last_error_at, parked_at, parked_reason) values"
         " ('off', 'search', '{\"query\": \"x\"}', false, 'OldError', now(), null, null), ('tea', 'search', '{\"query\": \"x\"}', true, '503', now(), null, null),"
@@ -90,8 +90,8 @@ def looked(way: Way, postgres: Any) -> report.Health:
 
 
 @ON_TANSU
-def test_a_disabled_rules_error_is_no_trouble_any_more(way: Way, postgres: Any):
-    """What nobody asks for any more does not keep the status red; enabled again, its error is told again."""
+def test_a_disabled_rules_error_is_no_longer_trouble(way: Way, postgres: Any):
+    """A rule that is not polled does not keep the status red; enabled again, its error is reported again."""
     way.warehouse.execute(
         "insert into pipeline.rules (name, kind, spec, interval_seconds, is_enabled, last_error, last_error_at)"
         " values ('old', 'search', '{\"query\": \"x\"}', 60, false, 'refused by X', now())"
@@ -103,8 +103,8 @@ def test_a_disabled_rules_error_is_no_trouble_any_more(way: Way, postgres: Any):
 
 
 @ON_TANSU
-def test_resolved_letters_and_settled_gaps_are_no_trouble_any_more(way: Way, postgres: Any):
-    """Red as long as somebody must look, and green again once he has."""
+def test_resolved_letters_and_settled_gaps_are_no_longer_trouble(way: Way, postgres: Any):
+    """Status is red while somebody must act, and green again afterwards."""
     way.produce(BAD, envelope({"id": "1"}, requested="everything"))
     drain_anew(way)
     way.warehouse.execute(
@@ -123,8 +123,8 @@ def test_resolved_letters_and_settled_gaps_are_no_trouble_any_more(way: Way, pos
 
 
 @ON_TANSU
-def test_what_stops_landing_is_told_under_it_and_goes_with_the_next_good_step(way: Way, postgres: Any):
-    """A flood stands beside the cursors that it stopped, until they move."""
+def test_an_error_that_stops_landing_is_reported_until_the_next_successful_step(way: Way, postgres: Any):
+    """TooManyBadRecords stays in the cursor rows that it stopped, until they move."""
     way.produce(*(BAD for _ in range(60)))
     with anew(way) as run, pytest.raises(TooManyBadRecords):
         run.land(breaker=BadRecordBreaker("land", ratio=0.5, least=50))
@@ -138,7 +138,7 @@ def test_what_stops_landing_is_told_under_it_and_goes_with_the_next_good_step(wa
 
 @ON_TANSU
 def test_unaccounted_and_missing_offsets_are_figures(way: Way, postgres: Any):
-    """What the accounting found and what vanished from raw are in the picture that metrics are made of."""
+    """What the accounting found and what vanished from raw are in the report behind the metrics."""
     way.warehouse.execute(
         "insert into pipeline.accounted (topic_id, partition, accounted_to, unaccounted_count, unaccounted)"
         " values ('t', 0, 9, 2, '{3,4}')"
@@ -153,8 +153,8 @@ def test_unaccounted_and_missing_offsets_are_figures(way: Way, postgres: Any):
 
 
 @ON_TANSU
-def test_what_stopped_a_topic_that_is_gone_is_over_once_its_successor_is_landed(way: Way, postgres: Any):
-    """Its cursors never move again: the note beside them goes with the next good step."""
+def test_the_error_of_a_topic_that_is_gone_is_cleared_once_its_successor_lands(way: Way, postgres: Any):
+    """Its cursors never move again: the next successful step clears their errors."""
     way.warehouse.execute(
         "insert into pipeline.cursors (stage, topic, topic_id, partition, failed_at, last_error)"
         " values ('land', %s, 'retired', 0, now(), 'TopicChanged: the batch was dropped')",
@@ -168,7 +168,7 @@ def test_what_stopped_a_topic_that_is_gone_is_over_once_its_successor_is_landed(
 
 @ON_TANSU
 def test_tweets_from_before_content_had_versions_are_counted(way: Way, postgres: Any):
-    """Until X gives one again: which of several texts it shows is chance."""
+    """Until X returns one again: which of several texts it shows is chance."""
     stores = Stores(
         postgres_reader_dsn=postgres.reader_dsn,
         mongo_uri=way.mongo_uri,

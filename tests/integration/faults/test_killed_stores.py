@@ -1,4 +1,4 @@
-"""A store is killed under a working drain, or refuses and drops a command: after the next run nothing is amiss."""
+"""A store is killed during a drain, or refuses or drops a command: after the next run everything is complete."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -88,7 +88,7 @@ def frozen_before(
 def test_mongodb_killed_under_a_landing_batch(
     wanted: str, on_own_mongo: Way, own_mongo: RunningServer, postgres: Any, strikable: StrikableDrains
 ):
-    """Killed before and after it took the batch: the drain fails or goes on, the next run makes it whole."""
+    """Killed before or after it accepted the batch: the drain fails or continues, and the next run completes it."""
     way, oracle = on_own_mongo, Oracle(on_own_mongo, postgres.superuser_dsn)
     frozen_before(way, "land", oracle, strikable, wanted)
     restart(own_mongo)
@@ -122,7 +122,7 @@ def on_own_postgres(own_postgres: RunningServer, kafka: Any, mongo: Any) -> Iter
 def test_postgresql_killed_inside_a_transaction_of_transform(
     wanted: str, first: int, on_own_postgres: Way, own_postgres: RunningServer, strikable: StrikableDrains
 ):
-    """After crash recovery the batch is wholly there or not at all."""
+    """After crash recovery the batch is stored completely or not at all."""
     way = on_own_postgres
     assert isinstance(own_postgres.server, PostgreSQL)
     oracle = Oracle(way, own_postgres.server.superuser_dsn(way.warehouse.info.dbname))
@@ -136,7 +136,7 @@ def test_postgresql_killed_inside_a_transaction_of_transform(
 
 @pytest.fixture
 def fail_point(own_mongo: RunningServer) -> Iterator[Callable[..., None]]:
-    """Switch a fault of the next inserts on; off at the end."""
+    """Make the next inserts fail; undone at the end."""
     assert isinstance(own_mongo.server, SecantusDB)
     with MongoClient[Any](own_mongo.server.uri, serverSelectionTimeoutMS=5000) as client:
 
@@ -163,7 +163,7 @@ def fail_point(own_mongo: RunningServer) -> Iterator[Callable[..., None]]:
 def test_a_fault_of_an_insert_is_repeated_or_raised_and_no_document_is_lost_or_twice(
     mode: Any, fault: dict[str, Any], on_own_mongo: Way, fail_point: Callable[..., None]
 ):
-    """What the driver does not repeat by itself fails the drain before its cursor; the next run lands it."""
+    """An insert that the driver does not retry fails the drain before its cursor moves; the next run lands it."""
     way = on_own_mongo
     way.produce(*a_load())
     fail_point(mode, **fault)
@@ -183,7 +183,7 @@ def test_a_fault_of_an_insert_is_repeated_or_raised_and_no_document_is_lost_or_t
 
 @ON_TANSU
 def test_a_fault_that_stays_fails_the_drain(on_own_mongo: Way, fail_point: Callable[..., None]):
-    """It is told, and not taken for a bad record: no cursor moves, nothing is dead-lettered."""
+    """It is raised, and not mistaken for a bad record: no cursor moves, nothing is dead-lettered."""
     on_own_mongo.produce(envelope({"id": "1"}))
     fail_point("alwaysOn", errorCode=10107)
     with anew(on_own_mongo) as first, pytest.raises(PyMongoError):

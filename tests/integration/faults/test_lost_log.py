@@ -1,4 +1,4 @@
-"""The log is wiped, made anew or cut ahead of the cursor: noticed, said, and fetched again; never mistaken."""
+"""The log is wiped, recreated or truncated ahead of the cursor: noticed, reported, and fetched again; never confused."""
 
 import threading
 from collections.abc import Callable
@@ -32,13 +32,13 @@ LONG = Linger(stay_seconds=60, quiet_seconds=60)
 
 
 def make_anew(way: Way) -> None:
-    """Delete the topic and make one of the same name."""
+    """Delete the topic and create one of the same name."""
     before = identify(way.kafka, way.topic)
     admin = AdminClient(way.kafka)
     admin.delete_topics([way.topic])[way.topic].result(20)
 
     def another() -> bool:
-        with suppress(KafkaException):  # the old one is still there, or the new one is
+        with suppress(KafkaException):  # the old topic is still there, or the new one is
             make_topic(way)
         try:
             return identify(way.kafka, way.topic) != before
@@ -67,7 +67,7 @@ def note_page(way: Way, request_id: str, tweet_ids: list[int], places: list[tupl
 
 
 def collect(way: Way, request_id: str, tweet_ids: list[int]) -> list[tuple[int, int]]:
-    """Fetch, produce and note a page."""
+    """Fetch, produce and record a page."""
     places = way.produce(*(envelope({"id": str(i), "text": f"of {request_id}"}) for i in tweet_ids))
     note_page(way, request_id, tweet_ids, places)
     return places
@@ -78,7 +78,7 @@ def states(way: Way) -> dict[str, str]:
 
 
 def lose_and_fetch_again(way: Way, lose: Callable[[], None]) -> None:
-    """Two pages land, two more are lost with the log before that; one lost tweet is deleted at X meanwhile."""
+    """Two pages land, two more are lost with the log before landing; one lost tweet is deleted at X meanwhile."""
     collect(way, "landed-1", [1, 2])
     collect(way, "landed-2", [3, 4])
     drain_anew(way)
@@ -116,20 +116,20 @@ def lose_and_fetch_again(way: Way, lose: Callable[[], None]) -> None:
 
 
 def test_a_wiped_broker_costs_requests_and_no_tweets(tansu: RunningServer, make_way: Callable[..., Way]):
-    """What had not landed is fetched again by its ids, what X no longer gives is a gap row, the rest stays."""
+    """What had not landed is fetched again by id, what X no longer returns is a gap row, the rest stays."""
     way = make_way(tansu.server.bootstrap, "raw-tweets")  # type: ignore[attr-defined]
     make_topic(way)
     lose_and_fetch_again(way, lambda: wipe(way, tansu))
 
 
 @ON_APACHE_KAFKA
-def test_a_topic_deleted_and_made_anew_costs_requests_and_no_tweets(way: Way):
-    """The same offsets of another topic are other coordinates."""
+def test_a_recreated_topic_costs_requests_and_no_tweets(way: Way):
+    """The same offsets of another topic are different coordinates."""
     lose_and_fetch_again(way, lambda: make_anew(way))
 
 
 def drain_across(way: Way, change: Callable[[], None]) -> None:
-    """A warm drain has landed some; the topic becomes another with messages of its own under the same offsets."""
+    """A lingering drain has landed some; the topic is replaced by one with its own messages under the same offsets."""
     way.produce(*(envelope({"id": str(i)}) for i in range(1, 5)))
     ended: list[BaseException] = []
 
@@ -137,12 +137,12 @@ def drain_across(way: Way, change: Callable[[], None]) -> None:
         try:
             with psycopg.connect(dsn, autocommit=True) as connection:
                 land(way.kafka, way.raw, connection, topic=way.topic, linger=LONG)
-        except Exception as error:  # noqa: BLE001 - the test looks at it
+        except Exception as error:  # noqa: BLE001 - the test checks it
             ended.append(error)
 
     drain = threading.Thread(target=stay, args=(way.dsn,))
     drain.start()
-    wait_until(lambda: way.raw.raw_tweets.count_documents({}) == 4, 20, "the warm drain's first batch")
+    wait_until(lambda: way.raw.raw_tweets.count_documents({}) == 4, 20, "the lingering drain's first batch")
     old = identify(way.kafka, way.topic)
     change()
     way.produce(*(envelope({"id": str(i)}) for i in range(11, 31)))
@@ -169,13 +169,13 @@ def test_a_drain_that_reads_while_the_broker_is_wiped_drops_its_batch(
 
 
 @ON_APACHE_KAFKA
-def test_a_drain_that_reads_while_the_topic_is_made_anew_drops_its_batch(way: Way):
+def test_a_drain_that_reads_while_the_topic_is_recreated_drops_its_batch(way: Way):
     """It ends with TopicChanged; nothing of the new topic is stored under the old one's coordinates."""
     drain_across(way, lambda: make_anew(way))
 
 
 class Interrupted:
-    """A log that becomes another right after a batch was read."""
+    """A log that is replaced right after a batch was read."""
 
     def __init__(self, change: Callable[[], None]) -> None:
         self._change, self._poll = change, Log.poll
@@ -189,7 +189,7 @@ class Interrupted:
 
 @ON_APACHE_KAFKA
 def test_a_batch_read_right_before_the_change_is_dropped(way: Way, monkeypatch: pytest.MonkeyPatch):
-    """Whether its messages are of the old or of the new topic can no longer be told: neither store has them."""
+    """It is no longer known whether its messages are of the old or the new topic: neither store has them."""
     way.produce(*(envelope({"id": str(i)}) for i in range(1, 9)))
     with anew(way) as first_run, monkeypatch.context() as patch:
         interrupted = Interrupted(lambda: make_anew(way))
@@ -201,7 +201,7 @@ def test_a_batch_read_right_before_the_change_is_dropped(way: Way, monkeypatch: 
 
 
 @ON_APACHE_KAFKA
-def test_a_log_cut_ahead_of_the_cursor_is_a_gap_row_and_the_drain_goes_on(way: Way):
+def test_a_log_truncated_ahead_of_the_cursor_is_a_gap_row_and_the_drain_continues(way: Way):
     """Never silently: the gap is recorded, its pages are lost, and what follows it loads."""
     collect(way, "landed", [1, 2])
     drain_anew(way)
@@ -219,10 +219,10 @@ def test_a_log_cut_ahead_of_the_cursor_is_a_gap_row_and_the_drain_goes_on(way: W
 
 
 @ON_APACHE_KAFKA
-def test_a_log_cut_under_a_reading_drain_is_a_gap_row_and_the_drain_goes_on(
+def test_a_log_truncated_under_a_reading_drain_is_a_gap_row_and_the_drain_continues(
     way: Way, monkeypatch: pytest.MonkeyPatch
 ):
-    """The broker says that the position is out of range: the same as if it had been cut before."""
+    """The broker says that the position is out of range: the same as if it had been truncated before."""
     way.produce(*(envelope({"id": str(i)}) for i in range(1, 13)))
     places = {0: 4, 1: 4}
     read_from, cuts = Log.read_from, iter([places])
@@ -243,8 +243,8 @@ def test_a_log_cut_under_a_reading_drain_is_a_gap_row_and_the_drain_goes_on(
 
 
 @ON_APACHE_KAFKA
-def test_what_landed_before_its_cursor_moved_and_was_cut_then_counts_once(way: Way):
-    """A drain died between the insert and the cursor, then the log was cut: landed, and not in the gap as well."""
+def test_messages_landed_before_the_cursor_moved_and_truncated_then_count_once(way: Way):
+    """A drain died between the insert and the cursor, then the log was truncated: landed, and not also in the gap."""
     way.produce(*(envelope({"id": str(i)}) for i in range(1, 9)))
     drain_anew(way)
     way.warehouse.execute("update pipeline.cursors set next_offset = 0")
@@ -261,7 +261,7 @@ def test_what_landed_before_its_cursor_moved_and_was_cut_then_counts_once(way: W
 
 @ON_APACHE_KAFKA
 def test_a_log_that_ends_before_the_cursor_stops_the_drain(way: Way):
-    """A broker that lost its newest records gives their offsets away again: to go on would skip what comes."""
+    """A broker that lost its newest records reuses their offsets: continuing would skip new records."""
     way.produce(*(envelope({"id": str(i)}) for i in range(1, 5)))
     drain_anew(way)
     way.warehouse.execute("update pipeline.cursors set next_offset = 100 where stage = 'land'")
@@ -271,7 +271,7 @@ def test_a_log_that_ends_before_the_cursor_stops_the_drain(way: Way):
 
 @ON_APACHE_KAFKA
 def test_a_partition_whose_log_ends_before_the_cursor_does_not_stop_the_others(way: Way):
-    """Its error stands beside its cursor at once, the other partition lands, and the drain raises at its end."""
+    """Its error is in its cursor row at once, the other partition lands, and the drain raises at its end."""
     way.produce(*(envelope({"id": str(i)}) for i in range(1, 5)))
     drain_anew(way)
     topic_id = identify(way.kafka, way.topic)

@@ -1,4 +1,4 @@
-"""The raw store is wiped, exchanged, put back or has holes: noticed, said, and filled again; never passed over."""
+"""The raw store is wiped, replaced, restored or has holes: noticed, reported, and refilled; never skipped."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,7 +43,7 @@ def transform_anew(way: Way) -> None:
 
 
 def both_stop(way: Way) -> None:
-    """Assert that neither stage goes on, that both say so beside their cursors, and that no gap was written."""
+    """Assert that neither stage continues, that both say so in their cursor rows, and that no gap was written."""
     moved = "select stage, topic_id, partition, next_offset from pipeline.cursors where next_offset > 0"
     before = way.rows(f"{moved} order by 1, 2, 3")
     for stage in (land_anew, transform_anew):
@@ -70,7 +70,7 @@ def nothing_fails(way: Way) -> bool:
 
 
 @ON_TANSU
-def test_a_wiped_raw_store_stops_transform_until_landing_has_filled_it_again(way: Way):
+def test_a_wiped_raw_store_stops_transform_until_landing_has_refilled_it(way: Way):
     """Kafka still has everything: no tweet is lost, no gap is written, and the identity stays."""
     way.produce(*tweets(1, 6))
     drain_anew(way)
@@ -91,8 +91,8 @@ def test_a_wiped_raw_store_stops_transform_until_landing_has_filled_it_again(way
 
 
 @ON_TANSU
-def test_a_raw_store_put_back_from_an_older_copy_is_filled_again_from_its_mark(way: Way):
-    """The copy has the identity and lower marks; what came after it is landed again and counts once."""
+def test_a_raw_store_restored_from_an_older_copy_is_refilled_from_its_mark(way: Way):
+    """The copy has the same identity and lower marks; later messages are landed again and count once."""
     way.produce(*tweets(1, 6))
     drain_anew(way)
     copy = {name: list(way.raw[name].find()) for name in ("raw_tweets", "pipeline_marks")}
@@ -110,8 +110,8 @@ def test_a_raw_store_put_back_from_an_older_copy_is_filled_again_from_its_mark(w
 
 
 @ON_TANSU
-def test_another_raw_store_stops_both_stages_and_the_right_one_lets_them_go_on(way: Way):
-    """A wrong address or database is not a store without tweets; nothing is written into it."""
+def test_another_raw_store_stops_both_stages_until_the_right_one_is_back(way: Way):
+    """A wrong address or database is not mistaken for an empty store; nothing is written into it."""
     way.produce(*tweets(1, 6))
     drain_anew(way)
     way.produce(*tweets(7, 8))
@@ -128,7 +128,7 @@ def test_another_raw_store_stops_both_stages_and_the_right_one_lets_them_go_on(w
 
 @ON_APACHE_KAFKA
 def test_what_neither_store_has_waits_for_an_operator_and_becomes_settled_gaps(way: Way):
-    """Wiped, and the log was cut as well: both stop; accepting gives up exactly what Kafka no longer has."""
+    """Wiped, and the log truncated as well: both stages stop; accepting gives up exactly what Kafka no longer has."""
     way.produce(*tweets(1, 4))
     drain_anew(way)
     way.produce(*tweets(5, 12))
@@ -167,7 +167,7 @@ def test_what_neither_store_has_waits_for_an_operator_and_becomes_settled_gaps(w
 def test_a_store_lost_together_with_the_broker_stops_both_until_the_loss_is_accepted(
     tansu: RunningServer, make_way: Callable[..., Way]
 ):
-    """The offsets of a topic that is gone cannot be filled again; the new topic is not held up for good."""
+    """The offsets of a topic that is gone cannot be refilled; the new topic is not blocked for good."""
     way = make_way(tansu.server.bootstrap, "raw-tweets")  # type: ignore[attr-defined]
     make_topic(way)
     way.produce(*tweets(1, 2))
@@ -210,8 +210,8 @@ def test_single_documents_that_are_missing_in_raw_are_read_again_from_kafka(way:
 
 
 @ON_APACHE_KAFKA
-def test_single_documents_that_kafka_has_no_more_are_gap_rows_and_the_rest_loads(way: Way):
-    """Loud, one row for each range, and only for what is missing."""
+def test_single_documents_that_kafka_no_longer_has_are_gap_rows_and_the_rest_loads(way: Way):
+    """One row for each range, and only for what is missing."""
     way.produce(*tweets(1, 12))
     land_anew(way)
     delete_from_raw(way, 3, 5, 9)  # partition 0, offsets 1, 2 and 4
@@ -229,7 +229,7 @@ def test_single_documents_that_kafka_has_no_more_are_gap_rows_and_the_rest_loads
 def test_documents_missing_of_a_topic_that_is_gone_are_gap_rows(
     tansu: RunningServer, make_way: Callable[..., Way]
 ):
-    """The same offsets of the topic that has its name now are not read in their place."""
+    """The same offsets of the topic that now has its name are not read instead."""
     way = make_way(tansu.server.bootstrap, "raw-tweets")  # type: ignore[attr-defined]
     make_topic(way)
     way.produce(*tweets(1, 6))
@@ -249,7 +249,7 @@ def test_documents_missing_of_a_topic_that_is_gone_are_gap_rows(
 def test_documents_missing_by_the_hundred_are_a_broken_store_and_no_gap(
     tansu: RunningServer, make_way: Callable[..., Way]
 ):
-    """Marks and identity are there and most documents are not: a person must look before anything is given up."""
+    """Marks and identity exist but most documents do not: a person must look before anything is given up."""
     way = make_way(tansu.server.bootstrap, "raw-tweets")  # type: ignore[attr-defined]
     make_topic(way)
     way.produce(*tweets(1, 200))
@@ -266,7 +266,7 @@ def test_documents_missing_by_the_hundred_are_a_broken_store_and_no_gap(
 def test_a_store_wiped_under_a_landing_drain_does_not_let_its_cursor_move(
     way: Way, monkeypatch: pytest.MonkeyPatch
 ):
-    """The mark cannot be raised in a store that is not the one that was opened."""
+    """The mark cannot be raised in a store that is no longer the one that was opened."""
     way.produce(*tweets(1, 6))
     poll = Log.poll
 
@@ -287,15 +287,15 @@ def test_a_store_wiped_under_a_landing_drain_does_not_let_its_cursor_move(
 
 
 def forget_identity(way: Way, superuser_dsn: str) -> None:
-    """Make both stores what they were before there were identities and marks."""
+    """Put both stores into the state before identities and marks existed."""
     way.raw.pipeline_marks.drop()
     with psycopg.connect(superuser_dsn, autocommit=True) as superuser:
         superuser.execute("delete from pipeline.raw_stores")
 
 
 @ON_TANSU
-def test_a_store_of_before_identities_is_adopted_at_the_first_run(way: Way, postgres: Any):
-    """Its newest documents are there: marks are set to landing's cursors, and both stages go on."""
+def test_a_store_from_before_identities_is_adopted_at_the_first_run(way: Way, postgres: Any):
+    """Its newest documents exist: marks are set to landing's cursors, and both stages continue."""
     way.produce(*tweets(1, 6))
     drain_anew(way)
     way.produce(*tweets(7, 8))
@@ -314,8 +314,8 @@ def test_a_store_of_before_identities_is_adopted_at_the_first_run(way: Way, post
 
 
 @ON_TANSU
-def test_a_store_of_before_identities_that_holds_nothing_is_not_adopted(way: Way, postgres: Any):
-    """The first run after an upgrade must not take a wiped store for a new one."""
+def test_an_empty_store_from_before_identities_is_not_adopted(way: Way, postgres: Any):
+    """The first run after an upgrade must not mistake a wiped store for a new one."""
     way.produce(*tweets(1, 6))
     drain_anew(way)
     drop_everything(way)
@@ -332,8 +332,8 @@ def test_a_store_of_before_identities_that_holds_nothing_is_not_adopted(way: Way
 
 
 @ON_APACHE_KAFKA
-def test_offsets_that_the_log_skips_are_written_down_as_empty(way: Way):
-    """Markers of transactions and an aborted transaction are offsets without a record: each is accounted for."""
+def test_offsets_that_the_log_skips_are_recorded_as_empty(way: Way):
+    """Transaction markers and an aborted transaction are offsets without a record: each is accounted for."""
     way.produce(*tweets(1, 2))
     producer = Producer({**way.kafka, "transactional.id": f"test-{way.topic}", "acks": "all"})
     producer.init_transactions(30)
@@ -362,7 +362,7 @@ def test_offsets_that_the_log_skips_are_written_down_as_empty(way: Way):
 
 @ON_APACHE_KAFKA
 def test_skipped_offsets_that_the_logs_start_has_passed_are_a_gap(way: Way, monkeypatch: pytest.MonkeyPatch):
-    """The log is cut after its beginning was looked at: what was read jumps, and the range is a gap, not empty."""
+    """The log is truncated after its start was checked: the read offsets jump, and the range is a gap, not empty."""
     way.produce(*tweets(1, 12))
     read_from = Log.read_from
 
@@ -382,7 +382,7 @@ def test_skipped_offsets_that_the_logs_start_has_passed_are_a_gap(way: Way, monk
 
 
 class Finds(CommandListener):
-    """Every find that is sent, with its filter."""
+    """Every find command that is sent, with its filter."""
 
     def __init__(self) -> None:
         self.filters: list[tuple[str, Any]] = []
@@ -405,7 +405,7 @@ def listening(way: Way) -> Iterator[tuple[Way, Finds]]:
 
 @ON_TANSU
 def test_raw_is_read_by_its_index_whatever_is_stored(way: Way):
-    """The server's own plan: as many keys and documents examined as were asked for, among thousands."""
+    """By the server's own plan: it examines as many keys and documents as were requested, among thousands."""
     raw = way.raw.raw_tweets
     raw.insert_many([{"_id": Coordinate("t", 0, offset).key, "envelope": b""} for offset in range(5_000)])
     ids = [Coordinate("t", 0, offset).key for offset in range(4_000, 4_025)]
@@ -418,7 +418,7 @@ def test_raw_is_read_by_its_index_whatever_is_stored(way: Way):
 
 @ON_TANSU
 def test_open_dead_letters_are_counted_by_an_index(way: Way):
-    """Status and metrics ask every few seconds, and resolved letters stay."""
+    """Status and metrics query every few seconds, and resolved letters stay stored."""
     way.produce(BAD)
     drain_anew(way)
     open_letters = {"stage": "land", "resolved_at": None}
@@ -427,7 +427,7 @@ def test_open_dead_letters_are_counted_by_an_index(way: Way):
 
 @ON_TANSU
 def test_landing_transform_and_accounting_read_raw_by_points_only(way: Way):
-    """No stage asks for a range of ids, which the embedded server answers by a scan of the whole collection."""
+    """No stage queries a range of ids, which the embedded server answers with a scan of the whole collection."""
     way.produce(*tweets(1, 80), BAD)
     with listening(way) as (run, finds):
         run.land()
@@ -446,7 +446,7 @@ def test_landing_transform_and_accounting_read_raw_by_points_only(way: Way):
 
 @ON_TANSU
 def test_a_gap_of_ten_million_offsets_is_passed_over(way: Way, postgres: Any):
-    """What is known to be empty is not asked for, id by id."""
+    """Ids that are known to be empty are not requested."""
     way.produce(*tweets(1, 2))
     drain_anew(way)
     topic_id, far = identify(way.kafka, way.topic), 10_000_000

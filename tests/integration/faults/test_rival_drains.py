@@ -1,4 +1,4 @@
-"""Drains at the same time: of the same partitions one goes on, of different ones none loses an update."""
+"""Concurrent drains: on the same partitions one continues, on different ones none loses an update."""
 
 import os
 import socket
@@ -46,7 +46,7 @@ def in_background(pool: ThreadPoolExecutor, way: Way, run: Run, linger: Linger =
 @ON_TANSU
 @pytest.mark.parametrize(("stage", "run"), [("land", a_landing), ("transform", a_transform)])
 def test_of_two_drains_of_the_same_partitions_the_first_ends_fenced(way: Way, stage: str, run: Run):
-    """Not with an error that would be retried: a retry would end the second one in turn. Nothing is twice."""
+    """Not with an error that would be retried, because a retry would end the second one. Nothing is stored twice."""
     way.produce(*(observation(i) for i in range(1, 9)))
     if stage == "transform":
         with anew(way) as own:
@@ -69,16 +69,16 @@ def test_of_two_drains_of_the_same_partitions_the_first_ends_fenced(way: Way, st
 
 
 def hang_up(connection: psycopg.Connection[Any]) -> None:
-    """Lose everything that the server still says on this connection, as a reset of its socket does."""
+    """Lose everything that the server still sends on this connection, as a reset of its socket does."""
     with socket.socket(fileno=os.dup(connection.fileno())) as wire:
         wire.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.mark.parametrize("partitions", [None, [("t", 0), ("t", 1)]])
-def test_a_drain_that_never_hears_why_its_connection_ended_asks_the_books(
+def test_a_drain_that_never_learns_why_its_connection_ended_asks_pipeline_cursors(
     postgres: Any, partitions: list[tuple[str, int]] | None
 ):
-    """Ended by a successor it is fenced, also when the server's last word was lost with the socket."""
+    """Terminated by a successor it is fenced, even if the server's final message was lost with the socket."""
     with (
         psycopg.connect(postgres.dsn, autocommit=True) as first,
         psycopg.connect(postgres.dsn, autocommit=True) as successor,
@@ -93,7 +93,7 @@ def test_a_drain_that_never_hears_why_its_connection_ended_asks_the_books(
 
 
 def test_a_connection_that_broke_without_a_successor_is_an_error_to_be_retried(postgres: Any):
-    """Whoever drains other partitions, or drained these before, is none."""
+    """A drain of other partitions, or an earlier one of these, does not count as a successor."""
     with (
         psycopg.connect(postgres.dsn, autocommit=True) as earlier,
         psycopg.connect(postgres.dsn, autocommit=True) as sibling,
@@ -114,7 +114,7 @@ def test_a_connection_that_broke_without_a_successor_is_an_error_to_be_retried(p
 
 @ON_TANSU
 def test_two_drains_that_start_at_once_leave_each_tweet_once(way: Way):
-    """Whoever comes out on top, the other is fenced or has nothing to do."""
+    """Whichever wins, the other is fenced or has nothing to do."""
     way.produce(*(observation(i) for i in range(1, 41)))
     with ThreadPoolExecutor(4) as pool:
         runs = [
@@ -129,8 +129,8 @@ def test_two_drains_that_start_at_once_leave_each_tweet_once(way: Way):
 
 
 @ON_TANSU
-def test_a_partition_taken_between_two_statements_of_the_taker_does_not_hold_it_up(way: Way):
-    """Somebody took it and stopped in a transaction after we looked whom to end: we look again."""
+def test_a_partition_taken_between_two_statements_of_the_taker_does_not_block_it(way: Way):
+    """Another drain took it and froze in a transaction after we looked up the owner: we look again."""
     cursors.declare(way.warehouse, "transform", way.topic, "t", {0: 0})
 
     class Overtaken(psycopg.Connection[Any]):
@@ -164,7 +164,7 @@ def contents(way: Way) -> dict[str, list[tuple[Any, ...]]]:
 
 @ON_TANSU
 def test_two_transforms_that_touch_the_same_users_lose_no_update(way: Way, postgres: Any):
-    """Loaded by two drains at once in small batches, the tables are what one drain makes of it."""
+    """Loaded by two drains at once in small batches, the tables are the same as from one drain."""
     way.produce(*(observation(i) for i in range(1, 121)))
     with anew(way) as own:
         own.land()
@@ -198,7 +198,7 @@ def test_two_transforms_that_touch_the_same_users_lose_no_update(way: Way, postg
 
 @ON_TANSU
 def test_a_deadlock_is_retried_and_costs_nothing(way: Way, postgres: Any):
-    """Our drains meet in one order; somebody else, who does not, makes one of them the victim."""
+    """Our drains lock in one order; another client that does not makes one of them the victim."""
     way.produce(envelope({"id": "1", "author_id": "1"}), envelope({"id": "2", "author_id": "2"}))
     drain_anew(way)
     newer = [{"id": str(i), "username": "new"} for i in (1, 2)]

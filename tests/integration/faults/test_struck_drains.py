@@ -1,4 +1,4 @@
-"""A drain stopped or killed at any of its steps: its successor is not held up, and nothing is lost or twice."""
+"""A drain stopped or killed at any of its steps: its successor is not blocked, and nothing is lost or stored twice."""
 
 from itertools import count
 
@@ -9,7 +9,7 @@ from support.oracle import Oracle
 from support.striking import StrikableDrains
 from support.way import Way, anew, drain_anew
 
-A_FEW = {"land": 6, "transform": 29}  # every how many steps; `make soak` takes every one
+A_FEW = {"land": 6, "transform": 29}  # every how many steps; `make soak` takes every step
 EVERY = 1
 LEAST_STEPS = {"land": 15, "transform": 40}
 
@@ -20,7 +20,7 @@ def owns_a_partition(way: Way, stage: str) -> bool:
 
 
 def next_run(way: Way, stage: str) -> None:
-    """What comes after a drain of the stage: its successor, and the stages behind it."""
+    """What follows a drain of the stage: its successor, and the later stages."""
     if stage == "land":
         drain_anew(way)
     else:
@@ -61,19 +61,19 @@ def killed_at_steps(stage: str, stride: int, way: Way, oracle: Oracle, strikable
 
 @ON_TANSU
 @pytest.mark.parametrize("stage", ["land", "transform"])
-def test_a_drain_frozen_at_a_step_neither_blocks_its_successor_nor_writes_when_it_goes_on(
+def test_a_drain_frozen_at_a_step_neither_blocks_its_successor_nor_writes_when_it_continues(
     stage: str, way: Way, oracle: Oracle, strikable: StrikableDrains
 ):
-    """The successor ends the frozen one's backend; whoever was overtaken ends fenced and leaves nothing."""
+    """The successor terminates the frozen drain's backend; the superseded drain is fenced and leaves nothing."""
     frozen_at_steps(stage, A_FEW[stage], way, oracle, strikable)
 
 
 @ON_TANSU
 @pytest.mark.parametrize("stage", ["land", "transform"])
-def test_a_drain_killed_at_a_step_is_made_good_by_the_next_one(
+def test_the_work_of_a_drain_killed_at_a_step_is_completed_by_the_next_one(
     stage: str, way: Way, oracle: Oracle, strikable: StrikableDrains
 ):
-    """Between insert and cursor, between cursor and hint, inside a COPY: the replay ends as if nothing was."""
+    """Between insert and cursor, between cursor and published position, inside a COPY: the replay ends the same."""
     killed_at_steps(stage, A_FEW[stage], way, oracle, strikable)
 
 

@@ -1,4 +1,4 @@
-"""A load that fails: the record's fault costs the record, the server's costs nothing, and nobody stops the others."""
+"""A failed load: a bad record is dead-lettered, a server error loses nothing, and no partition stops the others."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,8 +66,8 @@ def balances(way: Way) -> bool:
 
 
 @pytest.mark.parametrize("sqlstate", OF_A_RECORD)
-def test_a_records_fault_costs_that_record_alone(sqlstate: str, way: Way, postgres: Any):
-    """Values, integrity, cardinality and a row that fits no index are narrowed down to the record."""
+def test_a_bad_record_is_dead_lettered_alone(sqlstate: str, way: Way, postgres: Any):
+    """Values, integrity, cardinality and a row too large for an index are narrowed down to the record."""
     landed(way)
     with failing(postgres, raising(sqlstate), "new.id = 7"):
         transform_anew(way)
@@ -77,8 +77,8 @@ def test_a_records_fault_costs_that_record_alone(sqlstate: str, way: Way, postgr
 
 
 @pytest.mark.parametrize("sqlstate", OF_A_RECORD[:1])
-def test_a_records_fault_costs_it_also_without_neighbours(sqlstate: str, way: Way, postgres: Any):
-    """What is known to be of the record needs no witness."""
+def test_a_bad_record_is_dead_lettered_even_if_it_is_the_only_one(sqlstate: str, way: Way, postgres: Any):
+    """An error known to be caused by the record needs no other record as proof."""
     landed(way, 1)
     with failing(postgres, raising(sqlstate), "true"):
         transform_anew(way)
@@ -86,8 +86,8 @@ def test_a_records_fault_costs_it_also_without_neighbours(sqlstate: str, way: Wa
 
 
 @pytest.mark.parametrize("sqlstate", OF_THE_SERVER)
-def test_a_servers_fault_is_raised_and_costs_nothing(sqlstate: str, way: Way, postgres: Any):
-    """No dead letter, no cursor moved, the partition is named; when the fault is over, everything loads."""
+def test_a_server_error_is_raised_and_loses_nothing(sqlstate: str, way: Way, postgres: Any):
+    """No dead letter, no cursor moved, the partition is named; once the server works again, everything loads."""
     landed(way)
     with failing(postgres, raising(sqlstate), "new.id = 7"), pytest.raises(psycopg.Error) as raised:
         transform_anew(way)
@@ -106,10 +106,10 @@ def test_a_servers_fault_is_raised_and_costs_nothing(sqlstate: str, way: Way, po
 
 @pytest.mark.parametrize("sqlstate", UNKNOWN)
 @pytest.mark.parametrize("tweet_id", [1, 7, 15])
-def test_an_unknown_fault_costs_the_record_when_a_neighbour_loads(
+def test_an_unknown_error_dead_letters_the_record_if_another_one_loads(
     sqlstate: str, tweet_id: int, way: Way, postgres: Any
 ):
-    """First, in the middle or last of its batch: the neighbours show that it is not the server."""
+    """First, in the middle or last in its batch: the other records show that it is not the server."""
     landed(way)
     with failing(postgres, raising(sqlstate), f"new.id = {tweet_id}"):
         transform_anew(way)
@@ -119,8 +119,8 @@ def test_an_unknown_fault_costs_the_record_when_a_neighbour_loads(
 
 
 @pytest.mark.parametrize("sqlstate", UNKNOWN)
-def test_an_unknown_fault_of_all_is_nobodys_fault_among_them(sqlstate: str, way: Way, postgres: Any):
-    """No neighbour loads: it is raised and nothing is dead-lettered."""
+def test_an_unknown_error_of_all_records_dead_letters_none_of_them(sqlstate: str, way: Way, postgres: Any):
+    """No other record loads: the error is raised and nothing is dead-lettered."""
     landed(way)
     with failing(postgres, raising(sqlstate), "new.id % 2 = 1"), pytest.raises(psycopg.Error):
         transform_anew(way)
@@ -137,7 +137,7 @@ def with_timeout(way: Way, milliseconds: int) -> None:
 
 
 def test_a_batch_that_is_too_slow_is_halved_and_loads(way: Way, postgres: Any):
-    """Eight rows of 0.12 s each exceed half a second, fewer do not: the work is done in smaller pieces."""
+    """Eight rows of 0.12 s each exceed half a second, fewer do not: they load in smaller batches."""
     landed(way)
     with failing(postgres, "perform pg_sleep(0.12);", "new.id % 2 = 1"):
         with_timeout(way, 500)
@@ -147,7 +147,7 @@ def test_a_batch_that_is_too_slow_is_halved_and_loads(way: Way, postgres: Any):
 
 
 def test_a_record_that_is_too_slow_alone_is_never_a_dead_letter(way: Way, postgres: Any):
-    """A statement timeout says something about the server's load; what is before it loads, the rest waits."""
+    """A statement timeout is about the server's load; records before it load, the rest waits."""
     landed(way)
     with (
         failing(postgres, "perform pg_sleep(30);", "new.id = 7"),
@@ -184,8 +184,10 @@ def test_several_failing_partitions_are_all_named_and_shown(way: Way, postgres: 
     )
 
 
-def test_a_fault_in_our_own_code_costs_the_record_it_meets(way: Way, monkeypatch: pytest.MonkeyPatch):
-    """An envelope that flattening stumbles over in a way nobody foresaw does not hold its partition up."""
+def test_a_bug_in_our_own_code_dead_letters_the_record_that_triggers_it(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+):
+    """An envelope that makes transform fail in an unforeseen way does not block its partition."""
     from twitter_pipeline.transform.engines.rows import Batch
 
     add_envelope = Batch.add_envelope

@@ -1,4 +1,4 @@
-"""Housekeeping on real stores: what is old and done goes, what somebody still acts on stays."""
+"""Housekeeping on real stores: what is old and done is removed, what is still acted on stays."""
 
 import os
 import time
@@ -32,8 +32,10 @@ def names(connection: psycopg.Connection, query: str) -> set[str]:
     return {name for (name,) in connection.execute(query.encode())}
 
 
-def test_pages_that_are_done_go_and_all_others_stay(connection: psycopg.Connection, mongo: Any) -> None:
-    """Settled, fetched again or gone, and old; never one that waits, and never what an import brought."""
+def test_pages_that_are_done_are_removed_and_all_others_stay(
+    connection: psycopg.Connection, mongo: Any
+) -> None:
+    """Settled, fetched again or gone, and old; never a page that waits, and never one of an import."""
     for state in ("produced", "settled", "lost", "refetched", "gone"):
         page(connection, f"old {state}", state, OLD)
         page(connection, f"young {state}", state, YOUNG)
@@ -49,7 +51,7 @@ def test_pages_that_are_done_go_and_all_others_stay(connection: psycopg.Connecti
 
 
 def test_money_of_unknown_outcome_is_never_forgotten(connection: psycopg.Connection, mongo: Any) -> None:
-    """A reservation that was not answered stays whatever its age; one that was settled late stays until that is old."""
+    """An unanswered reservation stays at any age; one that was settled late stays until its settlement is old."""
     connection.cursor().executemany(
         "insert into pipeline.spend (reservation, endpoint, reserved_usd, reserved_at, settled_at)"
         " values (gen_random_uuid(), %s, 1, %s, %s)",
@@ -60,7 +62,7 @@ def test_money_of_unknown_outcome_is_never_forgotten(connection: psycopg.Connect
 
 
 def test_the_newest_results_of_each_contract_stay(connection: psycopg.Connection, mongo: Any) -> None:
-    """Also of one that was not verified for long: status goes on showing what was found last."""
+    """Even of a contract that was not verified for a long time: status keeps showing its last result."""
     connection.cursor().executemany(
         "insert into pipeline.quality_results (run_id, contract, check_name, outcome, checked_at)"
         " values (%s, %s, 'c', 'passed', %s)",
@@ -76,7 +78,7 @@ def test_the_newest_results_of_each_contract_stay(connection: psycopg.Connection
     assert names(connection, "select run_id from pipeline.quality_results") == {"new", "last", "last too"}
 
 
-def test_requests_to_x_are_forgotten_by_their_age(connection: psycopg.Connection, mongo: Any) -> None:
+def test_requests_to_x_are_removed_by_age(connection: psycopg.Connection, mongo: Any) -> None:
     """In MongoDB, and no other collection is touched."""
     mongo.database.api_requests.insert_many(
         [{"_id": "a", "observed_at": OLD}, {"_id": "b", "observed_at": YOUNG}]
@@ -87,7 +89,7 @@ def test_requests_to_x_are_forgotten_by_their_age(connection: psycopg.Connection
     assert mongo.database.dead_letters.count_documents({}) == 1
 
 
-def test_many_rows_go_in_batches_and_a_second_run_finds_none(
+def test_many_rows_are_removed_in_batches_and_a_second_run_finds_none(
     connection: psycopg.Connection, mongo: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No transaction is long, and running it twice changes nothing."""
@@ -98,8 +100,8 @@ def test_many_rows_go_in_batches_and_a_second_run_finds_none(
     assert set(records.prune(connection, mongo.database, 90, NOW).values()) == {0}
 
 
-def test_log_files_go_by_their_age_with_the_folders_they_leave_empty(tmp_path: Path) -> None:
-    """A file that was written to lately stays with its folders, and so does everything that is no log."""
+def test_log_files_are_removed_by_age_with_the_folders_they_leave_empty(tmp_path: Path) -> None:
+    """A file that was recently written to stays with its folders, and so does everything that is not a log."""
     old = time.time() - 15 * log_files.DAY_SECONDS
     run = tmp_path / "airflow" / "dag_id=x" / "run_id=old" / "task_id=drain"
     run.mkdir(parents=True)
@@ -129,8 +131,8 @@ def test_log_files_go_by_their_age_with_the_folders_they_leave_empty(tmp_path: P
     assert just_made.exists(), "somebody is about to write there"
 
 
-def test_the_log_of_a_service_stays_whatever_its_age(tmp_path: Path) -> None:
-    """It may be quiet for weeks and is still written to; what was cut off it goes."""
+def test_the_log_of_a_service_stays_at_any_age(tmp_path: Path) -> None:
+    """It may be quiet for weeks and still be written to; its rotated part is removed."""
     old = time.time() - 15 * log_files.DAY_SECONDS
     for name in ("metrics.log", "metrics.log.1"):
         (tmp_path / name).write_text("four")
@@ -139,7 +141,7 @@ def test_the_log_of_a_service_stays_whatever_its_age(tmp_path: Path) -> None:
     assert (tmp_path / "metrics.log").exists()
 
 
-def test_a_folder_that_is_not_there_is_no_fault(tmp_path: Path) -> None:
+def test_a_missing_folder_is_not_an_error(tmp_path: Path) -> None:
     """Logs may be kept elsewhere."""
     assert log_files.prune(tmp_path / "nowhere", 14) == (0, 0)
 
@@ -158,13 +160,13 @@ def airflow_database(postgres_server: Any, tmp_path_factory: pytest.TempPathFact
     airflow.run_once(
         ["db", "migrate"], environment | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": address}, home / "log"
     )
-    # as in a task, where Airflow puts an address that leads nowhere in its place
+    # as in a task, where Airflow replaces the address by one that leads nowhere
     environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = "airflow-db-not-allowed:///"
     return AirflowDatabase(address, environment)
 
 
-def test_airflows_history_goes_by_its_age(airflow_database: AirflowDatabase) -> None:
-    """Old runs and events go, the newest scheduled run of a Dag and every doorbell stay."""
+def test_airflows_history_is_removed_by_age(airflow_database: AirflowDatabase) -> None:
+    """Old runs and events are removed; the newest scheduled run of a Dag and every doorbell stay."""
     dsn = airflow_database.address.replace("postgresql+psycopg2://", "postgresql://", 1)
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("insert into dag_bundle (name, active) values ('dags-folder', true)")
@@ -202,7 +204,7 @@ def test_airflows_history_goes_by_its_age(airflow_database: AirflowDatabase) -> 
         assert connection.execute("select count(*) from trigger").fetchone() == (1,)
 
 
-def test_what_airflow_says_is_told_without_the_password() -> None:
+def test_airflows_error_is_shown_without_the_password() -> None:
     """A database that does not answer is an error with the end of the command's output and no secret in it."""
     away = AirflowDatabase("postgresql+psycopg2://airflow:canary@127.0.0.1:1/airflow")
     with pytest.raises(PruneFailed) as failed:

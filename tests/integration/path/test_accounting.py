@@ -1,4 +1,4 @@
-"""Accounting for every offset once: what cannot be explained is said, and is looked at until it can be."""
+"""Accounting for every offset once: what cannot be explained is reported, and checked until it can be."""
 
 from typing import Any
 
@@ -24,8 +24,8 @@ def remembered(way: Way) -> list[tuple[Any, ...]]:
     return way.rows("select partition, accounted_to, unaccounted from pipeline.accounted order by 1")
 
 
-def test_each_offset_is_looked_at_once(way: Way, monkeypatch: pytest.MonkeyPatch):
-    """Loaded, dead-lettered (by either stage) and removed ones are explained; the next time begins behind them."""
+def test_each_offset_is_checked_once(way: Way, monkeypatch: pytest.MonkeyPatch):
+    """Loaded, dead-lettered (by either stage) and removed ones are explained; the next call begins after them."""
     way.produce(*MALFORMED.values(), envelope({"id": "6"}, requested="everything"), envelope(None))
     drained(way, 11, 20)
     way.raw.raw_tweets.update_one(
@@ -49,7 +49,7 @@ def test_each_offset_is_looked_at_once(way: Way, monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_was_passed_and_not_loaded_is_named_kept_and_raised(way: Way, postgres: Any):
-    """A row that vanished from the proof, and a document that vanished behind the cursor; mended, all is well again."""
+    """A vanished observation, and a document that vanished behind the cursor; once repaired, the accounts balance."""
     drained(way, 1, 8)
     document = way.raw.raw_tweets.find_one({"tweet_id": 2})
     way.raw.raw_tweets.delete_one({"tweet_id": 2})
@@ -57,7 +57,7 @@ def test_what_was_passed_and_not_loaded_is_named_kept_and_raised(way: Way, postg
         superuser.execute(
             "create table public.kept as select * from pipeline.observations where kind = 'envelope' and partition = 0"
         )
-        # the proof of offset 2 of partition 0, where tweet 5 lies
+        # the observation that proves offset 2 of partition 0, where tweet 5 is
         superuser.execute(
             "update pipeline.observations set offsets = offsets & ~4 where kind = 'envelope' and partition = 0"
         )
@@ -77,7 +77,7 @@ def test_what_was_passed_and_not_loaded_is_named_kept_and_raised(way: Way, postg
     assert way.rows(results, accounting.CONTRACT) == [("run-1", "failed", 2), ("run-2", "passed", 0)]
 
 
-def test_a_call_looks_at_a_bounded_number_of_offsets_and_the_next_goes_on(
+def test_a_call_checks_a_bounded_number_of_offsets_and_the_next_continues(
     way: Way, monkeypatch: pytest.MonkeyPatch
 ):
     """A backlog is accounted for in several runs."""
@@ -91,7 +91,7 @@ def test_a_call_looks_at_a_bounded_number_of_offsets_and_the_next_goes_on(
 
 
 def test_the_list_of_what_cannot_be_explained_is_bounded(way: Way, monkeypatch: pytest.MonkeyPatch):
-    """Beyond the bound the accounting stays where it is, and says how many there are."""
+    """Beyond the limit the accounting stops there, and says how many there are."""
     monkeypatch.setattr(accounting, "SLICE", 4)
     monkeypatch.setattr(accounting, "LISTED", 5)
     drained(way, 1, 40)

@@ -1,4 +1,4 @@
-"""The set of entities and its version are written in one statement, whoever else writes or reads meanwhile."""
+"""The set of entities and its version are written in one statement, whatever else is written or read meanwhile."""
 
 import threading
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ from twitter.tweets where id = 7
 
 
 def observed(day: int, *tags: str, **more: Any) -> bytes:
-    """Tweet 7 as it was on a day of January, with a hashtag, a mention and a link for each of `tags`."""
+    """Tweet 7 as of a day in January, with a hashtag, a mention and a link for each of `tags`."""
     entities = {
         "hashtags": [{"tag": tag} for tag in tags],
         "mentions": [{"username": tag} for tag in tags],
@@ -44,7 +44,7 @@ def observed(day: int, *tags: str, **more: Any) -> bytes:
 
 
 class Drain:
-    """A loader over a connection of its own, with a partition of its own."""
+    """A loader with its own connection and partition."""
 
     def __init__(self, dsn: str, partition: int) -> None:
         self.connection = psycopg.connect(dsn, autocommit=True)
@@ -83,14 +83,14 @@ def consistent(found: list[tuple[Any, ...]]) -> bool:
 def test_the_second_of_two_loaders_leaves_the_newest_set_whole(
     drains: tuple[Drain, Drain, Drain], first_day: int, second_day: int, is_known: bool
 ) -> None:
-    """It waits for the first one's row with a snapshot from before, and sees what that has left all the same."""
+    """It waits for the first one's row with an earlier snapshot, and still sees what the first has left."""
     first, second, reader = drains
     tags = {1: ("alder", "birch", "cedar"), 2: ("birch", "dogwood")}
     if is_known:
         reader.load(observed(1, "older", "alder").replace(b"2026-01-01", b"2025-12-01"))
     before = reader.sets()
     with ThreadPoolExecutor(1) as pool:
-        with first.connection.transaction():  # the load's own transaction is a savepoint of this one
+        with first.connection.transaction():  # the load's own transaction is a savepoint in this one
             first.load(observed(first_day, *tags[first_day]))
             waiting = pool.submit(second.load, observed(second_day, *tags[second_day]))
             blocked = "select count(*) from pg_locks where not granted"
@@ -106,10 +106,10 @@ def test_the_second_of_two_loaders_leaves_the_newest_set_whole(
     assert consistent(found)
 
 
-def test_no_reader_sees_a_set_of_another_version_than_the_tweet_names(
+def test_no_reader_sees_a_set_of_a_version_other_than_the_tweets(
     drains: tuple[Drain, Drain, Drain],
 ) -> None:
-    """While two loaders take turns at one tweet, each look at it finds set, version and tables that agree."""
+    """While two loaders alternate on one tweet, every read finds a set, version and tables that agree."""
     *loaders, reader = drains
     finished, looks = threading.Event(), []
 
@@ -134,7 +134,7 @@ def test_no_reader_sees_a_set_of_another_version_than_the_tweet_names(
 
 
 def test_a_newer_set_without_anything_empties_the_tables(drains: tuple[Drain, Drain, Drain]) -> None:
-    """Asked for and absent means that there are no entities now."""
+    """Requested and absent means that there are no entities now."""
     drain, *_ = drains
     drain.load(observed(1, "alder"))
     drain.load(observed(2))
@@ -144,7 +144,7 @@ def test_a_newer_set_without_anything_empties_the_tables(drains: tuple[Drain, Dr
 
 
 def test_an_unchanged_set_is_not_written_again(drains: tuple[Drain, Drain, Drain]) -> None:
-    """A poll that brings the same entities raises the version and touches no row of theirs."""
+    """A poll with the same entities raises the version and touches none of their rows."""
     drain, *_ = drains
     look = "select tag, ctid::text, xmin::text from twitter.tweet_hashtags order by tag"
     drain.load(observed(1, "alder", "birch"))
@@ -156,7 +156,7 @@ def test_an_unchanged_set_is_not_written_again(drains: tuple[Drain, Drain, Drain
 
 
 def test_what_is_removed_leaves_no_entities(drains: tuple[Drain, Drain, Drain]) -> None:
-    """The tables follow the row, also out of the warehouse."""
+    """The tables follow the row, including its removal."""
     drain, *_ = drains
     drain.load(observed(1, "alder"))
     drain.connection.execute("delete from twitter.tweets where id = 7")
@@ -186,7 +186,7 @@ def unversioned(drain: Drain) -> int:
 
 
 def test_any_observation_wins_over_a_row_from_before_the_versions(of_before: str) -> None:
-    """Such rows keep what they have until then, are counted, and their links have places."""
+    """Such rows keep what they have until then, are counted, and their links have an order."""
     drain = Drain(of_before, 0)
     urls = "select tweet_id, url, ordinal from twitter.tweet_urls order by tweet_id, ordinal"
     assert drain.connection.execute(urls.encode()).fetchall() == [
@@ -208,7 +208,7 @@ def test_any_observation_wins_over_a_row_from_before_the_versions(of_before: str
 
 
 def test_a_set_from_before_loses_its_positions_with_its_text(of_before: str) -> None:
-    """They belong to a text that nobody noted: another text shows none of them."""
+    """They belong to an unrecorded text: another text shows none of them."""
     drain = Drain(of_before, 0)
     look = "select tag, start_index, end_index from twitter.tweet_hashtags"
     drain.load(envelope({"id": "7", "text": "x #old"}))

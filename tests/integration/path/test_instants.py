@@ -1,4 +1,4 @@
-"""Times that cannot be true outrank nothing and make no endless series."""
+"""Impossible times outrank nothing and create no endless series."""
 
 from datetime import UTC, datetime
 
@@ -9,7 +9,7 @@ LOOK = "select text, like_count from twitter.tweets"
 IMPOSSIBLE = ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "10000-01-01T00:00:00Z", "infinity")
 
 
-def test_an_observation_of_the_year_9999_gives_way_to_the_next_true_one(way: Way):
+def test_an_observation_of_the_year_9999_is_replaced_by_the_next_true_one(way: Way):
     """It counts as observed when it landed, so what lands later with a later time wins, in every part."""
     forged = {"id": "7", "text": "forged", "public_metrics": {"like_count": 1}}
     way.produce(envelope(forged, observed_at="9999-12-31T23:59:59Z"))
@@ -25,7 +25,7 @@ def test_an_observation_of_the_year_9999_gives_way_to_the_next_true_one(way: Way
 
 
 def test_a_replay_gives_the_same_times(way: Way):
-    """The bound is the landing of the raw document, not the clock of whoever reads it again."""
+    """The limit is the landing time of the raw document, not the clock of the process that reads it again."""
     way.produce(
         *(
             envelope({"id": str(n), "text": "t", "created_at": at}, observed_at=at)
@@ -43,7 +43,7 @@ def test_a_replay_gives_the_same_times(way: Way):
 
 
 def test_no_stored_instant_lies_before_x_or_after_tomorrow(way: Way):
-    """Whatever a tweet or a user says of its time, from the year 1 to infinity."""
+    """Whatever time a tweet or a user states, from the year 1 to infinity."""
     way.produce(
         *(
             envelope(

@@ -1,4 +1,4 @@
-"""From Kafka to the tables: everything arrives, once, and nothing bad takes its neighbours along."""
+"""From Kafka to the tables: everything arrives, once, and no bad record affects others."""
 
 from datetime import UTC, datetime
 
@@ -14,8 +14,8 @@ from twitter_pipeline.streaming.bad_record_breaker import BadRecordBreaker, TooM
 from twitter_pipeline.streaming.linger import Linger
 
 
-def test_every_malformed_message_is_one_dead_letter_and_its_neighbours_load(way: Way):
-    """Bytes, coordinates and reason are kept; the partition goes on behind it."""
+def test_every_malformed_message_is_one_dead_letter_and_the_others_load(way: Way):
+    """Bytes, coordinates and reason are kept; the partition continues after it."""
     values = [
         envelope({"id": "1", "text": "before"}),
         *MALFORMED.values(),
@@ -34,7 +34,7 @@ def test_every_malformed_message_is_one_dead_letter_and_its_neighbours_load(way:
 
 
 def test_nul_and_lone_surrogates_in_text_are_a_sanitised_row(way: Way):
-    """The row loads without what PostgreSQL cannot hold; raw keeps the bytes as they came."""
+    """The row loads without what PostgreSQL cannot store; raw keeps the original bytes."""
     value = envelope({"id": "5", "text": "a\x00b\ud83dc"})
     way.produce(value)
     way.drain()
@@ -43,7 +43,7 @@ def test_nul_and_lone_surrogates_in_text_are_a_sanitised_row(way: Way):
 
 
 def test_an_envelope_that_lands_but_cannot_be_read_is_dead_lettered_in_the_same_transaction(way: Way):
-    """Landing looks at ids and shape, transform at all of it: what only transform refuses ends in PostgreSQL."""
+    """Landing checks ids and shape, transform everything: what only transform refuses ends up in PostgreSQL."""
     value = envelope({"id": "6", "text": "fine"}, requested="everything")
     way.produce(envelope({"id": "5"}), value, envelope({"id": "7"}))
     way.drain()
@@ -53,7 +53,7 @@ def test_an_envelope_that_lands_but_cannot_be_read_is_dead_lettered_in_the_same_
 
 
 def test_a_row_that_postgresql_refuses_is_narrowed_down_to_itself(way: Way, postgres):
-    """Nobody foresaw the refusal; the batch is halved until the record stands alone, the others load."""
+    """The rejection is unforeseen; the batch is halved until the record is alone, and the others load."""
     with psycopg.connect(postgres.superuser_dsn, autocommit=True) as superuser:
         superuser.execute("alter table twitter.tweets add check (text <> 'forbidden')")
     way.produce(*(envelope({"id": str(i), "text": "forbidden" if i == 13 else "fine"}) for i in range(1, 41)))
@@ -66,7 +66,7 @@ def test_a_row_that_postgresql_refuses_is_narrowed_down_to_itself(way: Way, post
 
 
 def test_draining_again_changes_nothing(way: Way):
-    """A redelivery is the same document, a replay writes no row: same contents, same transaction ids."""
+    """A redelivery is the same document, and a replay writes no row: same contents, same transaction ids."""
     way.produce(
         *(
             envelope({"id": str(i), "text": "t", "author_id": "9", "public_metrics": {"like_count": i}})
@@ -85,7 +85,7 @@ def test_draining_again_changes_nothing(way: Way):
 
 
 def test_two_payloads_under_one_coordinate_are_an_incident_and_not_a_duplicate(way: Way):
-    """What was landed first stays, the other is kept as a dead letter that says so."""
+    """The payload landed first stays; the other is stored as a dead letter that says so."""
     ((partition, offset),) = way.produce(envelope({"id": "1", "text": "true"}))
     way.land()
     topic_id = way.rows("select topic_id from pipeline.cursors limit 1")[0][0]
@@ -96,7 +96,7 @@ def test_two_payloads_under_one_coordinate_are_an_incident_and_not_a_duplicate(w
     assert way.raw.dead_letters.find_one({"_id": f"{key}/conflict"})["reason"] == "coordinate_conflict"
 
 
-def test_a_flood_of_bad_records_stops_the_stage_before_a_cursor_moves(way: Way):
+def test_too_many_bad_records_stop_the_stage_before_a_cursor_moves(way: Way):
     """A changed source must not drain the topic into the dead letters."""
     way.produce(*(b"<html>503</html>" for _ in range(80)))
     with pytest.raises(TooManyBadRecords, match=r"(\d+) of \1 "):
@@ -106,7 +106,7 @@ def test_a_flood_of_bad_records_stops_the_stage_before_a_cursor_moves(way: Way):
 
 
 def test_a_removed_tweet_does_not_come_back(way: Way):
-    """Deletion is absorbing: neither as data nor as an include of another tweet, and the accounts still balance."""
+    """Deletion is final: it returns neither as data nor as an include of another tweet, and the accounts balance."""
     way.warehouse.execute("insert into pipeline.tombstones (tweet_id, reason) values (4, 'deleted')")
     tweet = {
         "id": "4",
@@ -123,7 +123,7 @@ def test_a_removed_tweet_does_not_come_back(way: Way):
 
 
 def test_transform_reads_nothing_beyond_landings_cursor(way: Way):
-    """Unordered inserts become visible in any order: a document past the cursor may have missing neighbours."""
+    """Unordered inserts become visible in any order: documents before one past the cursor may still be missing."""
     way.produce(*(envelope({"id": str(i)}) for i in range(1, 9)))
     way.land()
     way.warehouse.execute(
@@ -134,7 +134,7 @@ def test_transform_reads_nothing_beyond_landings_cursor(way: Way):
 
 
 def test_a_transform_that_begins_before_landing_waits_for_what_lands(way: Way):
-    """Both stages are woken together; the second does not leave because nothing had moved for an hour."""
+    """Both stages are woken together; the second does not leave just because nothing moved in the last hour."""
     way.produce(envelope({"id": "1", "text": "before"}))
     way.drain()
     way.warehouse.execute("update pipeline.cursors set updated_at = updated_at - interval '1 hour'")
@@ -151,7 +151,7 @@ def test_a_transform_that_begins_before_landing_waits_for_what_lands(way: Way):
 
 
 def test_envelopes_without_a_tweet_are_accounted_for(way: Way):
-    """Includes that no tweet of the page needs travel alone."""
+    """Includes that no tweet of the page needs are sent alone."""
     way.produce(
         envelope(None, includes={"users": [{"id": "3", "username": "u"}], "tweets": [{"id": "8"}]}),
         envelope(None),
@@ -163,7 +163,7 @@ def test_envelopes_without_a_tweet_are_accounted_for(way: Way):
 
 
 def test_an_unknown_observation_time_ranks_oldest(way: Way):
-    """An archive without a time never overwrites what was observed, whichever comes first."""
+    """An archive without a time never overwrites an observation, whichever comes first."""
     for order in (("2026-01-01T00:00:00Z", None), (None, "2026-01-01T00:00:00Z")):
         tweet_id = str(10 + (order[0] is None))
         for at in order:
@@ -177,7 +177,7 @@ def test_an_unknown_observation_time_ranks_oldest(way: Way):
 
 
 def test_a_fault_of_the_infrastructure_is_raised_and_never_dead_lettered(way: Way):
-    """A MongoDB that refuses is no reason to lose a record: the cursor stays, the next drain lands it."""
+    """If MongoDB refuses, no record is lost: the cursor stays, and the next drain lands it."""
     way.produce(envelope({"id": "1"}))
     unreachable = way.raw.client.__class__("mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=300")["tweets"]
     reachable, way.raw = way.raw, unreachable
@@ -188,8 +188,8 @@ def test_a_fault_of_the_infrastructure_is_raised_and_never_dead_lettered(way: Wa
     assert way.tweet_ids() == [1]
 
 
-def test_dead_letters_of_an_older_version_keep_their_stage_under_its_new_word(way: Way) -> None:
-    """`landing` is `land` now; a letter that was written before is found by the word of today."""
+def test_dead_letters_of_an_older_version_are_found_under_the_new_name_of_their_stage(way: Way) -> None:
+    """`landing` is `land` now; an older letter is found by the new name."""
     way.raw.dead_letters.insert_one(
         {"_id": "t/00000/0000000000000000001", "stage": "landing", "reason": "shape"}
     )

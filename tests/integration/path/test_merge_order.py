@@ -1,4 +1,4 @@
-"""Any order, any batches, any number of times: the tables end the same."""
+"""Any order, any batches, any number of times: the resulting tables are the same."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -74,7 +74,7 @@ def observations(seed: int) -> list[bytes]:
 
 
 def load_all(dsn: str, payloads: list[bytes], chance: random.Random, topic_id: str) -> dict[str, list[tuple]]:
-    """Load in batches of chance sizes; returns the contents of all tables, without when they were loaded."""
+    """Load in batches of random sizes; returns the contents of all tables, without loading times."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         for name in (
             *(table.name for table in model.IN_LOADING_ORDER),
@@ -103,7 +103,7 @@ def load_all(dsn: str, payloads: list[bytes], chance: random.Random, topic_id: s
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_tables_do_not_depend_on_the_order_of_arrival(postgres, seed):
-    """Shuffled, repeated and cut into other batches, the same observations end in the same rows."""
+    """Shuffled, repeated and split into other batches, the same observations give the same rows."""
     payloads, chance = observations(seed), random.Random(seed)
     with psycopg.connect(postgres.migrator_dsn, autocommit=True) as owner:
         owner.execute("grant truncate on all tables in schema twitter to pipeline_loader")

@@ -1,4 +1,4 @@
-"""From any id of X to every place that holds it: in raw, in the dead letters, and in what an older version loaded."""
+"""From any id of X to every message that holds it: in raw, in dead letters, and in what an older version loaded."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ INCLUDES = {
 
 
 def test_every_object_of_an_envelope_leads_to_its_message(way: Way) -> None:
-    """Tweets, accounts, media, places and polls, each by the id that X gave."""
+    """Tweets, accounts, media, places and polls, each by X's id."""
     places = way.produce(
         envelope({"id": "1", "author_id": "9", "text": "a"}, includes=INCLUDES),
         envelope({"id": "3", "author_id": "9", "text": "b"}),
@@ -51,7 +51,7 @@ def test_every_object_of_an_envelope_leads_to_its_message(way: Way) -> None:
 
 
 def test_a_replay_writes_nothing(way: Way) -> None:
-    """Observations that are known are not written again: the rows stay the very same ones."""
+    """Known observations are not written again: the rows stay the same."""
     way.produce(*(envelope({"id": str(i), "author_id": "9"}, includes=INCLUDES) for i in range(100, 300)))
     way.drain()
     rows = "select ctid, xmin, * from pipeline.observations order by kind, object_id, partition, bucket"
@@ -66,7 +66,7 @@ def test_a_replay_writes_nothing(way: Way) -> None:
 
 
 def test_dead_letters_are_observed_too(way: Way) -> None:
-    """What could not be landed and what could not be loaded hold objects as well."""
+    """Messages that could not be landed or loaded hold objects as well."""
     places = way.produce(
         envelope({"id": "77", "author_id": "5", "text": "a text that was cut"})[:-20],
         envelope({"id": "88", "author_id": "6"}, requested="everything"),
@@ -82,7 +82,7 @@ def test_dead_letters_are_observed_too(way: Way) -> None:
 
 @pytest.mark.parametrize("offset", [0, 63, 64, 2**62 + 63])
 def test_every_offset_of_a_row_can_be_proved(postgres: Any, offset: int) -> None:
-    """The first and the last bit of a row included."""
+    """Including the first and the last bit of a row."""
     seen = Observations()
     seen.note("envelope", 0, Coordinate("t", 3, offset))
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:

@@ -1,4 +1,4 @@
-"""Each part of a tweet is what the newest observation that stated it said, in any order of arrival."""
+"""Each part of a tweet is as the newest observation that stated it says, in any order of arrival."""
 
 import json
 import random
@@ -29,7 +29,7 @@ PARTS = {
 
 
 class Seen(NamedTuple):
-    """One observation as the test made it: what it states of each part, None for a part that it states is empty."""
+    """One generated observation: what it states for each part, None for a part that it states is empty."""
 
     tweet_id: int
     rank: tuple[datetime, bool]
@@ -38,7 +38,7 @@ class Seen(NamedTuple):
 
 
 def observation(chance: random.Random) -> list[Seen]:
-    """A page with a tweet as data and one as include, some parts of them there, some asked for, some neither."""
+    """A page with a tweet as data and one as include; some of their parts present, some requested, some neither."""
     fields = ("note_tweet", "lang", "source", "attachments", "geo", "entities", "withheld")
     asked = None if chance.random() < 0.4 else chance.sample(fields, chance.randrange(len(fields) + 1))
     at = (
@@ -116,14 +116,14 @@ def observation(chance: random.Random) -> list[Seen]:
 
 
 def newest(seen: list[Seen], tweet_id: int, part: str) -> list[Any]:
-    """What a part may be: what the newest observations that stated it said (several for a tie)."""
+    """What a part may be: the values of the newest observations that stated it (several for a tie)."""
     stating = [s for s in seen if s.tweet_id == tweet_id and part in s.stated]
     best = max((s.rank for s in stating), default=None)
     return [s.stated[part] for s in stating if s.rank == best] or [None]
 
 
 def merged(payloads: list[bytes]) -> dict[int, dict[str, Any]]:
-    """The rows that one batch makes of them, by the merge of Python."""
+    """The rows that one batch makes of them, merged in Python."""
     batch = Batch()
     for offset, payload in enumerate(payloads):
         batch.add_envelope(payload, Coordinate("t", 0, offset))
@@ -133,7 +133,7 @@ def merged(payloads: list[bytes]) -> dict[int, dict[str, Any]]:
 def loaded(
     connection: psycopg.Connection, payloads: list[bytes], sizes: Callable[[], int], topic_id: str
 ) -> None:
-    """Load in batches of chance sizes, by the merge of PostgreSQL."""
+    """Load in batches of random sizes, merged in PostgreSQL."""
     connection.execute("delete from twitter.tweets")
     cursors.declare(connection, "transform", "t", topic_id, {0: 0})
     cursor, loader, done = cursors.take(connection, "transform", topic_id, 0), Loader(connection), 0
@@ -151,8 +151,8 @@ def rows(connection: psycopg.Connection, table: str, columns: str, tweet_id: int
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_each_part_is_what_the_newest_that_stated_it_said(postgres: Any, seed: int) -> None:
-    """Three and more observations, shuffled, repeated, cut into any batches, with ties and unknown times."""
+def test_each_part_is_as_the_newest_observation_that_stated_it_says(postgres: Any, seed: int) -> None:
+    """Three or more observations, shuffled, repeated, split into any batches, with ties and unknown times."""
     chance = random.Random(seed)
     pages = [observation(chance) for _ in range(chance.randrange(3, 12))]
     seen = [each for page in pages for each in page]
@@ -196,7 +196,7 @@ def test_each_part_is_what_the_newest_that_stated_it_said(postgres: Any, seed: i
 
 
 def test_positions_come_back_with_their_text(postgres: Any) -> None:
-    """A set outlives the text that it was made for; its positions are shown with that text alone, and not lost."""
+    """A set outlives the text that it belongs to; its positions are shown only with that text, and not lost."""
     first = {"id": "7", "text": "x #stay", "entities": {"hashtags": [{"tag": "stay", "start": 2, "end": 7}]}}
     shown = (
         "select text, start_index, end_index from twitter.tweet_hashtags join twitter.tweets on id = tweet_id"

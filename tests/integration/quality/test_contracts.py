@@ -1,4 +1,4 @@
-"""Contracts: one for every table, all of them hold for what the pipeline makes, and a forged row is found."""
+"""Contracts: every table has one, all of them hold for what the pipeline loads, and a forged row is found."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +33,7 @@ def failed(dsn: str, name: str) -> set[str]:
 
 
 def test_every_table_has_a_contract_and_every_contract_a_table(postgres: Any) -> None:
-    """Named like the table, over both schemas."""
+    """Named like the table, in both schemas."""
     with psycopg.connect(postgres.reader_dsn) as connection:
         tables = connection.execute(
             "select table_name from information_schema.tables where table_schema in ('twitter', 'pipeline') and table_type = 'BASE TABLE'"
@@ -43,7 +43,7 @@ def test_every_table_has_a_contract_and_every_contract_a_table(postgres: Any) ->
 
 @pytest.fixture(scope="module")
 def filled(module_postgres: Any) -> Any:
-    """A warehouse with tweets in it, loaded as the processing drain does."""
+    """A warehouse with tweets, loaded as the transform drain does."""
     with psycopg.connect(module_postgres.dsn, autocommit=True) as connection:
         cursors.declare(connection, "land", "raw-tweets", "t", {0: 0})
         connection.execute("update pipeline.cursors set next_offset = 40")
@@ -58,7 +58,7 @@ def filled(module_postgres: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", names(SODA))
-def test_what_the_pipeline_makes_fulfils_its_contract(filled: Any, name: str) -> None:
+def test_loaded_tables_fulfil_their_contracts(filled: Any, name: str) -> None:
     """Columns and types are those of the migrations, and every check passes on loaded tweets."""
     checks = verify(SODA, name, filled.reader_dsn)
     assert [str(check) for check in checks if not check.is_good] == []
@@ -161,8 +161,8 @@ FORGED = {
 }
 
 
-def test_every_check_with_a_query_of_its_own_is_tried() -> None:
-    """A check that was never seen to fail proves nothing."""
+def test_every_check_with_its_own_query_is_tried() -> None:
+    """A check that never failed in a test proves nothing."""
     written = {
         (name, check["failed_rows"]["name"])
         for name in names(SODA)
@@ -177,7 +177,7 @@ def test_every_check_with_a_query_of_its_own_is_tried() -> None:
     ("name", "check"), [(name, check) for name, checks in FORGED.items() for check in checks]
 )
 def test_a_forged_row_is_found(postgres: Any, name: str, check: str) -> None:
-    """The check that fails is the one that speaks of it."""
+    """The check that fails is the one about it."""
     load(postgres.dsn, observation(1, referenced_tweets=[{"type": "quoted", "id": str(tweet_id(0))}]))
     with psycopg.connect(postgres.superuser_dsn, autocommit=True) as superuser:
         superuser.execute("update pipeline.cursors set next_offset = 0")  # landing has none here
@@ -196,14 +196,14 @@ LEGITIMATE = {
 
 
 @pytest.mark.parametrize("name", LEGITIMATE)
-def test_what_others_send_is_no_fault(postgres: Any, name: str) -> None:
-    """Small ids and strange ones, no author, no times, types that are new: they load, and no contract fails."""
+def test_unusual_data_from_others_breaks_no_contract(postgres: Any, name: str) -> None:
+    """Small and strange ids, no author, no times, new types: they load, and no contract fails."""
     load(postgres.dsn, LEGITIMATE[name])
     assert failed(postgres.reader_dsn, name) == set()
 
 
 def test_results_are_kept_with_their_history(postgres: Any) -> None:
-    """Each run adds its own; a contract is due again after some minutes."""
+    """Each run adds its results; a contract is due again after some minutes."""
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         assert due(connection, SODA, 30) == names(SODA)
         for run in ("first", "second"):
@@ -217,7 +217,7 @@ def test_results_are_kept_with_their_history(postgres: Any) -> None:
 
 
 def test_contracts_ring_only_after_new_tweets_and_not_too_often(postgres: Any) -> None:
-    """Nothing loaded, nothing loaded since, verified just now: no run is made to find that out."""
+    """Nothing loaded, nothing loaded since, or verified just now: no run is started to find that out."""
     parameters = {"contracts": ["tombstones", "tweets"], "minutes": 30}
 
     def ringing(connection: psycopg.Connection) -> list[str]:
@@ -237,8 +237,8 @@ def test_contracts_ring_only_after_new_tweets_and_not_too_often(postgres: Any) -
         assert ringing(connection) == ["tombstones"], "nothing was loaded since"
 
 
-def test_the_newest_verification_of_a_contract_counts_also_within_one_run(postgres: Any) -> None:
-    """A task that was cleared and passed leaves no failure behind; one that could not ask is no success."""
+def test_the_newest_verification_of_a_contract_counts_even_within_one_run(postgres: Any) -> None:
+    """A task that was cleared and passed leaves no failure behind; one that could not verify is not a success."""
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         bad = Checked("twitter.tweets", "a check", None, "failed", 1.0, None)
         for outcome, expected in (("failed", 1), ("passed", 0), ("not_evaluated", 1)):
@@ -247,8 +247,8 @@ def test_the_newest_verification_of_a_contract_counts_also_within_one_run(postgr
             assert [(contract, failures) for contract, failures, _ in found] == [("twitter.tweets", expected)]
 
 
-def test_a_contract_that_could_not_be_asked_is_recorded_as_such(postgres: Any) -> None:
-    """So that it is told, and not asked again with every new tweet."""
+def test_a_contract_that_could_not_be_verified_is_recorded_as_such(postgres: Any) -> None:
+    """So it is reported, and not verified again with every new tweet."""
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         with pytest.raises(ContractUnusable):
             verify_and_record(
@@ -263,8 +263,10 @@ def test_a_contract_that_could_not_be_asked_is_recorded_as_such(postgres: Any) -
     assert kept == [("twitter.tweets", "not_evaluated")]
 
 
-def test_what_cannot_be_asked_raises_and_shows_no_password(postgres: Any, tmp_path: Path) -> None:
-    """A database that is away, a contract that is not there, one that is no contract."""
+def test_a_contract_that_cannot_be_verified_raises_without_the_password(
+    postgres: Any, tmp_path: Path
+) -> None:
+    """A database that is down, a contract that does not exist, a file that is not a contract."""
     with pytest.raises(ContractUnusable) as away:
         verify(SODA, "tweets", "postgresql://pipeline_reader:canary-word@127.0.0.1:1/tweets")
     assert "canary-word" not in str(away.value)
@@ -276,7 +278,7 @@ def test_what_cannot_be_asked_raises_and_shows_no_password(postgres: Any, tmp_pa
 
 
 def test_one_failed_contract_hides_no_other(postgres: Any) -> None:
-    """All of a group are verified and kept, and what failed is named together."""
+    """All of a group are verified and recorded, and all failures are named together."""
     load(postgres.dsn, observation(1))
     with psycopg.connect(postgres.superuser_dsn, autocommit=True) as superuser:
         superuser.execute("update twitter.tweets set like_count = -5, author_id = 77")
@@ -297,8 +299,8 @@ def test_one_failed_contract_hides_no_other(postgres: Any) -> None:
         assert word in str(failed_together.value)
 
 
-def test_contracts_are_dealt_out_by_schema() -> None:
-    """Two groups for all of them; an unknown name is refused with those that are known."""
+def test_contracts_are_grouped_by_schema() -> None:
+    """Two groups for all of them; an unknown name is refused with a list of the known ones."""
     groups = by_schema(SODA, names(SODA))
     assert sorted(name for group in groups for name in group) == names(SODA)
     assert len(groups) == 2

@@ -1,4 +1,4 @@
-"""The schema comes about by forward-only migrations, and each role may do what it is for."""
+"""Forward-only migrations create the schema, and each role may do what it is for."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ from twitter_pipeline.warehouse import migrations
 
 
 def test_migrating_again_applies_nothing(postgres: Any) -> None:
-    """The ledger knows what was done."""
+    """The ledger records what was applied."""
     assert migrations.migrate(postgres.migrator_dsn) == []
     with psycopg.connect(postgres.dsn) as connection:
         assert migrations.pending(connection) == []
 
 
 def test_an_edited_migration_is_refused(postgres: Any) -> None:
-    """What was applied is history."""
+    """An applied migration never changes."""
     with psycopg.connect(postgres.migrator_dsn) as owner:
         owner.execute("update pipeline.migrations set sha256 = 'other' where name = '0001_books'")
     with pytest.raises(migrations.MigrationRefused, match="0001_books"):
@@ -28,7 +28,7 @@ def test_an_edited_migration_is_refused(postgres: Any) -> None:
 
 
 def test_a_newer_database_is_refused(postgres: Any) -> None:
-    """Older code must not work on tables that it does not know."""
+    """Older code must not use tables that it does not know."""
     with psycopg.connect(postgres.migrator_dsn) as owner:
         owner.execute("insert into pipeline.migrations (name, sha256) values ('9999_future', 'x')")
     with pytest.raises(migrations.MigrationRefused, match="9999_future"):
@@ -38,7 +38,7 @@ def test_a_newer_database_is_refused(postgres: Any) -> None:
 def test_a_migration_that_fails_half_way_leaves_the_old_schema(
     postgres: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Old or new, never between; mended, it applies."""
+    """Old or new, never between; once fixed, it applies."""
     known = migrations.available()
     half = [*known, ("9000_half", "create table twitter.half (id bigint); select 1 / 0;")]
     monkeypatch.setattr(migrations, "available", lambda: half)

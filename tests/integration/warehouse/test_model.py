@@ -1,4 +1,4 @@
-"""The database that the migrations make is the one that the model declares."""
+"""The database that the migrations create is the one that the model declares."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ select relname from pg_class where relnamespace = 'twitter'::regnamespace and re
 
 
 def test_every_table_of_the_schema_is_declared(postgres: Any) -> None:
-    """No table is in the database alone, and none in the model alone."""
+    """No table is only in the database, and none only in the model."""
     with psycopg.connect(postgres.reader_dsn) as reader:
         found = [name for (name,) in reader.execute(TABLES).fetchall()]
     assert found == sorted(table.name for table in model.TABLES)
@@ -32,7 +32,7 @@ def test_every_table_of_the_schema_is_declared(postgres: Any) -> None:
 
 @pytest.mark.parametrize("table", model.TABLES, ids=lambda table: table.name)
 def test_columns_types_nulls_and_meanings_are_those_of_the_model(postgres: Any, table: model.Table) -> None:
-    """A migration without its column in the model, or the other way round, fails here."""
+    """A migration without its column in the model, or the reverse, fails here."""
     with psycopg.connect(postgres.reader_dsn) as reader:
         found = {row[0]: row[1:] for row in reader.execute(COLUMNS, (f"twitter.{table.name}",)).fetchall()}
         (key,) = reader.execute(KEY, (f"twitter.{table.name}",)).fetchone() or ([],)

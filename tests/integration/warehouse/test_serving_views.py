@@ -1,4 +1,4 @@
-"""Which tweets a person may read is said by views, once, and every reader stands on them."""
+"""Views define once which tweets a person may read, and every reader uses them."""
 
 import re
 from importlib import resources
@@ -19,7 +19,7 @@ insert into pipeline.tombstones (tweet_id, reason) values (5, 'deleted'), (4, 'd
 
 @pytest.fixture
 def filled(postgres: Any) -> Any:
-    """Tweets of each kind that views decide about."""
+    """Tweets of each kind that the views distinguish."""
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         connection.execute(FILLED)
     return postgres
@@ -32,7 +32,7 @@ def column_names(connection: psycopg.Connection[Any], relation: str) -> list[str
 
 
 def test_collected_and_not_removed_tweets_are_read(filled: Any) -> None:
-    """Withheld tweets and retweets are among them; what is only included, or removed, is not; both views agree."""
+    """Withheld tweets and retweets are included; tweets that are only includes, or removed, are not; both views agree."""
     with psycopg.connect(filled.reader_dsn) as reader:
         whole = reader.execute("select id, author_id, created_at from twitter.collected_tweets order by id")
         keys = reader.execute(
@@ -51,8 +51,8 @@ def test_the_view_has_every_column_of_the_table(postgres: Any) -> None:
         assert column_names(reader, "twitter.collected_tweets") == column_names(reader, "twitter.tweets")
 
 
-def test_a_new_column_is_there_after_the_views_are_defined_anew(filled: Any) -> None:
-    """With the rights and comments that they had."""
+def test_a_new_column_is_there_after_the_views_are_redefined(filled: Any) -> None:
+    """With the privileges and comments that they had."""
     with psycopg.connect(filled.migrator_dsn, autocommit=True) as owner:
         owner.execute("alter table twitter.tweets add column added_later integer[]")
         owner.execute("call twitter.define_views()")
@@ -66,14 +66,14 @@ def test_a_new_column_is_there_after_the_views_are_defined_anew(filled: Any) -> 
 
 @pytest.mark.parametrize("view", UPDATABLE)
 def test_nobody_writes_through_a_view(filled: Any, view: str) -> None:
-    """The loader writes tables, the reader nothing; PostgreSQL itself would update a view as simple as these."""
+    """The loader writes tables, the reader nothing; PostgreSQL itself would allow updates of views as simple as these."""
     for dsn in (filled.dsn, filled.reader_dsn):
         with psycopg.connect(dsn) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(f"delete from twitter.{view}")
 
 
 def test_no_statement_of_the_reading_side_decides_for_itself() -> None:
-    """No file of serving/sql, and no module beside it, names tombstones, is_collected or the table of tweets."""
+    """No file in serving/sql, and no module next to it, names tombstones, is_collected or the table of tweets."""
     folder = resources.files("twitter_pipeline.serving")
     texts = {file.name: file.read_text() for file in folder.joinpath("sql").iterdir()}
     texts |= {file.name: file.read_text() for file in folder.iterdir() if file.name.endswith(".py")}

@@ -1,4 +1,4 @@
-"""A kind of rule is one file: the rest of the room learns of it by itself."""
+"""A kind of rule is one file, and the rest of the package finds it by itself."""
 
 import json
 import os
@@ -80,7 +80,7 @@ def with_likes(tmp_path: Path) -> Path:
 
 
 def test_a_new_kind_is_one_new_file(with_likes: Path) -> None:
-    """Rules files, the command, lists, messages and targets know it; nothing else was touched."""
+    """Rules files, the command, lists, messages and targets know it without any other change."""
     file = with_likes / "rules.yaml"
     file.write_text("rules: [{name: a, likes: ['@Bob', alice]}]")
     run = subprocess.run(
@@ -98,7 +98,7 @@ def test_a_new_kind_is_one_new_file(with_likes: Path) -> None:
     assert found.pop("refused") == [
         f"needs exactly one of {', '.join(fields)} (line 1)",
         "likes: 'bob' must be a list of account names, such as [alice, bob] (line 1)",
-        "likes: 'b c' is no account name: 1 to 50 of A-Z a-z 0-9 _ (line 1)",
+        "likes: 'b c' is not an account name: 1 to 50 of A-Z a-z 0-9 _ (line 1)",
         "first_poll_days: 31 must be a whole number from 1 to 30 for likes (line 1)",
     ]
     assert found == {
@@ -118,7 +118,7 @@ def test_kinds_are_told_apart() -> None:
 
 
 def test_a_search_is_one_target_whose_history_is_the_querys() -> None:
-    """It takes the place of the rule's earlier searches, and has no account."""
+    """It replaces the rule's earlier searches, and has no account."""
     search = KINDS["search"]
     spec = search.parse("  tea \n lang:en")
     assert search.targets(spec, []) == [
@@ -138,13 +138,13 @@ def test_each_account_is_a_target_with_a_history_of_its_own() -> None:
 
 @pytest.mark.parametrize(("kind", "value"), [("search", "(tea"), ("timeline", []), ("timeline", ["a b"])])
 def test_a_wrong_value_is_told_by_the_name_of_its_field(kind: str, value: object) -> None:
-    """The reader of a file puts the line to it."""
+    """The reader of a rules file adds the line."""
     with pytest.raises(BadField, match=f"^{KINDS[kind].field}: "):
         KINDS[kind].parse(value)
 
 
 def test_a_rule_of_a_newer_version_is_shown_and_refused() -> None:
-    """A list goes on; whoever would poll it is told which kinds there are."""
+    """Lists show it; a run that would poll it gets an error that names the known kinds."""
     assert kinds.shown("mood", {"of": "bob"}) == "mood {'of': 'bob'}"
     assert set(kinds.fields_of("mood", {}).values()) == {None}
     with pytest.raises(UnknownKind, match=r"'mood' in this version; it knows .*search"):

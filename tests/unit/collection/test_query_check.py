@@ -1,4 +1,4 @@
-"""A query that X is certain to refuse is refused at the door, with the column; what X may take passes."""
+"""A query that X is certain to refuse is refused early, with the column; a query that X may accept passes."""
 
 import pytest
 
@@ -13,24 +13,24 @@ from twitter_pipeline.collection.query_check import BadQuery, normal_query
         ('from:"a" "', "column 10"),
         ("(tide OR tides", "column 1, at '(tide OR tides': this parenthesis is never closed"),
         ("((tide) OR (tides)", "column 1"),
-        ("tide)", "column 5, at ')': this parenthesis closes none"),
-        ("tide :)", "column 7, at ')': this parenthesis closes none"),
+        ("tide)", "column 5, at ')': this closing parenthesis has no opening one"),
+        ("tide :)", "column 7, at ')': this closing parenthesis has no opening one"),
         (")tide(", "column 1"),
-        ("tide ()", "column 6, at '()': these parentheses hold nothing"),
-        ("tide ( ( ) )", "column 8, at '( ) )': these parentheses hold nothing"),
-        ('tide ""', "column 6, at '\"\"': these quotes hold nothing"),
+        ("tide ()", "column 6, at '()': these parentheses are empty"),
+        ("tide ( ( ) )", "column 8, at '( ) )': these parentheses are empty"),
+        ('tide ""', "column 6, at '\"\"': these quotes are empty"),
         ('tide from:"  "', "column 11"),
         ("OR tide", "column 1, at 'OR tide': OR needs something before it"),
-        ("tide OR", "column 6, at 'OR': OR needs something behind it"),
+        ("tide OR", "column 6, at 'OR': OR needs something after it"),
         ("tide OR OR tides", "column 9"),
         ("(OR tide)", "column 2"),
-        ("tide (tides OR ) lang:en", "column 13, at 'OR ) lang:en': OR needs something behind it"),
+        ("tide (tides OR ) lang:en", "column 13, at 'OR ) lang:en': OR needs something after it"),
         ("OR", "column 1"),
         ("tide - surge", "column 6, at '- surge': this - excludes nothing"),
         ("-", "column 1"),
         ("tide (surge -)", "column 13"),
-        ("from: nasa", "column 1, at 'from: nasa': from: has no value behind it"),
-        ("tide -lang:", "column 6, at '-lang:': lang: has no value"),
+        ("from: nasa", "column 1, at 'from: nasa': from: needs a value right after it"),
+        ("tide -lang:", "column 6, at '-lang:': lang: needs a value"),
         ("tide (is: )", "column 7"),
         ("", "is empty"),
         (" \n\t\u3000", "is empty"),
@@ -39,8 +39,8 @@ from twitter_pipeline.collection.query_check import BadQuery, normal_query
         ("\N{WATER WAVE}" * 513, "has 513"),
         ("tide\x07", "a control character: U+0007 at column 5"),
         ("tide\x85surge", "a control character: U+0085"),
-        ("tide\x00", "no text (NUL or half of a pair): U+0000"),
-        ("tide\ud83d", "no text (NUL or half of a pair): U+D83D at column 5"),
+        ("tide\x00", "not text (NUL or half of a surrogate pair): U+0000"),
+        ("tide\ud83d", "not text (NUL or half of a surrogate pair): U+D83D at column 5"),
         ("\ufefftide", "cannot be seen: U+FEFF at column 1"),
         ("ti\u00adde", "cannot be seen: U+00AD at column 3"),
         ("tide \u202esurge", "cannot be seen: U+202E"),
@@ -48,7 +48,7 @@ from twitter_pipeline.collection.query_check import BadQuery, normal_query
     ],
 )
 def test_a_query_that_x_refuses_is_refused_with_its_column(query: str, told: str):
-    """Quotes, parentheses, OR, a lone minus, lengths in characters, and characters that nobody sees."""
+    """Quotes, parentheses, OR, a lone minus, lengths in characters, and invisible characters."""
     with pytest.raises(BadQuery) as refused:
         normal_query(query)
     assert told in str(refused.value)
@@ -80,11 +80,11 @@ def test_a_query_that_x_refuses_is_refused_with_its_column(query: str, told: str
         "\N{WATER WAVE}" * 512,
     ],
 )
-def test_a_query_that_x_may_take_passes_as_it_is(query: str):
-    """What is not certain to be refused is X's to judge."""
+def test_a_query_that_x_may_accept_passes_unchanged(query: str):
+    """X decides about queries that are not certain to be refused."""
     assert normal_query(query) == query
 
 
 def test_length_is_counted_after_white_space_is_folded():
-    """A query on several lines is not longer for its indentation."""
+    """The indentation of a query on several lines does not count."""
     assert normal_query("  tide\n" + " " * 600 + "OR\n\ttides  ") == "tide OR tides"

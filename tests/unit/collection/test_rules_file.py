@@ -1,4 +1,4 @@
-"""A rules file is read whole or refused with the file, the rule and the field that is wrong."""
+"""A rules file is read completely or refused, naming the file, the rule and the field that is wrong."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +16,7 @@ def rules_of(folder: Path, text: str | bytes) -> list[Rule]:
 
 
 def refusal(folder: Path, text: str | bytes) -> str:
-    """What is said of the file, behind its name."""
+    """The error message, after the name of the file."""
     with pytest.raises(BadRules) as refused:
         rules_of(folder, text)
     told = str(refused.value)
@@ -26,7 +26,7 @@ def refusal(folder: Path, text: str | bytes) -> str:
 
 
 def test_a_rule_is_a_query_or_accounts_with_plain_defaults(tmp_path: Path):
-    """Names of accounts are written with or without @, in any case, once."""
+    """Account names may be written with or without @, in any case, and are kept once."""
     text = """
     rules:
       - {name: python, query: "  #python lang:en "}
@@ -39,7 +39,7 @@ def test_a_rule_is_a_query_or_accounts_with_plain_defaults(tmp_path: Path):
 
 
 def test_page_size_reach_overlap_and_budget_are_settings_of_a_rule(tmp_path: Path):
-    """A timeline may reach further back than a search, whose seven days are X's."""
+    """A timeline may reach further back than a search, which X limits to seven days."""
     text = """
     rules:
       - {name: python, query: x, page_size: 10, first_poll_days: 1, overlap_seconds: 0, budget_usd: 0.50}
@@ -68,10 +68,10 @@ def test_page_size_reach_overlap_and_budget_are_settings_of_a_rule(tmp_path: Pat
         ("{name: a, query: {b: c}}", "rule 1 (a): query: expected one value, not a group of fields"),
         (
             f"{{name: a, query: {'x' * 513}}}",
-            "rule 1 (a): query: must be text of 1 to 512 characters, and has 513",
+            "rule 1 (a): query: must be text of 1 to 512 characters, but has 513",
         ),
-        ('{name: a, query: "a\\0b"}', "rule 1 (a): query: holds a character that is no text"),
-        ('{name: a, query: "a\\uD83Db"}', "rule 1 (a): query: holds a character that is no text"),
+        ('{name: a, query: "a\\0b"}', "rule 1 (a): query: holds a character that is not text"),
+        ('{name: a, query: "a\\uD83Db"}', "rule 1 (a): query: holds a character that is not text"),
         ('{name: a, query: "(tide OR"}', "rule 1 (a): query: column 1, at '(tide OR'"),
         ("{name: a, accounts: []}", "rule 1 (a): accounts:"),
         ("{name: a, accounts: bob}", "rule 1 (a): accounts: 'bob' must be a list of account names"),
@@ -125,14 +125,14 @@ def test_a_wrong_rule_is_named_with_its_field(tmp_path: Path, rule: str, told: s
 @pytest.mark.parametrize(
     ("rule", "told"),
     [
-        ("{name: on, query: x}", "rule 1: name: True (written 'on') is true or false to YAML and not text"),
+        ("{name: on, query: x}", "rule 1: name: True (written 'on') is true or false in YAML, not text"),
         ("{name: No, query: x}", "rule 1: name: False (written 'No')"),
-        ("{name: 2024, query: x}", "rule 1: name: 2024 is a number to YAML"),
-        ("{name: 2024-05-01, query: x}", "rule 1: name: 2024-05-01 is a date to YAML"),
+        ("{name: 2024, query: x}", "rule 1: name: 2024 is a number in YAML"),
+        ("{name: 2024-05-01, query: x}", "rule 1: name: 2024-05-01 is a date in YAML"),
         ("{name: ~, query: x}", "rule 1: name: None"),
         (
             "{name: a, query: 2024-05-01}",
-            "rule 1 (a): query: 2024-05-01 is a date to YAML and not text; put it in quotes",
+            "rule 1 (a): query: 2024-05-01 is a date in YAML, not text; put it in quotes",
         ),
         ("{name: a, query: 2024-99-99}", "rule 1 (a): query: 2024-99-99 is a date"),
         ("{name: a, query: 12:30:45}", "rule 1 (a): query: 12:30:45 is a number"),
@@ -140,7 +140,7 @@ def test_a_wrong_rule_is_named_with_its_field(tmp_path: Path, rule: str, told: s
         ("{name: a, query: yes}", "rule 1 (a): query: True (written 'yes')"),
         ("{name: a, accounts: [alice, off]}", "rule 1 (a): accounts: False (written 'off')"),
         ("{name: a, accounts: [0x1F]}", "rule 1 (a): accounts: 0x1F is a number"),
-        ("{name: a, accounts: [null]}", "rule 1 (a): accounts: None (written 'null') is nothing to YAML"),
+        ("{name: a, accounts: [null]}", "rule 1 (a): accounts: None (written 'null') is nothing in YAML"),
         ("{name: a, accounts: [.nan]}", "rule 1 (a): accounts: .nan is a number"),
         ("{name: a, query: x, interval_seconds: 0100}", "rule 1 (a): interval_seconds: 0100 must be"),
         ("{name: a, query: x, interval_seconds: 1:00}", "rule 1 (a): interval_seconds: 1:00 must be"),
@@ -159,8 +159,8 @@ def test_a_wrong_rule_is_named_with_its_field(tmp_path: Path, rule: str, told: s
         ("{name: a, query: x, <<: 7}", "rule 1: <<: takes the fields of an anchor"),
     ],
 )
-def test_what_yaml_makes_of_a_text_is_said_and_not_taken(tmp_path: Path, rule: str, told: str):
-    """Booleans, dates, octal and sexagesimal numbers, equal keys, and characters that nobody sees."""
+def test_a_text_that_yaml_reads_as_another_type_is_refused(tmp_path: Path, rule: str, told: str):
+    """Booleans, dates, octal and sexagesimal numbers, duplicate keys, and invisible characters."""
     assert refusal(tmp_path, f"rules:\n  - {rule}\n").startswith(told)
 
 
@@ -194,7 +194,7 @@ def test_what_yaml_makes_of_a_text_is_said_and_not_taken(tmp_path: Path, rule: s
             "rules: !!python/object/apply:os.system ['true']",
             "line 1: the tag tag:yaml.org,2002:python/object",
         ),
-        ('rules: [{name: a, query: "\\U00110000"}]', "is no YAML"),
+        ('rules: [{name: a, query: "\\U00110000"}]', "is not YAML"),
         ("rules: [{name: a, query: x}]\n".encode("utf-16"), "is UTF-16 or binary; save it as UTF-8"),
         ("rules: [{name: a, query: x}]\n".encode("utf-16-le"), "is UTF-16 or binary"),
         ("rules:\n  - {name: a, query: café}\n".encode("latin-1"), "line 2: is not UTF-8 (byte 0xe9)"),
@@ -205,12 +205,12 @@ def test_what_yaml_makes_of_a_text_is_said_and_not_taken(tmp_path: Path, rule: s
         (f"rules: [{'x, ' * 10_001}]", "names 10001 rules; at most 10000 are read"),
     ],
 )
-def test_a_file_that_is_no_list_of_rules_is_refused(tmp_path: Path, text: str | bytes, told: str):
-    """Empty, another shape, broken YAML, another encoding, or without measure."""
+def test_a_file_that_is_not_a_list_of_rules_is_refused(tmp_path: Path, text: str | bytes, told: str):
+    """Empty, of another shape, broken YAML, in another encoding, or too large."""
     assert refusal(tmp_path, text).startswith(told)
 
 
-def test_a_file_that_would_unfold_without_end_is_refused_at_once(tmp_path: Path):
+def test_a_file_that_would_expand_without_end_is_refused_at_once(tmp_path: Path):
     """Ten lines of aliases are two gigabytes to a reader that follows them."""
     lines = ["x0: &x0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
     lines += [f"x-{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]" for n in range(1, 10)]
@@ -222,7 +222,7 @@ def test_a_file_that_would_unfold_without_end_is_refused_at_once(tmp_path: Path)
 
 
 def test_what_rules_share_may_stand_in_an_anchor(tmp_path: Path):
-    """The own fields of a rule win over those of the anchor; a top-level key for it begins with x-."""
+    """A rule's own fields override those of the anchor; a top-level key for anchors begins with x-."""
     text = """
     x-often: &often {interval_seconds: 30, page_size: 50}
     rules:
@@ -248,14 +248,14 @@ def test_what_rules_share_may_stand_in_an_anchor(tmp_path: Path):
     ],
 )
 def test_one_query_may_be_written_in_many_ways(tmp_path: Path, text: bytes):
-    """With a byte order mark, Windows' line ends, on several lines, as JSON, with a wide space."""
+    """With a byte order mark, Windows line ends, on several lines, as JSON, with a wide space."""
     assert [(rule.name, rule.spec["query"]) for rule in rules_of(tmp_path, text)] == [("a", "x y")]
 
 
 def test_two_rules_of_one_name_are_refused(tmp_path: Path):
-    """Their checkpoints would be one."""
+    """They would share their checkpoints."""
     told = refusal(tmp_path, "rules:\n - {name: a, query: x}\n - {name: a, query: y}\n")
-    assert told == "rule 2 (a): name: rule names must be unique, twice: a (also rule 1)"
+    assert told == "rule 2 (a): name: rule names must be unique, but a is used twice (also rule 1)"
 
 
 @pytest.mark.parametrize("name", ["missing.yaml", "."])
@@ -285,7 +285,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str):
     ],
 )
 def test_a_checkpoint_belongs_to_what_is_asked(one: Rule, another: Rule, same: bool):
-    """White space, pace and limits do not change what is asked; another query does; accounts have one each."""
+    """White space, interval and limits do not change what is asked; another query does; each account has its own."""
     assert (one.asked == another.asked) is same
 
 
@@ -293,7 +293,7 @@ def test_a_checkpoint_belongs_to_what_is_asked(one: Rule, another: Rule, same: b
     "file", [Path("rules.yaml.example"), Path("include/src/twitter_pipeline/deployment/sample_rules.yaml")]
 )
 def test_the_rules_that_are_shipped_can_be_read(file: Path):
-    """The example with every setting, and those for the simulator."""
+    """The example with every setting, and the rules for the simulator."""
     rules = read_rules(Path(__file__).parents[3] / file)
     assert all(rule.is_enabled or rule.name == "observatories" for rule in rules)
     assert len({rule.asked for rule in rules}) > 1

@@ -1,4 +1,4 @@
-"""What a message becomes in MongoDB, and what it is refused for."""
+"""What a message becomes in MongoDB, and why one is refused."""
 
 import json
 import random
@@ -31,7 +31,7 @@ def envelope(**changes: Any) -> bytes:
 
 
 def test_a_document_keeps_the_bytes_and_knows_what_people_search_for():
-    """Ids are numbers, times are aware, the envelope is as it came."""
+    """Ids are numbers, times are aware, the envelope is unchanged."""
     value = envelope(unknown={"kept": True})
     document = raw_document(value, AT, NOW)
     assert document["envelope"] == Binary(value)
@@ -40,7 +40,7 @@ def test_a_document_keeps_the_bytes_and_knows_what_people_search_for():
     assert (document["_id"], document["rule"], document["landed_at"]) == (AT.key, "r", NOW)
 
 
-def test_keys_sort_like_offsets_and_tell_them():
+def test_keys_sort_like_offsets_and_contain_them():
     """The order of the ids is the order in which transform reads."""
     offsets = [0, 9, 10, 99, 2**31, 2**63 - 1, *(random.Random(7).randrange(2**63) for _ in range(50))]
     keys = [Coordinate("topic", 3, offset).key for offset in sorted(offsets)]
@@ -72,8 +72,8 @@ def test_keys_sort_like_offsets_and_tell_them():
         (envelope(tweet={"text": "no id"}), "shape"),
     ],
 )
-def test_what_is_no_envelope_is_refused_with_a_stable_reason(value: bytes | None, reason: str):
-    """The reason is what dead letters are counted by; the letter keeps the bytes, the time and the stage."""
+def test_a_message_that_is_not_an_envelope_is_refused_with_a_stable_reason(value: bytes | None, reason: str):
+    """Dead letters are counted by their reason; the letter keeps the bytes, the time and the stage."""
     with pytest.raises(Unlandable) as refused:
         raw_document(value, AT, NOW)
     assert refused.value.reason == reason
@@ -88,7 +88,7 @@ def test_what_is_no_envelope_is_refused_with_a_stable_reason(value: bytes | None
     "author_id", ["nobody", "", {}, [], 1.5e18, True, {"id": "7"}, "9223372036854775808"]
 )
 def test_a_bad_author_id_costs_the_author_and_not_the_tweet(author_id: Any):
-    """Landing needs the id of the tweet; what else is wrong with it is transform's to judge."""
+    """Landing needs only the id of the tweet; transform deals with everything else that is wrong."""
     document = raw_document(envelope(tweet={"id": "20", "author_id": author_id}), AT, NOW)
     assert (document["tweet_id"], document["author_id"]) == (20, None)
 
@@ -116,6 +116,6 @@ def test_ids_count_from_0():
     ],
 )
 def test_nothing_was_observed_after_it_landed(stated: str | None, kept: datetime | None):
-    """A later time becomes that of landing; one from before X, or that is none, is unknown."""
+    """A later time becomes that of landing; a time from before X existed, or an invalid one, is unknown."""
     provenance = {"rule": "r", "source": "search", "request_id": "q", "observed_at": stated}
     assert raw_document(envelope(provenance=provenance), AT, NOW)["observed_at"] == kept

@@ -1,4 +1,4 @@
-"""What goes over the wire to statsd_exporter, and that sending costs nothing."""
+"""What is sent to statsd_exporter, and that sending never fails."""
 
 import socket
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def heard(listener: socket.socket) -> str:
 
 
 def test_labels_travel_as_tags(listener: socket.socket) -> None:
-    """In InfluxDB's way, in the order of the catalogue; durations in milliseconds, as StatsD has them."""
+    """In InfluxDB style, in the order of the catalogue; durations in milliseconds, as in StatsD."""
     metrics = Metrics(address(listener))
     metrics.count("land_messages_total", 3, outcome="landed")
     assert heard(listener) == "twitter_pipeline.land_messages_total,outcome=landed:3|c"
@@ -53,13 +53,13 @@ def test_a_label_cannot_break_the_line(listener: socket.socket) -> None:
 @pytest.mark.parametrize(
     ("name", "labels"), [("likes", {}), ("export_tweets_total", {}), ("export_tweets_total", {"kind": "csv"})]
 )
-def test_what_the_catalogue_does_not_have_is_a_mistake(name: str, labels: dict[str, str]) -> None:
-    """Also where nothing is sent, so that a test without StatsD finds it."""
+def test_a_metric_that_is_not_in_the_catalogue_raises(name: str, labels: dict[str, str]) -> None:
+    """Even if nothing is sent, so that a test without StatsD finds the bug."""
     with pytest.raises((KeyError, ValueError)):
         Metrics(None).count(name, 1, **labels)
 
 
-def test_nobody_listening_is_no_trouble() -> None:
+def test_sending_to_nobody_does_not_fail() -> None:
     """Nor a name that cannot be resolved."""
     Metrics(None).count("export_tweets_total", 1, format="csv")
     Metrics("127.0.0.1:9").count("export_tweets_total", 1, format="csv")
@@ -71,7 +71,7 @@ def test_a_name_is_looked_up_again(listener: socket.socket) -> None:
     now = [0.0]
     metrics = Metrics("no-such-host.invalid:9125", clock=lambda: now[0])
     metrics.gauge("warehouse_gaps", 1)
-    metrics._address = address(listener)  # the name leads somewhere by now
+    metrics._address = address(listener)  # the name resolves now
     now[0] = LOOKUP_SECONDS + 1
     metrics.gauge("warehouse_gaps", 2)
     assert heard(listener) == "twitter_pipeline.warehouse_gaps:2|g"
@@ -101,7 +101,7 @@ class Recorded(Metrics):
 
 
 def test_what_is_unknown_is_not_published() -> None:
-    """A store that does not answer is told as such, and its last figures are not repeated."""
+    """A store that does not answer is reported as such, and its last figures are not repeated."""
     now = datetime(2026, 1, 1, tzinfo=UTC)
     health = Health(
         stages=[Stage("land", 5, 2, now - timedelta(seconds=30)), Stage("transform", answers=False)],

@@ -1,4 +1,4 @@
-"""Envelopes become rows; a bad one is refused whole, a bad side object costs only itself."""
+"""Envelopes become rows; a bad envelope is refused completely, a bad side object affects only itself."""
 
 from datetime import UTC, datetime
 
@@ -128,7 +128,7 @@ def test_what_cannot_be_read_is_refused_and_leaves_the_batch_as_it_was(payload, 
 
 
 def test_nul_and_lone_surrogates_become_a_sanitised_row():
-    """The text loses only what PostgreSQL cannot hold, and the row says so."""
+    """The text loses only what PostgreSQL cannot store, and the row says so."""
     row = only(flatten(envelope({"id": "1", "text": "a\x00b\ud83dc"})), "tweets")
     assert (row["text"], row["is_sanitized"]) == ("ab\ufffdc", True)
 
@@ -139,7 +139,7 @@ def test_emoji_written_as_escapes_are_not_sanitised():
     assert (row["text"], row["is_sanitized"]) == ("\U0001f600", False)
 
 
-def test_a_missing_time_is_taken_from_the_snowflake_and_said():
+def test_a_missing_time_is_derived_from_the_snowflake_and_flagged():
     """created_at derived from the id is flagged; a small id has none."""
     row = only(flatten(envelope({"id": "1800000000000000001"})), "tweets")
     assert row["created_at"] == datetime(2024, 6, 10, 3, 0, 17, 39000, tzinfo=UTC)
@@ -148,15 +148,15 @@ def test_a_missing_time_is_taken_from_the_snowflake_and_said():
 
 
 def test_numbers_as_strings_are_read_and_impossible_ones_are_null():
-    """A metric that comes as text counts; one beyond 64 bits is unknown, not cut."""
+    """A metric given as text counts; one beyond 64 bits is unknown, not cut."""
     row = only(
         flatten(envelope({"id": "1", "public_metrics": {"like_count": "5", "reply_count": 2**70}})), "tweets"
     )
     assert (row["like_count"], row["reply_count"]) == (5, None)
 
 
-def test_a_broken_entity_or_include_costs_only_itself():
-    """The tweet loads, its good neighbours load, the loss is counted as drift."""
+def test_a_broken_entity_or_include_affects_only_itself():
+    """The tweet and its valid entities and includes load; the loss is counted as drift."""
     batch = flatten(
         envelope(
             {
@@ -179,13 +179,13 @@ def test_a_broken_entity_or_include_costs_only_itself():
 
 
 def test_unknown_fields_are_counted_and_cost_nothing():
-    """Drift is seen per object and field."""
+    """Drift is counted per object and field."""
     batch = flatten(envelope({"id": "1", "hologram": True}, includes={"users": [{"id": "2", "aura": 1}]}))
     assert batch.drift == {("tweet", "hologram"): 1, ("user", "aura"): 1}
     assert only(batch, "tweets")["id"] == 1
 
 
-def test_what_was_asked_for_and_is_absent_is_news_and_what_was_not_asked_for_is_not():
+def test_absence_states_something_only_about_requested_fields():
     """X omits empty values: absence proves something only when the field was requested."""
     asked = flatten(envelope({"id": "1"}, requested={"tweet_fields": ["withheld"], "user_fields": []}))
     assert only(asked, "tweets")["withheld_version"] is not None
@@ -193,7 +193,7 @@ def test_what_was_asked_for_and_is_absent_is_news_and_what_was_not_asked_for_is_
 
 
 def test_an_author_without_object_is_a_user_known_by_id():
-    """The tweet is stored all the same."""
+    """The tweet is stored anyway."""
     assert only(flatten(envelope({"id": "1", "author_id": "44"})), "users")["username"] is None
 
 
@@ -236,8 +236,8 @@ def test_every_place_of_an_object_is_noted():
     }
 
 
-def test_the_careful_way_notes_the_same_places():
-    """What must be cleaned first is found like everything else."""
+def test_the_careful_path_notes_the_same_places():
+    """Envelopes that must be cleaned first are observed like all others."""
     includes = {"media": [{"media_key": "3_1"}, "x"], "places": {"id": "a"}, "polls": [{"id": 7}]}
     batch = flatten(envelope({"id": "1", "text": "a\x00"}, includes=includes))
     found = {(kind, number) for kind, number, _ in batch.observations.places()}

@@ -1,4 +1,4 @@
-"""Of a tweet only the id is needed: what does not fit its type is null and counted, and costs nothing else."""
+"""Only the id of a tweet is required: a value that does not fit is null and counted, and affects nothing else."""
 
 import json
 from datetime import UTC, datetime
@@ -102,7 +102,7 @@ EXPECTED = unversioned(row_of(flattened(GOOD)))
 def test_what_does_not_fit_is_null_and_counted_and_nothing_else_is_lost(
     changes: dict[str, Any], nulls: dict[str, Any], drift: set[str]
 ) -> None:
-    """One wrong value of any kind, anywhere in a tweet: every other column is what it would have been."""
+    """With one wrong value of any kind, anywhere in a tweet, every other column is as it would have been."""
     batch = flattened(GOOD | changes)
     expected = EXPECTED | nulls
     if expected["created_at"] is ...:
@@ -137,7 +137,7 @@ def test_what_does_not_fit_is_null_and_counted_and_nothing_else_is_lost(
     ids=lambda value: ".".join(value) if isinstance(value, tuple) else None,
 )
 def test_empty_values_are_absent(nothing: Any, path: tuple[str, ...], columns: tuple[str, ...]) -> None:
-    """R writes {} for null, PHP [] for an object, a spreadsheet "" for both: nothing is there, and nothing is odd."""
+    """R writes {} for null, PHP [] for an object, spreadsheets "" for both: the value is absent, and not drift."""
     tweet = json.loads(json.dumps(GOOD))
     inner = tweet
     for name in path[:-1]:
@@ -158,7 +158,7 @@ def test_lists_lose_their_empty_elements_only() -> None:
 
 
 def test_numbers_and_booleans_as_text_are_read() -> None:
-    """A value that says the same in another type is no misfit."""
+    """A value that means the same in another type is not a misfit."""
     batch = flattened(
         GOOD
         | {
@@ -173,7 +173,7 @@ def test_numbers_and_booleans_as_text_are_read() -> None:
 
 
 def test_an_unreadable_value_states_nothing() -> None:
-    """Asked for and garbled is not asked for and absent: what an older observation said stays."""
+    """A requested but garbled field does not count as absent: the value of an older observation stays."""
     requested = {"tweet_fields": ["attachments", "geo", "entities", "withheld", "source"], "user_fields": []}
     garbled = {
         "id": str(ID),
@@ -213,7 +213,7 @@ def test_ids_count_from_0() -> None:
     "includes", [[], "", {"users": {}}, {"tweets": "x", "users": [[], {"id": "7"}]}, "lost", 5]
 )
 def test_includes_of_any_shape_do_not_cost_the_tweet(includes: Any) -> None:
-    """What is no list of objects is left out, and its good elements are taken."""
+    """Anything that is not a list of objects is left out; valid elements are kept."""
     batch = flattened(GOOD, includes=includes)
     assert unversioned(row_of(batch)) == EXPECTED
 
@@ -245,15 +245,15 @@ def test_a_user_is_read_field_by_field() -> None:
     "stated",
     ["0001-01-01T00:00:00Z", "2005-12-31T23:59:59Z", "2026-01-04T00:00:01Z", "9999-12-31T23:59:59Z", "10000-01-01T00:00:00Z", "infinity", "-infinity"],
 )  # fmt: skip
-def test_an_impossible_creation_is_that_of_the_id(stated: str) -> None:
-    """From 2006 to a day after landing; anything else would make an endless series of days."""
+def test_an_impossible_creation_time_is_replaced_by_that_of_the_id(stated: str) -> None:
+    """Times from 2006 to a day after landing are possible; others would make an endless series of days."""
     batch = flattened(GOOD | {"created_at": stated})
     assert row_of(batch)["is_created_at_derived"]
     assert row_of(batch)["created_at"].date().isoformat() == "2022-06-01"
     assert batch.drift == {("tweet", "(unreadable created_at)"): 1}
 
 
-def test_an_id_that_is_no_snowflake_of_the_past_tells_no_time() -> None:
+def test_an_id_that_is_not_a_past_snowflake_gives_no_time() -> None:
     """An emulator's id may lie decades ahead."""
     batch = flattened({"id": str(2**63 - 1), "created_at": "9999-01-01T00:00:00Z"})
     assert batch.rows["tweets"][2**63 - 1,]["created_at"] is None
@@ -281,7 +281,7 @@ def test_a_time_before_x_is_unknown(stated: str) -> None:
 
 
 def test_keys_have_bounded_lengths() -> None:
-    """What no index can hold is null and counted: one hashtag must not stop a partition, nor cost its tweet."""
+    """A value too long for an index is null and counted: one hashtag must not stop a partition or lose its tweet."""
     long = "é" * 501
     batch = flattened(
         GOOD
@@ -307,8 +307,8 @@ def test_keys_have_bounded_lengths() -> None:
 
 
 @pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 5000, "1e400", "9" * 5000 + ".5"])
-def test_a_number_of_any_length_is_no_count_and_no_id(number: str) -> None:
-    """More digits than Python converts cost the field and not the tweet."""
+def test_an_overlong_number_is_neither_a_count_nor_an_id(number: str) -> None:
+    """More digits than Python converts lose the field, not the tweet."""
     tweet = json.dumps(
         GOOD | {"conversation_id": 0.25, "public_metrics": {"like_count": 0.25, "retweet_count": 1}}
     )
@@ -325,7 +325,7 @@ def test_a_number_of_any_length_is_no_count_and_no_id(number: str) -> None:
 
 
 def test_a_set_of_entities_is_kept_as_x_gave_it() -> None:
-    """Links in their order, each photo behind one link; the long text adds what only it has, without positions."""
+    """Links keep their order, one per photo; the long text adds what only it has, without positions."""
     url = {"url": "https://t.co/p", "display_url": "pic.x.com/p", "start": 0, "end": 4}
     batch = flattened(
         {
@@ -369,7 +369,7 @@ def test_a_set_of_entities_is_kept_as_x_gave_it() -> None:
 
 @pytest.mark.parametrize("place", [(0, 4), (10, 16), (12, 15), (15, 11), (-1, 3), (11, None)])
 def test_a_hashtag_stands_only_where_the_text_has_it(place: tuple[int, int | None]) -> None:
-    """Positions beside the hashtag, without its sign, or beyond the text, are none; the hashtag stays."""
+    """Positions next to the hashtag, without its sign, or beyond the text are dropped; the hashtag stays."""
     start, end = place
     batch = flattened(GOOD | {"entities": {"hashtags": [{"tag": "tag", "start": start, "end": end}]}})
     assert row_of(batch)["entities"] == {"hashtags": [{"tag": "tag"}]}

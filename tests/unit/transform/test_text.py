@@ -1,4 +1,4 @@
-"""One form for what is stored to be searched and for what is searched for."""
+"""One normal form for searchable text and for search terms."""
 
 import unicodedata
 
@@ -31,13 +31,13 @@ from twitter_pipeline.text import (
     ],
 )
 def test_what_x_escapes_is_unescaped_once(stored: str, read: str) -> None:
-    """Three entities and no other: what else looks like one was typed so."""
+    """Only three entities: anything else that looks like one was typed that way."""
     assert readable(stored) == read
 
 
 @given(st.text())
 def test_a_text_that_was_escaped_reads_as_before(text: str) -> None:
-    """X's escaping is undone exactly."""
+    """X's escaping is reversed exactly."""
     assert readable(escaped(text)) == unicodedata.normalize("NFC", text)
 
 
@@ -59,7 +59,7 @@ def test_usernames_are_equal_however_they_are_typed(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["", "@", "a b", "a-b", "a" * 51, "\u0430bc", "a\n.", "\uff4d\uff41\uff44\uff41"]
 )
-def test_what_is_no_username_is_refused(name: str) -> None:
+def test_an_invalid_username_is_refused(name: str) -> None:
     """Fifty characters of A-Z a-z 0-9 _."""
     with pytest.raises(ValueError, match="up to 50"):
         normal_username(name)
@@ -69,7 +69,7 @@ def test_what_is_no_username_is_refused(name: str) -> None:
 def test_every_part_of_a_word_is_asked_for_by_trigrams_that_the_text_has(
     text: str, data: st.DataObject
 ) -> None:
-    """So that the index never hides a text that has the word."""
+    """So the index never hides a text that contains the word."""
     form = searchable(text)
     words = form.split()
     if not words:
@@ -86,7 +86,7 @@ def test_every_part_of_a_word_is_asked_for_by_trigrams_that_the_text_has(
 
 
 def test_the_index_of_a_text_is_bounded_and_always_the_same() -> None:
-    """A text of a megabyte has as many trigrams as PostgreSQL can hold, in order of appearance."""
+    """A text of a megabyte has only as many trigrams as PostgreSQL can hold, in order of appearance."""
     form = searchable("".join(chr(0x10000 + n % 90_000) for n in range(300_000)))
     assert len(form) <= LONGEST_SEARCHED
     assert len(trigrams(form).replace("\n", "").encode()) < 1_000_000

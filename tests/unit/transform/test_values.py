@@ -1,4 +1,4 @@
-"""Values out of X's JSON: what is taken, what is refused, what is cleaned."""
+"""Values from X's JSON: what is accepted, refused and cleaned."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -12,8 +12,8 @@ from twitter_pipeline.transform.values import version
 
 
 @pytest.mark.parametrize("value", ["0", "1", "9223372036854775807", 0, 12, 2**63 - 1])
-def test_ids_below_2_to_the_63_are_taken_as_they_are(value):
-    """An id comes as a string of digits or as an exact number."""
+def test_ids_below_2_to_the_63_are_accepted(value):
+    """An id is a string of digits or an exact number."""
     assert read_id(value, "id") == int(value)
 
 
@@ -44,8 +44,8 @@ def test_ids_below_2_to_the_63_are_taken_as_they_are(value):
         "1\n",
     ],
 )
-def test_what_is_no_id_is_refused_and_the_field_named(value):
-    """Signs, spaces, other scripts' digits, leading zeros, floats and 2^63 are no ids."""
+def test_an_invalid_id_is_refused_and_the_field_named(value):
+    """Signs, spaces, digits of other scripts, leading zeros, floats and 2^63 are not ids."""
     with pytest.raises(BadId, match=r"tweet\.id"):
         read_id(value, "tweet.id")
 
@@ -64,16 +64,16 @@ def test_what_is_no_id_is_refused_and_the_field_named(value):
     ],
 )
 def test_impossible_or_naive_times_are_unknown(value):
-    """A time that PostgreSQL could not give back, or that lacks its zone, is not stored."""
+    """A time that PostgreSQL could not return, or that has no zone, is not stored."""
     assert read_time(value) is None
 
 
 def test_times_are_utc():
-    """An offset is turned into UTC."""
+    """An offset is converted to UTC."""
     assert read_time("2026-01-01T02:00:00+02:00") == datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def test_a_snowflake_tells_its_time_and_a_small_id_does_not():
+def test_a_snowflake_contains_its_time_and_a_small_id_does_not():
     """Ids from before November 2010, and those of emulators, hold no time."""
     assert snowflake_time(1800000000000000001) == datetime(2024, 6, 10, 3, 0, 17, 39000, tzinfo=UTC)
     assert snowflake_time(20) is None
@@ -91,8 +91,8 @@ def test_versions_sort_by_time_then_data_before_includes_then_content():
     assert ranks == sorted(ranks)
 
 
-def test_cleaning_takes_only_what_postgresql_cannot_hold():
-    """NULs go, lone surrogates become U+FFFD, and a literal backslash-u0000 is just text."""
+def test_cleaning_removes_only_what_postgresql_cannot_store():
+    """NULs are removed, lone surrogates become U+FFFD, and a literal backslash-u0000 is just text."""
     assert clean({"a\x00": ["x\x00y", "\ud83d", "\ud83d\ude00"]}) == (
         {"a": ["xy", "\ufffd", "\U0001f600"]},
         True,

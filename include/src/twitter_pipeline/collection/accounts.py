@@ -1,7 +1,7 @@
-"""Account names of rules: the user ids that X knows them by, and what X says about the accounts.
+"""The account names in rules: their user ids, and what X says about the accounts.
 
-A name is resolved once and remembered. Only what X says is a verdict: a name that a lookup neither brings nor refuses
-for a known reason stays unresolved and is asked for at the next poll.
+A name is resolved once and remembered. Only an explicit answer from X is a verdict: a name that a lookup neither returns
+nor refuses for a known reason stays unresolved and is looked up again at the next poll.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -64,7 +64,7 @@ class Account:
 
 @dataclass(frozen=True)
 class LookedUp:
-    """What X said about names (in lower case): the ids it gave, and (state, reason) of those it refused."""
+    """What X said about names (in lower case): the ids it returned, and (state, reason) of the names it refused."""
 
     found: Mapping[str, int]
     refused: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class LookedUp:
 
 @dataclass
 class Resolved:
-    """The accounts to read now, the one served longest ago first, and the names that X has not answered for."""
+    """The accounts to read now, the least recently served first, and the names that X did not answer for."""
 
     accounts: list[Account]
     unanswered: list[str] = field(default_factory=list)
@@ -84,10 +84,10 @@ def resolve(
     look_up: Callable[[list[str]], LookedUp],
     now: datetime,
 ) -> Resolved:
-    """Which of a rule's accounts to read now.
+    """Return which of a rule's accounts to read now.
 
     `look_up` asks X for up to 100 names that are not known yet, or whose account is gone (each costs a user read).
-    Accounts that X refuses to show are left out until they are to be asked for again, a day later.
+    Accounts that X refuses to show are left out until they are due again, a day later.
     """
     wanted = sorted({name.lower() for name in usernames})
     key = {"names": wanted, "now": now}
@@ -123,13 +123,13 @@ def resolve(
 def note_state(
     connection: psycopg.Connection, username: str, state: str, reason: str, *, now: datetime
 ) -> None:
-    """Keep what X says about an account that it does not show. It is asked for again a day later."""
+    """Store what X says about an account that it does not show. The account is due again a day later."""
     values = {"name": username, "state": state, "reason": storable(reason, LONGEST_REASON), "now": now}
     connection.execute(STATE, values | {"again": now + ASK_AGAIN_AFTER})
 
 
 def id_is_dead(connection: psycopg.Connection, username: str, reason: str, *, now: datetime) -> None:
-    """X knows no account of this id: its name is resolved again at the next poll."""
+    """Record that X knows no account with this id: the name is resolved again at the next poll."""
     values = {
         "name": username,
         "state": "gone",
@@ -141,19 +141,19 @@ def id_is_dead(connection: psycopg.Connection, username: str, reason: str, *, no
 
 
 def note_served(connection: psycopg.Connection, username: str, now: datetime) -> None:
-    """The account had its turn, whatever came of it: the others come first the next time."""
+    """Record that the account was polled, whatever the outcome: the others come first next time."""
     connection.execute("update pipeline.accounts set served_at = %s where username = %s", (now, username))
 
 
 def note_read(
     connection: psycopg.Connection, username: str, current_username: str | None, now: datetime
 ) -> None:
-    """The account was read; `current_username` is the name it goes by now, where an answer told it."""
+    """Record that the account was read; `current_username` is its present name, if an answer contained it."""
     connection.execute(READ, {"name": username, "current": current_username, "now": now})
 
 
 def note_failure(connection: psycopg.Connection, username: str, failure: str) -> None:
-    """Reading the account failed for a reason that says nothing about it."""
+    """Record that reading the account failed for a reason that says nothing about the account."""
     connection.execute(
         "update pipeline.accounts set last_failure = %s where username = %s",
         (storable(failure, LONGEST_REASON), username),

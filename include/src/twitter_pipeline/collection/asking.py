@@ -1,14 +1,15 @@
-"""What collecting needs of X, in this room's own words: whoever speaks to X implements `X`, in production an adapter.
+"""What collection needs from X: the protocol `X`, which an adapter around the client implements in production.
 
-    XError                  X gave no usable answer for this item; the others of the turn may do better
+    XError                  X gave no usable answer for this item; other items of the turn may succeed
     ├── TryAgain            the same request may succeed later, after `retry_after`
     ├── InvalidRequest      X refuses the request as it stands
     ├── CredentialsRefused  X does not accept the token (401), or does not let it ask for this item (403)
-    ├── RateLimited         nothing more before `reset_at`
+    ├── RateLimited         no request before `reset_at`
     ├── SpendingStopped     X sells nothing more to this account for now
-    └── AddressRefused      the address is none that the token may be sent to
+    └── AddressRefused      the token must not be sent to this address
 
-The last four end the turn, as `concerns_all` says (a 403 does not): no other item would do better. A message names the endpoint and the status and never holds a token. Errors of a ledger and of the sink pass through.
+The last four end the turn (`concerns_all`; a 403 does not), because every other item would fail too. A message names the
+endpoint and the status and never holds a token. Errors of a ledger and of the sink are passed on.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,11 +30,11 @@ class XError(Exception):
     """X gave no usable answer for this item."""
 
     concerns_all = False
-    """Whether every other item would fail alike."""
+    """Whether every other item would fail the same way."""
 
 
 class TryAgain(XError):
-    """The same request may succeed later; `retry_after` is what X asked to wait, zero where it said nothing."""
+    """The same request may succeed later; `retry_after` is the wait that X asked for, zero if none."""
 
     def __init__(self, message: str, retry_after: timedelta = timedelta(0)) -> None:
         super().__init__(message)
@@ -41,11 +42,11 @@ class TryAgain(XError):
 
 
 class InvalidRequest(XError):
-    """X refuses the request as it stands: asking again cannot help before it is changed."""
+    """X refuses the request as it stands: repeating it unchanged cannot help."""
 
 
 class RateLimited(XError):
-    """The window of the endpoint is used up until `reset_at` (aware UTC)."""
+    """The rate limit of the endpoint is used up until `reset_at` (aware UTC)."""
 
     concerns_all = True
 
@@ -55,7 +56,7 @@ class RateLimited(XError):
 
 
 class CredentialsRefused(XError):
-    """X does not accept the token; with another `status` than 401 only not for this item. None: no token was sent."""
+    """X does not accept the token; a `status` other than 401 concerns this item only. None: no token was sent."""
 
     def __init__(self, message: str, status: int | None) -> None:
         super().__init__(message)
@@ -69,14 +70,14 @@ class SpendingStopped(XError):
 
 
 class AddressRefused(XError):
-    """The address is none that the token may be sent to."""
+    """The token must not be sent to this address."""
 
     concerns_all = True
 
 
 @dataclass(frozen=True)
 class AccountState:
-    """What X says about an account instead of giving its tweets: protected, suspended or gone, and X's words."""
+    """What X says about an account instead of returning its tweets: protected, suspended or gone, and X's words."""
 
     state: str
     reason: str
@@ -84,9 +85,9 @@ class AccountState:
 
 @dataclass(frozen=True)
 class Polled:
-    """What a poll did. `ended` says how; one that is not finished is resumed where it stopped.
+    """What a poll did. `ended` says how it ended; an unfinished poll is resumed where it stopped.
 
-    `username` is the name that the account of the target goes by now, where an answer told it.
+    `username` is the present name of the target's account, if an answer contained it.
     """
 
     pages: int
@@ -101,7 +102,7 @@ class Polled:
 
 @dataclass(frozen=True)
 class Refetched:
-    """What became of tweets asked for by id: they came, were refused with X's reason, or X did not answer for them."""
+    """The outcome for tweets requested by id: found, refused with X's reason, or left unanswered by X."""
 
     found: frozenset[int]
     refused: Mapping[int, str]
@@ -119,15 +120,15 @@ class Sink(Protocol):
 
 
 class X(Protocol):
-    """X as collecting asks it. Every method raises XError; ledgers hear of each request before and after it."""
+    """X as collection uses it. Every method raises XError, and calls the ledger before and after each request."""
 
     @property
     def base_url(self) -> str:
-        """Where requests go: what an answer costs depends on it."""
+        """Where requests go; whether they cost money depends on it."""
         ...
 
     def server_now(self, now: datetime) -> datetime:
-        """What X's clock says when ours says `now` (both aware UTC)."""
+        """The time on X's clock when ours says `now` (both aware UTC)."""
         ...
 
     def poll(
@@ -142,13 +143,13 @@ class X(Protocol):
         overlap: timedelta,
         clock: Callable[[], datetime],
     ) -> Polled:
-        """Bring everything new of a target to the sink and its checkpoint up to it, page by page."""
+        """Send everything new of a target to the sink and advance its checkpoint, page by page."""
         ...
 
     def refetch(self, tweet_ids: Sequence[int], ledger: RefetchLedger, sink: Sink, *, rule: str) -> Refetched:
-        """Ask for known tweets by id and produce what X gives."""
+        """Request known tweets by id and send what X returns to the sink."""
         ...
 
     def look_up(self, usernames: Sequence[str], ledger: RequestLedger) -> LookedUp:
-        """The ids of up to 100 names in lower case. One that X takes for no name spoils it: InvalidRequest."""
+        """The ids of up to 100 names in lower case. Raises InvalidRequest if X considers one of them invalid."""
         ...

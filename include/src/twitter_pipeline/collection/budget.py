@@ -1,8 +1,8 @@
 """Money: every request is priced and reserved before it is sent.
 
-The books are shared by all processes, and reserving takes turns, so that the hard stop holds across them. A
-reservation whose request never came back, or came back without anybody knowing what it cost, keeps counting at its
-full price: never too little. An answer that cost more than was reserved is booked at what it cost, and its rule stops.
+All processes share pipeline.spend, and a lock admits one reservation at a time, so the hard stop holds across them. A
+reservation keeps counting at its full price when its request never came back, or came back with an unknown cost: the sum
+is never too low. An answer that cost more than was reserved is recorded at its real cost, and its rule stops.
 """
 
 import ipaddress
@@ -59,7 +59,7 @@ class BudgetExceeded(RuntimeError):
 
 
 class RuleOvershot(RuntimeError):
-    """An answer to this rule cost more than was asked for, so nothing more is sent for it until somebody allows it."""
+    """An answer to this rule cost more than reserved, so nothing more is sent for it until an operator allows it."""
 
 
 def is_local(url: str) -> bool:
@@ -73,14 +73,14 @@ def is_local(url: str) -> bool:
 
 
 def limit(url: str, budget_usd: Decimal | None) -> Decimal | None:
-    """What may be spent at an address: the budget; without one nothing, and nothing is counted where it is local."""
+    """What may be spent at an address: the budget; without one 0, or None at a local address, where nothing is counted."""
     if budget_usd is not None:
         return budget_usd
     return None if is_local(url) else Decimal(0)
 
 
 def spent_this_month(connection: psycopg.Connection, rule: str | None = None) -> Decimal:
-    """USD spent or reserved since the month began (UTC), by all or by one rule. Never writes."""
+    """USD spent or reserved since the month began (UTC), by all rules or by one. Never writes."""
     if rule is None:
         row = connection.execute(SPENT_THIS_MONTH).fetchone()
     else:
@@ -96,10 +96,10 @@ def left(
     rule_budget_usd: Decimal | None = None,
     api: str | None = None,
 ) -> Decimal | None:
-    """The most that the next request should cost, so that a page can be made smaller before it is refused.
+    """The most that the next request should cost, so that a client can ask for a smaller page before it is refused.
 
-    None where nothing is counted; 0 while only the smallest request may be sent, as a probe. Never writes, and
-    promises nothing: `reserve` decides.
+    None if nothing is counted; 0 while only the smallest request may be sent, as a probe. Never writes, and is only
+    advice: `reserve` decides.
     """
     if budget_usd is None:
         return None
@@ -121,11 +121,11 @@ def reserve(
     rule_budget_usd: Decimal | None = None,
     api: str | None = None,
 ) -> str:
-    """Set `price_usd` aside; returns the reservation. Without a budget (None: simulators, where nothing is paid)
-    nothing is counted, so that play money never uses up a budget that is set later.
+    """Reserve `price_usd` and return the reservation's id. Without a budget (None: simulators, which cost nothing)
+    nothing is counted, so play money never uses up a budget that is set later.
 
-    `rule_budget_usd` is what the rule alone may spend in a month, `api` whom the request goes to. Raises
-    BudgetExceeded, RuleOvershot or circuits.CircuitOpen; then it must not be sent.
+    `rule_budget_usd` is what the rule alone may spend in a month, `api` the API that the request goes to. Raises
+    BudgetExceeded, RuleOvershot or circuits.CircuitOpen; then the request must not be sent.
     """
     if budget_usd is None:
         return NOT_COUNTED
@@ -134,15 +134,13 @@ def reserve(
     with connection.transaction():
         connection.execute(
             "set local idle_in_transaction_session_timeout = '5s'"
-        )  # a frozen one ends its turn
+        )  # a frozen process loses the lock
         connection.execute("select pg_advisory_xact_lock(%s)", (RESERVATION_LOCK,))
         if price_usd and api is not None:
             try:
                 is_probe = circuits.admit(connection, api)
             except circuits.CircuitOpen as circuit_open:
-                refused = (
-                    circuit_open  # raised after the commit: the killed requests that it counted stay counted
-                )
+                refused = circuit_open  # raised after the commit, so that the killed requests it counted stay counted
         if refused is None:
             _refuse_after_an_overshoot(connection, rule)
             _refuse_beyond(connection, endpoint, price_usd, budget_usd, None)
@@ -200,7 +198,7 @@ def settle(
     result_count: int | None = None,
     is_answer: bool = True,
 ) -> None:
-    """Put the actual cost in place of the reserved one. `is_answer`: X gave what was asked for, which closes its circuit."""
+    """Replace the reserved cost by the actual one. `is_answer`: X gave what was asked for, which closes its circuit."""
     if reservation == NOT_COUNTED:
         return
     given: dict[str, Any] = {"reservation": reservation, "actual": actual_usd, "result_count": result_count}
@@ -225,7 +223,7 @@ def settle(
 
 
 def keep(connection: psycopg.Connection, reservation: str) -> None:
-    """Nobody knows what this request cost: its reservation goes on counting at its full price, and its circuit hears of it."""
+    """Keep the reservation of a request of unknown cost at its full price, and count the request in its circuit."""
     if reservation == NOT_COUNTED:
         return
     with connection.transaction():

@@ -1,10 +1,10 @@
-"""The circuit of an API: requests of which nobody knows what they cost are not repeated without end.
+"""A circuit breaker per API: requests of unknown cost are not repeated without end.
 
-Counted per API (base address and a fingerprint of the token) in PostgreSQL, so across rules, processes, tries of a
-client and retries of a task. A request whose process was killed counts too: its reservation remembers the backend
-that made it. Three in a row open the circuit. While it is open nothing is sent but one probe at a time, the smallest
-request there is, after 15 minutes and then after waits that double up to a day. Only a success closes it: an API that
-mixes refusals with silence is not well.
+Counted per API (base address and a fingerprint of the token) in PostgreSQL, and therefore across rules, processes,
+attempts of a client and retries of a task. A request whose process was killed counts too: its reservation records the
+backend that made it. Three in a row open the circuit. While it is open, only one probe at a time is sent, the smallest
+possible request, after 15 minutes and then after waits that double up to a day. Only a success closes it: an API that
+mixes refusals with silence is not healthy.
 """
 
 import logging
@@ -61,7 +61,7 @@ select api, unknown_in_a_row, opened_at, probe_at, probe from pipeline.circuits 
 
 
 class CircuitOpen(RuntimeError):
-    """Nobody knows what the last requests cost. Nothing was sent; the next probe may go at `probe_at` (aware UTC)."""
+    """The cost of the last requests is unknown. Nothing was sent; a probe is allowed at `probe_at` (aware UTC)."""
 
     def __init__(self, message: str, probe_at: datetime) -> None:
         super().__init__(message)
@@ -70,7 +70,7 @@ class CircuitOpen(RuntimeError):
 
 @dataclass(frozen=True)
 class OpenCircuit:
-    """A circuit that is open; times are aware UTC."""
+    """An open circuit; times are aware UTC."""
 
     api: str
     unknown_in_a_row: int
@@ -93,14 +93,14 @@ def open_circuits(connection: psycopg.Connection) -> list[OpenCircuit]:
 
 
 def is_open(connection: psycopg.Connection, api: str) -> bool:
-    """Whether a probe is all that may be sent. Never writes."""
+    """Whether only a probe may be sent. Never writes."""
     return any(circuit.api == api for circuit in open_circuits(connection))
 
 
 def admit(connection: psycopg.Connection, api: str) -> bool:
-    """Whether the next request is the probe of an open circuit. Raises CircuitOpen when it may not be sent.
+    """Whether the next request is the probe of an open circuit. Raises CircuitOpen if it must not be sent.
 
-    Call it in the turn of a reservation; then `sent_as_probe`.
+    Call it while holding budget.RESERVATION_LOCK; then call `sent_as_probe`.
     """
     killed = [reservation for (reservation,) in connection.execute(FIND_KILLED, {"api": api}).fetchall()]
     if killed:
@@ -122,7 +122,7 @@ def sent_as_probe(connection: psycopg.Connection, api: str, reservation: UUID) -
 
 
 def count_unknown(connection: psycopg.Connection, api: str, reservations: Sequence[UUID]) -> None:
-    """Count requests of which nobody knows what they cost; open the circuit, or let the next probe wait longer."""
+    """Count requests of unknown cost; opens the circuit, or lengthens the wait for the next probe."""
     given = {
         "api": api,
         "count": len(reservations),
@@ -144,19 +144,19 @@ def count_unknown(connection: psycopg.Connection, api: str, reservations: Sequen
 
 
 def count_success(connection: psycopg.Connection, api: str) -> None:
-    """Close the circuit."""
+    """Reset the count and close the circuit."""
     closed = connection.execute(CLOSE, {"api": api}).fetchone()
     if closed is not None and closed[0] is not None:
         logger.warning("Requests to %s succeed again; they had been stopped since %s", api, closed[0])
 
 
 def count_refusal(connection: psycopg.Connection, api: str, reservation: UUID) -> None:
-    """A failure that cost nothing: it shows nothing, and where it was the probe the next one may go at once."""
+    """A failure that cost nothing: it counts neither way, and if it was the probe, the next one may be sent at once."""
     connection.execute(PROBE_WAS_FREE, (api, reservation))
 
 
 def probe_now(connection: psycopg.Connection) -> list[str]:
-    """Let the next request to each open API be a probe, without a further wait; returns those APIs."""
+    """Allow the next request to each stopped API as a probe, without further wait; returns those APIs."""
     rows = connection.execute(
         "update pipeline.circuits set probe_at = now(), probe = null where opened_at is not null returning api"
     ).fetchall()

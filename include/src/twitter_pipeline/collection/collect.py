@@ -1,4 +1,4 @@
-"""One turn of one rule: fetch what the log lost, then poll every target; one item never holds up the others."""
+"""One turn of one rule: fetch again what the log lost, then poll every target; one item never holds up the others."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,19 +28,19 @@ from twitter_pipeline.collection.rule import Rule
 from twitter_pipeline.metrics.statsd import Metrics
 
 MOST_FAILURES_IN_A_ROW = 5
-"""So many items that X did not answer for, one after the other, and X is taken to be away."""
+"""After this many items in a row without an answer, X counts as down."""
 
 
 class RuleParked(Exception):
-    """X refuses what the rule asks for. It is not tried again before it is edited or unparked."""
+    """X refuses what the rule asks for. The rule is not polled again until it is edited or unparked."""
 
 
 class CollectionFailed(ExceptionGroup[Exception]):
-    """Some items of a rule failed; each has its reason, and the others were read."""
+    """Some items of a rule failed, each with its reason; the others were read."""
 
 
 def utc_now() -> datetime:
-    """This instant, aware."""
+    """The current time, aware."""
     return datetime.now(UTC)
 
 
@@ -57,14 +57,14 @@ def collect_rule(
     metrics: Metrics | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> Polled:
-    """Read what is new for a rule that is leased; returns the sum of its polls.
+    """Collect what is new for a leased rule; returns the sum of its polls.
 
-    First the tweets that the log lost before they were landed are asked for again by their ids. `budget_usd` is what all
-    rules together may spend in a month; None spends nothing where it could cost. The stores are open; `connection` is in
-    autocommit mode. A failure of one item is kept and the next one is read.
+    Tweets that the log lost before they landed are first requested again by id. `budget_usd` is what all rules together
+    may spend in a month; with None nothing is sent to an address where it could cost money. The stores are open;
+    `connection` is in autocommit mode. A failure of one item is recorded and the next item is read.
 
-    Raises RuleWaits (given back, due when X may be asked again), RuleParked, CollectionFailed with every kept failure,
-    and what concerns all items alike: an XError that says so, a spent budget, a lease that was lost, a sink that is away.
+    Raises RuleWaits (given back, due when X may be asked again), RuleParked, CollectionFailed with every recorded
+    failure, and errors that concern all items: an XError that says so, a spent budget, a lost lease, an unreachable sink.
     """
     limit_usd = budget.limit(x.base_url, budget_usd)
     return _Turn(
@@ -121,7 +121,7 @@ class _Turn:
                 break
             pages.refetched(self.connection, page, again.found, again.refused, again.unanswered)
             if not again.found and not again.refused:
-                break  # X answers for nothing now; the polls find out why
+                break  # X answers for nothing right now; the polls find out why
 
     def _poll_targets(self) -> None:
         kind, spec = self.rule.behaviour, self.rule.spec
@@ -133,7 +133,7 @@ class _Turn:
                 break
 
     def _poll_or_park(self, target: Target) -> None:
-        """Poll what the rule itself asks for: what X refuses of it parks the rule."""
+        """Poll what the rule itself asks for; a request that X refuses parks the rule."""
         try:
             self._poll(target)
         except InvalidRequest as refused:
@@ -145,7 +145,7 @@ class _Turn:
             self.failures.append(failed)
 
     def _poll_account(self, target: Target, account: Account) -> bool:
-        """Poll what one account brings and keep with it what X says; False where the next ones would fail alike."""
+        """Poll one account and record what X says about it; False if the next ones would fail too."""
         try:
             polled = self._poll(target)
         except XError as failed:
@@ -192,13 +192,13 @@ class _Turn:
         return polled
 
     def _first_poll_from(self) -> datetime | None:
-        """How far back a first poll reaches; one that reaches as far as X does leaves the start to X's clock."""
+        """How far back a first poll reaches; None if as far as X does, which leaves the start to X's clock."""
         if self.rule.first_poll_days >= self.rule.behaviour.reach_days:
             return None
         return self.x.server_now(self.clock()) - timedelta(days=self.rule.first_poll_days)
 
     def _resolved(self, names: Sequence[str]) -> list[Account]:
-        """The accounts to read now. Names that X has not answered for are failures."""
+        """The accounts to read now. Names that X did not answer for become failures."""
         if not names:
             return []
         ledger = RequestLedger(self.connection, self.raw, self.rule.name, **self._shared())
@@ -217,7 +217,7 @@ class _Turn:
         try:
             return self.x.look_up(names, ledger)
         except InvalidRequest as refused:
-            # one name that X takes for none spoils the request for all of them: it is found by halves
+            # One name that X considers invalid fails the request for all names: bisect to find it.
             if len(names) == 1:
                 return LookedUp({}, {names[0]: ("disallowed", str(refused))})
         half = len(names) // 2
@@ -225,7 +225,7 @@ class _Turn:
         return LookedUp({**one.found, **other.found}, {**one.refused, **other.refused})
 
     def _goes_on_after(self, failed: XError, item: str) -> bool:
-        """Keep the failure of one item; False where the next ones would fail alike. Raises what concerns them all."""
+        """Record the failure of one item; False if the next ones would fail too. Raises a failure that concerns all."""
         if failed.concerns_all:
             raise failed
         failed.add_note(item)

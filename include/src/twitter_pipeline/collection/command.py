@@ -1,4 +1,4 @@
-"""`twitter-pipeline spend`: budgets, what nobody knows the cost of, and what stopped."""
+"""`twitter-pipeline spend`: budgets, requests of unknown cost, and what is stopped."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import psycopg
 from twitter_pipeline import settings
 from twitter_pipeline.collection import budget, circuits, settlement
 
-# budget_usd by its name in the row, so that a database of before that column is read too
+# budget_usd by its key in the row as JSON, so that a database without that column can be read too
 BY_RULE = """
 select coalesce(spent.rule, rules.name), coalesce(spent.usd, 0), (to_jsonb(rules) ->> 'budget_usd')::numeric
 from (
@@ -45,7 +45,7 @@ def _warehouse() -> Iterator[psycopg.Connection[Any]]:
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @click.pass_context
 def spend(context: click.Context, as_json: bool) -> None:
-    """Show what was spent this month (UTC) and what of it nobody knows; settle, allow, and try again.
+    """Show what was spent this month (UTC) and which costs are unknown; settle, allow, and try again.
 
     Without a command it shows the budgets, in total and by rule.
     """
@@ -89,14 +89,14 @@ def _as_text(now: dict[str, Any]) -> str:
     if now["unknown"]["requests"]:
         lines += [
             "",
-            f"Of {now['unknown']['requests']} requests (${now['unknown']['usd']}, counted above or in earlier months) nobody "
-            "knows what they cost: see `twitter-pipeline spend unknown`.",
+            f"The cost of {now['unknown']['requests']} requests is unknown (${now['unknown']['usd']}, counted above or "
+            "in earlier months): see `twitter-pipeline spend unknown`.",
         ]
     for stopped in now["stopped_rules"]:
         rule = stopped["rule"] or "-"
         lines += [
             "",
-            f"Rule {rule} is stopped: answers cost ${stopped['overshoot_usd']} more than was asked for. After a look at X's "
+            f"Rule {rule} is stopped: answers cost ${stopped['overshoot_usd']} more than reserved. After checking X's "
             f"bill: `twitter-pipeline spend allow {rule}`.",
         ]
     for circuit in now["open_circuits"]:
@@ -107,7 +107,7 @@ def _as_text(now: dict[str, Any]) -> str:
 @spend.command()
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def unknown(as_json: bool) -> None:
-    """List the requests of which nobody knows what they cost; they count at their full price."""
+    """List the requests of unknown cost; they count at their full price."""
     with _warehouse() as connection:
         kept = settlement.kept(connection)
     if as_json:
@@ -130,23 +130,25 @@ def _dollars(context: click.Context, parameter: click.Parameter, value: str | No
     except InvalidOperation:
         usd = Decimal(-1)
     if not usd.is_finite() or not 0 <= usd < 10**8:
-        raise click.BadParameter(f"{value!r} is no amount of US dollars")
+        raise click.BadParameter(f"{value!r} is not an amount in US dollars")
     return usd
 
 
 @spend.command()
 @click.argument("reservations", nargs=-1, metavar="[RESERVATION]...")
-@click.option("--usd", callback=_dollars, help="What each of them cost, by X's bill; 0 if it was not billed.")
-@click.option("--full-price", is_flag=True, help="They cost what was reserved for them.")
+@click.option(
+    "--usd", callback=_dollars, help="What each of them cost according to X's bill; 0 if it was not billed."
+)
+@click.option("--full-price", is_flag=True, help="Each of them cost what was reserved for it.")
 @click.option(
     "--usage", type=click.File("r"), help="X's answer to GET /2/usage/tweets, or - for standard input."
 )
 def settle(
     reservations: tuple[str, ...], usd: Decimal | None, full_price: bool, usage: TextIO | None
 ) -> None:
-    """Settle requests of which nobody knew what they cost.
+    """Settle requests of unknown cost.
 
-    By hand, with --usd or --full-price, or all reads of posts of past days by X's figures, with --usage:
+    By hand with --usd or --full-price, or all reads of posts on past days by X's figures with --usage:
 
     \b
     curl -H "Authorization: Bearer $X_BEARER_TOKEN" \\
@@ -177,16 +179,16 @@ def settle(
 @spend.command()
 @click.argument("rule")
 def allow(rule: str) -> None:
-    """Let RULE go on that stopped because an answer cost more than was asked for (- for requests of no rule)."""
+    """Resume RULE, which stopped because an answer cost more than reserved (- for requests without a rule)."""
     with _warehouse() as connection:
         if settlement.allow(connection, None if rule == "-" else rule) == 0:
             raise click.ClickException(f"rule {rule} is not stopped")
-    click.echo(f"rule {rule} goes on")
+    click.echo(f"rule {rule} resumes")
 
 
 @spend.command()
 def probe() -> None:
-    """Let the next request to X be the probe of an open circuit, without waiting for its time."""
+    """Send the next request to X as the probe of an open circuit, without waiting for its time."""
     with _warehouse() as connection:
         apis = circuits.probe_now(connection)
     for api in apis:

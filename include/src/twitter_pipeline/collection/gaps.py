@@ -1,6 +1,6 @@
-"""What collecting knows to be missing, written down in pipeline.gaps: windows that were not read, tweets that X gives no more.
+"""What collection knows to be missing, as rows of pipeline.gaps: windows not read, tweets that X no longer returns.
 
-Loud by design: status and alerts show every row. The gaps of the log itself (offsets) are written by whoever reads it.
+Visible by design: status and alerts show every row. The stages that read the log write its own gaps (of offsets).
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ BOUNDS = ("since_id", "until_id", "from_at", "to_at")
 
 
 class Window(Protocol):
-    """A window that was not read, as a poll describes it; a bound that is None is not known. Ids are exclusive."""
+    """A window that was not read, as a poll describes it. A bound that is None is unknown; ids are exclusive."""
 
     @property
     def reason(self) -> str: ...
@@ -37,7 +37,7 @@ class Window(Protocol):
 
 @dataclass(frozen=True)
 class Unread:
-    """A window that this room gives up itself."""
+    """A window that collection itself gives up."""
 
     reason: str
     since_id: int | None = None
@@ -47,7 +47,7 @@ class Unread:
 
 
 def note_window(connection: psycopg.Connection, rule: str, subject: str, window: Window) -> None:
-    """Keep a window of a rule's checkpoint as a gap."""
+    """Record a window of a rule's checkpoint as a gap."""
     bounds = {name: getattr(window, name) for name in BOUNDS}
     connection.execute(NOTE_WINDOW, {"rule": rule, "subject": subject, "reason": window.reason, **bounds})
 
@@ -55,6 +55,6 @@ def note_window(connection: psycopg.Connection, rule: str, subject: str, window:
 def note_tweets(
     connection: psycopg.Connection, rule: str | None, tweet_ids: Iterable[int], reason: str
 ) -> None:
-    """Keep tweets that were collected once and cannot be had again as a gap."""
+    """Record tweets as a gap that were collected once and cannot be fetched again."""
     given = {"rule": rule, "tweet_ids": sorted(tweet_ids), "reason": reason.replace("\x00", "")}
     connection.execute(NOTE_TWEETS, given)

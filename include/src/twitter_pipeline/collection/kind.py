@@ -1,7 +1,7 @@
-"""What every kind of rule says of itself: the base of the files in `kinds/`, and of what they name.
+"""The interface of every kind of rule: the base classes of the files in `kinds/`, and of the targets they return.
 
-A rule is a kind and a spec. The kind reads the one field of a rule that says what to ask for, keeps it as the spec, and
-names the targets to poll. Everything else (files, commands, lists, leases, polling) knows kinds only by this.
+A rule is a kind and a spec. The kind reads the one field of a rule that says what to ask for, stores it as the spec, and
+returns the targets to poll. Everything else (files, commands, lists, leases, polling) uses kinds only through this.
 """
 
 from abc import ABC, abstractmethod
@@ -14,7 +14,7 @@ from twitter_pipeline.collection.accounts import Account
 from twitter_pipeline.text import USERNAME
 
 Spec = Mapping[str, Any]
-"""What a rule asks for, as JSON keeps it in pipeline.rules.spec."""
+"""What a rule asks for, as stored in pipeline.rules.spec (JSON)."""
 LONGEST_REACH_DAYS = 7300
 MOST_ACCOUNTS = 100
 SHOWN = 80
@@ -35,10 +35,10 @@ class Takes(Enum):
 class Target:
     """One thing to poll, with a checkpoint of its own.
 
-    `endpoint` is the name of X's endpoint in the client's table and `parameters` are what is asked of it. `subject` is
-    the checkpoint's. `source` is what pages and envelopes call the way in which the tweets came. `account` is whose
-    tweets are read: what X says about it is kept with it; where it is None, a refused request parks the rule.
-    `succeeds` begins the subjects of the rule's earlier checkpoints that this target takes the place of: empty for none.
+    `endpoint` is the name of X's endpoint in the client's table and `parameters` are sent to it. `subject` identifies
+    the checkpoint. `source` is how pages and envelopes name the origin of the tweets. `account` is the account whose
+    tweets are read: what X says about it is stored with it; if it is None, a refused request parks the rule. `succeeds`
+    is the prefix of the subjects of the rule's earlier checkpoints that this target replaces; empty for none.
     """
 
     endpoint: str
@@ -53,37 +53,37 @@ class Kind(ABC):
     """One kind of rule. A file in `kinds/` holds one subclass and an instance of it as `KIND`."""
 
     name: ClassVar[str]
-    """As pipeline.rules.kind has it: lower case, underscores."""
+    """The value in pipeline.rules.kind: lower case, underscores."""
     field: ClassVar[str]
-    """The field of a rule that makes it one of this kind, and how `rules list --json` calls it."""
+    """The field that makes a rule one of this kind, and its key in `rules list --json`."""
     takes: ClassVar[Takes]
     option: ClassVar[str]
-    """The option of `rules add` for the field; given once a name where the field takes account names."""
+    """The option of `rules add` for the field; repeated for each name if the field takes account names."""
     help: ClassVar[str]
     """What that option is for, in one sentence."""
     reach_days: ClassVar[int] = LONGEST_REACH_DAYS
-    """How far a first poll may reach back. One that reaches so far leaves the start to X."""
+    """How far back a first poll may reach. A poll that reaches this far leaves the start to X."""
 
     @property
     def within(self) -> str:
-        """For whom `reach_days` is the limit, to stand behind a refused number; empty where it is everybody's."""
+        """What `reach_days` limits, to end the message about a refused number; empty if the limit is general."""
         return "" if self.reach_days == LONGEST_REACH_DAYS else f" for {self.field}"
 
     @abstractmethod
     def parse(self, value: Any) -> dict[str, Any]:
-        """The spec of a rule whose field holds `value`, which has the type that the field takes. Raises BadField."""
+        """The spec of a rule whose field holds `value`, already of the type that the field takes. Raises BadField."""
 
     @abstractmethod
     def value(self, spec: Spec) -> str | list[str]:
-        """What the field of a rule of this spec holds."""
+        """The value of the field in a rule with this spec."""
 
     @abstractmethod
     def shown(self, spec: Spec) -> str:
-        """What is asked for, in one line for a person."""
+        """What the rule asks for, in one line for a person."""
 
     @abstractmethod
     def asked(self, spec: Spec) -> str:
-        """What the rule's checkpoints belong to: two rules of equal `asked` continue each other's polls."""
+        """What the rule's checkpoints belong to: two rules with equal `asked` continue each other's polls."""
 
     def accounts(self, spec: Spec) -> list[str]:
         """Names of the accounts whose ids must be known before there are targets."""
@@ -91,11 +91,11 @@ class Kind(ABC):
 
     @abstractmethod
     def targets(self, spec: Spec, accounts: Sequence[Account]) -> list[Target]:
-        """What to poll now, in this order; `accounts` are those of the named ones that X knows and shows."""
+        """What to poll now, in this order; `accounts` are those of the named accounts that X knows and shows."""
 
 
 class AccountKind(Kind):
-    """A kind that asks for something of each account of a list; one account never holds up the others."""
+    """A kind that polls each account of a list; one account never holds up the others."""
 
     takes = Takes.ACCOUNT_NAMES
 
@@ -106,7 +106,9 @@ class AccountKind(Kind):
         names = [name.removeprefix("@") for name in value]
         for given, name in zip(value, names, strict=True):
             if not USERNAME.fullmatch(name):
-                raise BadField(f"{self.field}: {shown(given)} is no account name: 1 to 50 of A-Z a-z 0-9 _")
+                raise BadField(
+                    f"{self.field}: {shown(given)} is not an account name: 1 to 50 of A-Z a-z 0-9 _"
+                )
         return {"accounts": sorted({name.lower() for name in names})}
 
     def value(self, spec: Spec) -> list[str]:
@@ -118,7 +120,7 @@ class AccountKind(Kind):
         return self.name
 
     def accounts(self, spec: Spec) -> list[str]:
-        """All of the list."""
+        """All names in the list."""
         return self.value(spec)
 
     @abstractmethod
@@ -126,10 +128,10 @@ class AccountKind(Kind):
         """What to poll for one account."""
 
     def targets(self, spec: Spec, accounts: Sequence[Account]) -> list[Target]:
-        """One target an account."""
+        """One target per account."""
         return [self.target(account) for account in accounts]
 
 
 def shown(value: str | None) -> str:
-    """A value of a field as it stands in a message: quoted and not without end."""
+    """The value of a field for a message: quoted and shortened."""
     return repr(value if value is None or len(value) <= SHOWN else f"{value[:SHOWN]}…")

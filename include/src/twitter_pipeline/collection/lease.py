@@ -1,9 +1,9 @@
-"""A rule is held by one run while it is polled; the lease ends by itself when the run is gone.
+"""One run at a time holds a rule while polling it; the lease expires by itself when the run is gone.
 
-TurnEnded            this turn ends early and nothing failed: the rule's last error stays as it is
+TurnEnded            the turn ends early although nothing failed: the rule's last error stays as it is
 ├── LeaseHeld        another run polls the rule
 ├── RuleStopped      the rule is disabled, parked, removed or gone
-└── RuleWaits        nothing may be asked before a stated time; the rule is due then
+└── RuleWaits        no request may be sent before a stated time; the rule is due then
 """
 
 from collections.abc import Iterator
@@ -45,23 +45,23 @@ where name = %(rule)s and leased_by = %(holder)s
 
 
 class TurnEnded(RuntimeError):
-    """This turn of a rule ends early, and nothing failed."""
+    """The turn of a rule ends early although nothing failed."""
 
 
 class LeaseHeld(TurnEnded):
-    """Another run polls this rule; leave it to that one."""
+    """Another run polls this rule; leave it to that run."""
 
 
 class RuleStopped(TurnEnded):
-    """The rule is disabled, parked, removed or gone: nothing more is asked for it. The text says which."""
+    """The rule is disabled, parked, removed or gone: no more requests for it. The text says which."""
 
 
 class RuleWaits(TurnEnded):
-    """Nothing may be asked for now (X's rate limit, an open circuit); the rule was given back, due when it may."""
+    """No request may be sent now (X's rate limit, an open circuit); the rule was given back, due when one may."""
 
 
 class Lease:
-    """A held rule. `extend` while working; `give_back_at` to have it due at another time than its interval says."""
+    """A held rule. Call `extend` while working, and `give_back_at` to set a due time other than its interval's."""
 
     def __init__(self, connection: psycopg.Connection, rule: str, holder: str, seconds: float) -> None:
         self.rule, self.holder = rule, holder
@@ -70,8 +70,8 @@ class Lease:
         self._read = False
 
     def check(self) -> None:
-        """To be asked before each request. Raises RuleStopped when the rule is disabled, parked, removed or gone, and
-        LeaseHeld when somebody else has it by now. Never writes."""
+        """Call before each request. Raises RuleStopped if the rule is disabled, parked, removed or gone, and LeaseHeld if
+        another run has taken it. Never writes."""
         stopped, is_ours = self._standing()
         if stopped is not None:
             raise RuleStopped(f"rule {self.rule!r} {stopped}")
@@ -79,7 +79,7 @@ class Lease:
             raise LeaseHeld(f"rule {self.rule!r} is polled by another run")
 
     def extend(self) -> None:
-        """Hold on for another span, for more requests. Raises RuleStopped and LeaseHeld as `check` does."""
+        """Renew the lease for more requests. Raises RuleStopped and LeaseHeld as `check` does."""
         if self._hold(HOLD_TO_GO_ON):
             return
         stopped, _ = self._standing()
@@ -88,20 +88,20 @@ class Lease:
         raise LeaseHeld(f"rule {self.rule!r} is polled by another run")
 
     def hold(self) -> None:
-        """Hold on to write down what was read already, also of a rule that was stopped meanwhile. Raises LeaseHeld."""
+        """Renew the lease to record what was already read, even if the rule was stopped meanwhile. Raises LeaseHeld."""
         if not self._hold(HOLD):
             raise LeaseHeld(f"rule {self.rule!r} is polled by another run")
 
     def note_read(self) -> None:
-        """Something was read: the end of the lease sets the rule's last_polled_at."""
+        """Record that something was read: the end of the lease sets the rule's last_polled_at."""
         self._read = True
 
     def give_back_at(self, due: datetime) -> None:
-        """Let the rule be due at `due` (a rate limit's reset) once the lease ends, a day from now at the latest."""
+        """Make the rule due at `due` (a rate limit's reset) once the lease ends, a day from now at the latest."""
         self._due = due.astimezone(UTC)
 
     def release(self, error: str | None, *, stopped: bool = False) -> None:
-        """Give the rule back, with its error or None; one that was `stopped` keeps its turn and its last error."""
+        """Give the rule back, with its error or None; a `stopped` rule keeps its due time and its last error."""
         self._connection.execute(
             RELEASE,
             {
@@ -119,7 +119,7 @@ class Lease:
         return self._connection.execute(statement.encode(), values).rowcount > 0
 
     def _standing(self) -> tuple[str | None, bool]:
-        """Why nothing more may be asked, or None; and whether the lease is still ours."""
+        """Why no more requests may be sent, or None; and whether the lease is still ours."""
         row: Any = self._connection.execute(STANDING, {"rule": self.rule, "holder": self.holder}).fetchone()
         return row or ("is no longer in pipeline.rules", False)
 
@@ -130,8 +130,8 @@ def lease_rule(
 ) -> Iterator[Lease]:
     """Hold a rule while polling it; `holder` names the run. Raises RuleStopped and LeaseHeld.
 
-    At the end the rule is due again after its interval; an exception is kept as the rule's last error, each failure of
-    a group in short. A rule that was stopped keeps its turn, so that it goes on at once when it may.
+    At the end the rule is due again after its interval. An exception is stored as the rule's last error, with each failure
+    of a group in brief. A stopped rule keeps its due time, so it resumes at once when it may.
     """
     held = Lease(connection, rule, holder, seconds)
     held.extend()
@@ -145,7 +145,7 @@ def lease_rule(
 
 
 def _told(error: BaseException) -> str:
-    """The error behind its notes, which name the item; of a group its text and each failure, as many as have room."""
+    """The error after its notes, which name the item; for a group its text and as many failures as fit."""
     if not isinstance(error, BaseExceptionGroup):
         return ": ".join([*getattr(error, "__notes__", ()), type(error).__name__, str(error)])
     failures = [" ".join(_told(failure).split()) for failure in error.exceptions]

@@ -1,7 +1,7 @@
 """The collector's ledgers in PostgreSQL and MongoDB: where to resume, may I spend this, record this page.
 
-Whoever asks X takes them as a small protocol and does not know this room. Fetched means acknowledged:
-`page_acknowledged` is called once Kafka has everything of a page, and only there the checkpoint moves.
+The client takes them as a small protocol and does not know this package. Fetched means acknowledged:
+`page_acknowledged` is called once Kafka has everything of a page, and only then does the checkpoint move.
 """
 
 import logging
@@ -78,12 +78,12 @@ update pipeline.checkpoints set abandoned_at = null
 where rule = %(rule)s and subject = %(subject)s and abandoned_at is not null
 """
 LONGEST_PAYLOAD = 12_000_000
-"""MongoDB's documents end at 16 MiB; a larger message is kept in parts."""
+"""MongoDB limits documents to 16 MiB; a larger message is stored in parts."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a poll goes on: above `since_id`; below `until_id` when the last one did not reach its end."""
+    """Where a poll resumes: above `since_id`, and below `until_id` if the previous poll did not finish."""
 
     since_id: int | None = None
     until_id: int | None = None
@@ -112,7 +112,7 @@ class RequestLedger:
         self._api: str | None = None
 
     def charged_by(self, api: str) -> None:
-        """Whom the requests go to, as the client names itself: its circuit counts for them."""
+        """Set the API that requests go to, as the client identifies it: its circuit counts them."""
         self._api = api
 
     def left_usd(self) -> Decimal | None:
@@ -126,7 +126,7 @@ class RequestLedger:
         )
 
     def may_spend(self, endpoint: str, price_usd: Decimal) -> str:
-        """Reserve the price of a request. Raises what budget.reserve raises, then it must not be sent."""
+        """Reserve the price of a request. Raises what budget.reserve raises; then the request must not be sent."""
         return budget.reserve(
             self.connection,
             endpoint,
@@ -151,9 +151,9 @@ class RequestLedger:
         observed_at: datetime,
         error: str | None,
     ) -> None:
-        """Record what became of a request, failed ones too; its actual cost replaces the reserved one.
+        """Record the outcome of a request, failed or not; its actual cost replaces the reserved one.
 
-        Without a cost nobody knows it, and the reservation stays.
+        `cost_usd` is None if the cost is unknown; then the reservation stays.
         """
         if cost_usd is None:
             budget.keep(self.connection, reservation)
@@ -182,7 +182,9 @@ class RequestLedger:
         letters = self.raw.dead_letters.with_options(write_concern=DURABLE)
         observe_letters(self.connection, [(f"extract/{request_id}/{key}", payload)])
         parts = [payload[at : at + LONGEST_PAYLOAD] for at in range(0, len(payload), LONGEST_PAYLOAD)]
-        for number, part in reversed(list(enumerate(parts))):  # the first one last: with it all are there
+        for number, part in reversed(
+            list(enumerate(parts))
+        ):  # the first part last: when it is there, all are
             _id = f"extract/{request_id}/{key}" + (f"/{number}" if number else "")
             letter = {
                 "_id": _id,
@@ -213,7 +215,7 @@ class RequestLedger:
         observed_at: datetime,
     ) -> None:
         if not offsets:
-            return  # all of it was set aside: nothing of it can be lost with the log
+            return  # everything was set aside, so nothing can be lost with the log
         page = {
             "rule": self.rule,
             "subject": subject,
@@ -231,7 +233,7 @@ class RequestLedger:
 
 
 class RefetchLedger(RequestLedger):
-    """The ledger of a refetch that brings lost pages back: pages are noted, no checkpoint moves."""
+    """The ledger of a refetch of lost pages: pages are recorded, no checkpoint moves."""
 
     def page_acknowledged(self, **page: Any) -> None:
         """Record a page whose messages Kafka acknowledged (`offsets`: the last one per partition)."""
@@ -262,15 +264,15 @@ class PollLedger(RequestLedger):
         return {"rule": self._lease.rule, "subject": self._target.subject}
 
     def may_spend(self, endpoint: str, price_usd: Decimal) -> str:
-        """Reserve the price of a request. Raises lease.RuleStopped and LeaseHeld too, then it must not be sent."""
+        """Reserve the price of a request. Also raises lease.RuleStopped and LeaseHeld; then it must not be sent."""
         self._lease.check()
         return super().may_spend(endpoint, price_usd)
 
     def resume(self) -> Checkpoint:
-        """Where this poll goes on; from `first_poll_from` on where nothing was asked before.
+        """Where this poll resumes; at `first_poll_from` if nothing was polled before.
 
-        A target that succeeds others of the rule leaves their checkpoints where they are: they belong to what was
-        asked then. What their polls had not read becomes a gap.
+        A target that succeeds others of the rule does not touch their checkpoints: they belong to what was asked then.
+        What their polls had not read becomes a gap.
         """
         if self._target.succeeds:
             self._succeed_others()
@@ -308,7 +310,7 @@ class PollLedger(RequestLedger):
         **page: Any,
     ) -> None:
         """Record a page whose messages Kafka acknowledged (`offsets`: the last one per partition), and move the
-        checkpoint's first phase below it. Raises lease.LeaseHeld when the rule was taken over meanwhile."""
+        checkpoint's first phase below it. Raises lease.LeaseHeld if another run has taken the rule meanwhile."""
         with self.connection.transaction():
             self._lease.hold()
             self._note_page(self._target.source, self._target.subject, **page)
@@ -323,26 +325,26 @@ class PollLedger(RequestLedger):
             self.connection.execute(POLL_ENDED, {**self._key, "newest": newest_id, "newest_at": newest_at})
 
     def poll_stalled(self) -> None:
-        """Count one more poll in a row that ended unfinished and brought nothing new."""
+        """Count one more consecutive poll that ended unfinished and returned nothing new."""
         with self.connection.transaction():
             self._lease.hold()
             self.connection.execute(POLL_STALLED, self._key)
 
     def out_of_reach(self, gap: Window, start_time: datetime) -> None:
-        """Keep the window as a gap and let this poll, and those that resume it, reach back to `start_time` only."""
+        """Record the window as a gap and let this poll, and those that resume it, reach back only to `start_time`."""
         with self.connection.transaction():
             self._lease.hold()
             gaps.note_window(self.connection, self._lease.rule, self._target.subject, gap)
             self.connection.execute(REACH_BACK_TO, {**self._key, "start": start_time})
 
     def left_out(self, gap: Window) -> None:
-        """Keep the window as a gap."""
+        """Record the window as a gap."""
         with self.connection.transaction():
             self._lease.hold()
             gaps.note_window(self.connection, self._lease.rule, self._target.subject, gap)
 
     def count_differs(self, request_id: str, *, stated: int, given: int) -> None:
-        """Note with the request that X stated another number of tweets than it gave, twice."""
+        """Note with the request that X twice stated a different number of tweets than it returned."""
         difference = {"stated_count": stated, "given_count": given}
         self.raw.api_requests.update_one({"_id": request_id}, {"$set": difference})
         self._metrics.count("extract_count_differs_total")

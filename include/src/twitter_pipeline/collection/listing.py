@@ -28,7 +28,7 @@ from pipeline.rules order by name
 
 @dataclass(frozen=True)
 class ListedRule:
-    """A rule, and how it stands: removed, parked, disabled, polled now, due or waiting. Times are UTC and aware."""
+    """A rule and its state: removed, parked, disabled, polled now, due or waiting. Times are UTC and aware."""
 
     name: str
     state: str
@@ -51,11 +51,11 @@ class ListedRule:
 
     @property
     def trouble(self) -> str | None:
-        """Why it is not polled, or what its last poll failed of; None when nothing is wrong."""
+        """Why it is not polled, or why its last poll failed; None when nothing is wrong."""
         return self.parked_reason or (self.last_error if self.state != "removed" else None)
 
     def fields(self) -> dict[str, Any]:
-        """All of it by name, what is asked for as the field of its kind in a rules file."""
+        """All fields by name; what the rule asks for is under the field of its kind in a rules file."""
         told = asdict(self)
         kind, spec = told.pop("kind"), told.pop("spec")
         first = {name: told.pop(name) for name in ("name", "state")}
@@ -63,6 +63,6 @@ class ListedRule:
 
 
 def list_rules(connection: psycopg.Connection) -> list[ListedRule]:
-    """All rules by name, removed ones too. Never writes."""
+    """All rules ordered by name, removed ones included. Never writes."""
     with connection.cursor(row_factory=class_row(ListedRule)) as cursor:
         return cursor.execute(LIST).fetchall()

@@ -1,4 +1,4 @@
-"""What an operator should look at: one notice a subject, in pipeline.notices for as long as it holds."""
+"""What an operator should look at: one notice per subject, in pipeline.notices for as long as it applies."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ LONGEST = 2000
 
 @dataclass(frozen=True)
 class Notice:
-    """What holds since when (UTC, aware)."""
+    """What needs attention, and since when (UTC, aware)."""
 
     subject: str
     notice: str
@@ -24,17 +24,17 @@ class Notice:
 
 
 def post(connection: psycopg.Connection, subject: str, notice: str) -> None:
-    """Put up a notice, or change the one of this subject; one that says the same keeps its time."""
+    """Post a notice, or replace the one on this subject; an unchanged notice keeps its time."""
     connection.execute(POST, (subject, notice[:LONGEST].replace("\x00", "")))
 
 
 def take_down(connection: psycopg.Connection, subject: str) -> None:
-    """The subject needs no attention any more."""
+    """Remove the notice on a subject that no longer needs attention."""
     connection.execute("delete from pipeline.notices where subject = %s", (subject,))
 
 
 def posted(connection: psycopg.Connection) -> list[Notice]:
-    """All notices, the oldest first. Never writes."""
+    """All notices, oldest first. Never writes."""
     with connection.cursor(row_factory=class_row(Notice)) as cursor:
         return cursor.execute(
             "select subject, notice, noticed_at from pipeline.notices order by noticed_at, subject"

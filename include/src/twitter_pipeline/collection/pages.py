@@ -1,8 +1,8 @@
 """Pages after Kafka acknowledged them: settled by landing, or lost with the log and fetched again.
 
-A page is settled once landing's cursor has passed its messages. It is lost when its topic is gone, or the log's
-start went past them, before that. Then its tweets are asked for again by their ids, and what X no longer gives
-becomes a gap row. Judged in one statement: a gap that is noted between two would let a lost page count as settled.
+A page is settled once landing's cursor has passed its messages. It is lost if its topic disappears, or the start of the
+log moves past its messages, before that. Then its tweets are fetched again by id, and those that X no longer returns
+become a gap row. One statement decides: with two, a gap noted in between would let a lost page count as settled.
 """
 
 from collections import defaultdict
@@ -43,7 +43,7 @@ MOST_TRIES = 10
 
 @dataclass(frozen=True)
 class LostPage:
-    """A page to fetch again: the tweets that X has not answered for yet, and the rule that brought them."""
+    """A page to fetch again: the tweets that X has not answered for yet, and the rule that collected them."""
 
     request_id: str
     rule: str | None
@@ -51,7 +51,7 @@ class LostPage:
 
 
 def settle(connection: psycopg.Connection, topic: str, topic_id: str) -> dict[str, int]:
-    """Bring the state of all pages up to date; `topic_id` is the topic's id now. Returns counts per new state."""
+    """Update the state of all pages; `topic_id` is the topic's current id. Returns counts per new state."""
     states = [
         state for (state,) in connection.execute(SETTLE, {"topic": topic, "topic_id": topic_id}).fetchall()
     ]
@@ -59,7 +59,7 @@ def settle(connection: psycopg.Connection, topic: str, topic_id: str) -> dict[st
 
 
 def lost(connection: psycopg.Connection, rule: str, limit: int = 100) -> list[LostPage]:
-    """Lost pages of a rule, those tried least first (an archive's are imported again by hand). Never writes."""
+    """Lost pages of a rule, the least often tried first (an operator re-imports those of archives). Never writes."""
     rows = connection.execute(
         "select request_id, rule, coalesce(open_ids, tweet_ids) from pipeline.pages"
         " where state = 'lost' and rule = %s and source <> 'import'"
@@ -76,15 +76,15 @@ def refetched(
     refused: Mapping[int, str],
     unanswered: Collection[int] = (),
 ) -> list[int]:
-    """Record that a lost page was asked for again; returns the ids that are given up now, kept as gap rows.
+    """Record that a lost page was requested again; returns the ids given up now, which are kept as gap rows.
 
-    `refused` holds X's reason for each tweet that it gives no more. Tweets in none of the three count as unanswered;
-    these are asked for again, ten times in all, before they are given up too.
+    `refused` holds X's reason for each tweet that it no longer returns. Tweets in none of the three count as unanswered;
+    they are requested again, ten times in total, before they are given up too.
     """
     open_ids = sorted(set(page.tweet_ids) - set(found) - refused.keys() | set(unanswered))
     reasons: dict[str, list[int]] = defaultdict(list)
     for tweet_id, reason in refused.items():
-        reasons[f"lost with the log, and X gives them no more: {reason[:200]}"].append(tweet_id)
+        reasons[f"lost with the log, and X no longer returns them: {reason[:200]}"].append(tweet_id)
     with connection.transaction():
         row = connection.execute(
             "select refetch_tries from pipeline.pages where request_id = %s and state = 'lost' for update",

@@ -1,4 +1,4 @@
-"""One rule: what it asks, how often, and within which limits."""
+"""One rule: what it asks for, how often, and within which limits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ FIELDS = (
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule: `kind` names what sort of thing is asked for and `spec` says what; see `kinds`.
+    """One rule: `kind` names the sort of thing it asks for and `spec` says which; see `kinds`.
 
-    `page_size` is how many tweets a request may bring; `first_poll_days` how far back a poll without a checkpoint
-    reaches; `overlap_seconds` how far each poll goes back over the one before; `budget_usd` the most that the rule may
-    cost in a calendar month (UTC), None when only the total budget holds.
+    `page_size` is how many tweets a request may return; `first_poll_days` how far back a poll without a checkpoint
+    reaches; `overlap_seconds` how far each poll overlaps the previous one; `budget_usd` the most that the rule may cost
+    in a calendar month (UTC), None when only the total budget applies.
     """
 
     name: str
@@ -48,12 +48,12 @@ class Rule:
 
     @property
     def behaviour(self) -> Kind:
-        """What the rule's kind knows. Raises UnknownKind for a rule that a newer version made."""
+        """The rule's kind, which knows how to poll it. Raises UnknownKind for a rule that a newer version made."""
         return kind_of(self.kind)
 
     @property
     def asked(self) -> str:
-        """What the rule's checkpoints belong to. Two rules of equal `asked` continue each other's polls."""
+        """What the rule's checkpoints belong to. Two rules with equal `asked` continue each other's polls."""
         return self.behaviour.asked(self.spec)
 
     def columns(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Rule:
 
 
 def rule_of(given: Mapping[str, Any]) -> Rule:
-    """The rule of these fields, whose types are right already. Raises BadField for values that are not."""
+    """Make a rule of fields whose types are already checked. Raises BadField for wrong values."""
     name = given.get("name")
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise BadField(f"name: {shown(name)} must be 1 to 63 of a-z 0-9 _ - and start with a letter or digit")
@@ -95,7 +95,7 @@ def _dollars(budget: Decimal | None) -> Decimal | None:
         return None
     if not 0 < budget <= LARGEST_BUDGET_USD:
         raise BadField(
-            f"budget_usd: {budget} must be an amount in US dollars above 0; to spend nothing say enabled: false"
+            f"budget_usd: {budget} must be an amount in US dollars above 0; to spend nothing set enabled: false"
         )
     if budget != round(budget, 4):
         raise BadField(f"budget_usd: {budget} must have no more than four decimals")

@@ -1,7 +1,7 @@
-"""Collection rules: kept in pipeline.rules, seeded from a file, leased by whoever polls.
+"""Collection rules: kept in pipeline.rules, seeded from a file, leased by the run that polls.
 
-A rule is polled while it is enabled, not parked and not removed. Who has asked X and was refused parks the rule;
-editing or unparking it makes it due again.
+A rule is polled while it is enabled, not parked and not removed. A run whose request X refuses parks the rule; editing
+or unparking the rule makes it due again.
 """
 
 import psycopg
@@ -51,7 +51,7 @@ where name = %s and parked_at is not null
 
 
 def find(connection: psycopg.Connection, name: str) -> Rule:
-    """The rule of a name. Raises LookupError. Never writes."""
+    """The rule with this name. Raises LookupError. Never writes."""
     with connection.cursor(row_factory=class_row(Rule)) as cursor:
         rule = cursor.execute(FIND, (name,)).fetchone()
     if rule is None:
@@ -60,28 +60,28 @@ def find(connection: psycopg.Connection, name: str) -> Rule:
 
 
 def due(connection: psycopg.Connection, limit: int = MOST_DUE) -> list[str]:
-    """Names of the rules whose time has come and that nobody polls, longest waiting first, at most `limit`.
+    """Names of the rules that are due and not being polled, longest waiting first, at most `limit`.
 
-    Those beyond the limit come first the next time. Never writes.
+    Those beyond the limit come first next time. Never writes.
     """
     return [name for (name,) in connection.execute(DUE, (limit,)).fetchall()]
 
 
 def count(connection: psycopg.Connection) -> int:
-    """How many rules there are, but for removed ones. Never writes."""
+    """The number of rules, without removed ones. Never writes."""
     row = connection.execute("select count(*) from pipeline.rules where removed_at is null").fetchone()
     return int(row[0]) if row else 0
 
 
 def park(connection: psycopg.Connection, rule: Rule, reason: str) -> bool:
-    """Do not ask for a rule any more that X has refused, until it is edited or unparked; `reason` is X's own.
+    """Stop polling a rule that X has refused until it is edited or unparked; `reason` is X's own.
 
-    `rule` is the rule as it was asked: one that was edited meanwhile is not parked, and False is returned.
+    `rule` is the rule as it was polled: if it was edited meanwhile, it is not parked and False is returned.
     """
     return connection.execute(PARK, rule.columns() | {"reason": storable(reason, LONGEST_ERROR)}).rowcount > 0
 
 
 def unpark(connection: psycopg.Connection, name: str) -> bool:
-    """Let a parked rule be due again at once; False for one that is not parked. Raises LookupError."""
+    """Make a parked rule due again at once; False for a rule that is not parked. Raises LookupError."""
     find(connection, name)
     return connection.execute(UNPARK, (name,)).rowcount > 0

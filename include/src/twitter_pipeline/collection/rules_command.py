@@ -1,4 +1,4 @@
-"""`twitter-pipeline rules`: what is collected, what X refused, and who governs which rule."""
+"""`twitter-pipeline rules`: what is collected, what X refused, and what governs each rule."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -20,13 +20,13 @@ from twitter_pipeline.collection.rule import rule_of
 
 @contextmanager
 def _connection(dsn: str) -> Iterator[psycopg.Connection]:
-    """A connection whose errors a person can read."""
+    """A connection whose errors are reported readably."""
     try:
         with psycopg.connect(settings.load().need(dsn), autocommit=True, connect_timeout=10) as connection:
             yield connection
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
         raise click.ClickException(
-            "the tables are of another version; run `make up` or `twitter-pipeline migrate`"
+            "the tables belong to another version; run `make up` or `twitter-pipeline migrate`"
         ) from None
     except psycopg.OperationalError as error:
         raise click.ClickException(f"PostgreSQL: {str(error).strip().splitlines()[0]}") from None
@@ -36,14 +36,14 @@ def _connection(dsn: str) -> Iterator[psycopg.Connection]:
 
 @click.group()
 def rules() -> None:
-    """The collection rules: what is asked of X, and how each one stands."""
+    """The collection rules: what is asked of X, and the state of each rule."""
 
 
 @rules.command("list")
-@click.option("--all", "with_removed", is_flag=True, help="Removed rules too.")
+@click.option("--all", "with_removed", is_flag=True, help="Include removed rules.")
 @click.option("--json", "as_json", is_flag=True, help="As a JSON array, for programs.")
 def list_(with_removed: bool, as_json: bool) -> None:
-    """Show the rules, with what X refused, and what is wrong with the rules file."""
+    """List the rules, what X refused, and what is wrong with the rules file."""
     with _connection("postgres_reader_dsn") as connection:
         known, posted = list_rules(connection), notices.posted(connection)
     shown = [rule for rule in known if with_removed or rule.state != "removed"]
@@ -59,7 +59,7 @@ def list_(with_removed: bool, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object, for programs.")
 def show(name: str, as_json: bool) -> None:
-    """Show all of one rule."""
+    """Show one rule in full."""
     with _connection("postgres_reader_dsn") as connection:
         found = [rule for rule in list_rules(connection) if rule.name == name]
     if not found:
@@ -77,13 +77,13 @@ def _unpark(names: Sequence[str]) -> None:
     with _connection("postgres_dsn") as connection:
         for name in names:
             done = rules_of.unpark(connection, name)
-            click.echo(f"{name}: {'is not parked any more' if done else 'was not parked'}")
+            click.echo(f"{name}: {'is no longer parked' if done else 'was not parked'}")
 
 
 @rules.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 def unpark(names: Sequence[str]) -> None:
-    """Ask X again for rules that it refused; editing a rule does the same."""
+    """Poll rules again that X refused; editing a rule does the same."""
     _unpark(names)
 
 
@@ -106,14 +106,20 @@ def _options_of_kinds(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("name")
 @_options_of_kinds
 @click.option("--interval-seconds", type=int, default=60, show_default=True, help="How often to ask.")
-@click.option("--page-size", type=int, default=100, show_default=True, help="Tweets a request, 10 to 100.")
-@click.option("--first-poll-days", type=int, default=7, show_default=True, help="How far back to begin.")
+@click.option("--page-size", type=int, default=100, show_default=True, help="Tweets per request, 10 to 100.")
 @click.option(
-    "--overlap-seconds", type=int, default=60, show_default=True, help="How far each poll goes back again."
+    "--first-poll-days", type=int, default=7, show_default=True, help="How far back the first poll reaches."
 )
-@click.option("--budget-usd", metavar="DOLLARS", help="The most it may cost in a month.")
+@click.option(
+    "--overlap-seconds",
+    type=int,
+    default=60,
+    show_default=True,
+    help="How far each poll overlaps the previous one.",
+)
+@click.option("--budget-usd", metavar="DOLLARS", help="The most that the rule may cost in a month.")
 def add(name: str, budget_usd: str | None, **fields: Any) -> None:
-    """Make a rule that no file governs; it is due at once."""
+    """Add a rule that no file governs; it is due at once."""
     try:
         budget = None if budget_usd is None else Decimal(budget_usd)
         if budget is not None and not budget.is_finite():
@@ -141,22 +147,22 @@ def remove(names: Sequence[str]) -> None:
     with _connection("postgres_dsn") as connection:
         for name in names:
             done = seeding.remove(connection, name, settings.load().rules_file())
-            click.echo(f"{name}: {'stopped' if done else 'was removed before'}")
+            click.echo(f"{name}: {'stopped' if done else 'was already removed'}")
 
 
 @rules.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 def accept(names: Sequence[str]) -> None:
-    """Let the rules file have rules that a command made."""
+    """Hand rules that a command made over to the rules file."""
     with _connection("postgres_dsn") as connection:
         for name in names:
             done = seeding.accept(connection, name)
             click.echo(
                 f"{name}: "
                 + (
-                    "the file that names it has it from the next `make up` on"
+                    "the file that names it governs it from the next `make up` on"
                     if done
-                    else "no command made it"
+                    else "was not made by a command"
                 )
             )
 

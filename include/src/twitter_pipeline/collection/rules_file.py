@@ -1,4 +1,4 @@
-"""The rules file: YAML that is read whole or refused with the file, the rule and the field that is wrong.
+"""The rules file: YAML that is read completely or refused, naming the file, the rule and the field that is wrong.
 
     rules:
       - name: python
@@ -8,8 +8,8 @@
         accounts: [alice, bob]
         enabled: false
 
-YAML takes `on` for true, `2024-05-01` for a date and `0100` for 64, drops the first of two equal keys and lets ten lines
-unfold into gigabytes. So the file is read event by event, with what was written and its line, and each field says which
+YAML reads `on` as true, `2024-05-01` as a date and `0100` as 64, drops the first of two equal keys and lets ten lines
+expand to gigabytes. So the file is read event by event, keeping the source text and its line, and each field says which
 of YAML's types it takes.
 """
 
@@ -41,12 +41,12 @@ TYPES = {
 }
 WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})", re.ASCII)
 DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})(\.[0-9]{1,18})?", re.ASCII)
-TRUE = {"true", "yes", "on"}  # what YAML 1.1 takes for true
+TRUE = {"true", "yes", "on"}  # what YAML 1.1 reads as true
 SHOWN = 60
 NO_RULE = "names no rule; to stop a rule keep it with enabled: false"
 TEXTS = {"name", *(kind.field for kind in KINDS.values() if kind.takes is Takes.TEXT)}
 LISTS = {kind.field for kind in KINDS.values() if kind.takes is Takes.ACCOUNT_NAMES}
-EXTENSION = "x-"  # a top-level key for what several rules share by anchors
+EXTENSION = "x-"  # prefix of top-level keys for anchors that several rules share
 
 
 class BadRules(ValueError):
@@ -60,7 +60,7 @@ class _Scalar:
     line: int
 
     def __str__(self) -> str:
-        """As YAML understood it, and as it is written where that differs."""
+        """As YAML read it, and as it is written where that differs."""
         text = self.text if len(self.text) <= SHOWN else f"{self.text[:SHOWN]}…"
         if self.type == "text":
             return repr(text)
@@ -139,7 +139,7 @@ def _document(text: str) -> _Node:
         hint = "; indent by spaces, never by tabs" if "'\\t'" in str(error.problem) else ""
         raise BadRules(f"{place}{error.problem or error.context}{hint}") from None
     except (yaml.YAMLError, ValueError) as error:  # a number of an escape that is no character
-        raise BadRules(f"is no YAML: {error}") from None
+        raise BadRules(f"is not YAML: {error}") from None
     if len(documents) != 1:
         raise BadRules(
             NO_RULE
@@ -152,7 +152,7 @@ def _document(text: str) -> _Node:
 def _documents(loader: yaml.SafeLoader) -> Iterator[_Node]:
     anchors: dict[str, _Node] = {}
     open_nodes: list[_List | _Fields] = []
-    keys: list[_Node | None] = []  # of each open node: the key that waits for its value
+    keys: list[_Node | None] = []  # for each open node: the key that waits for its value
     while loader.check_event():
         event = loader.get_event()
         if isinstance(event, yaml.DocumentStartEvent):
@@ -230,7 +230,7 @@ def _rules(document: _Node) -> list[Rule]:
         rule = _rule(entry, number)
         if rule.name in numbers:
             raise BadRules(
-                f"rule {number} ({rule.name}): name: rule names must be unique, twice: {rule.name}"
+                f"rule {number} ({rule.name}): name: rule names must be unique, but {rule.name} is used twice"
                 f" (also rule {numbers[rule.name]})"
             )
         numbers[rule.name] = number
@@ -264,7 +264,7 @@ def _rule(entry: _Node, number: int) -> Rule:
 
 
 def _by_name(fields: _Fields, may_merge: bool = True) -> dict[str, _Node]:
-    """The fields by their names; those of a merge (<<) stand behind the own ones. Raises BadField."""
+    """The fields by name; own fields override those of a merge (<<). Raises BadField."""
     own: dict[str, _Node] = {}
     merged: list[_Node] = []
     for key, value in fields.pairs:
@@ -286,7 +286,7 @@ def _by_name(fields: _Fields, may_merge: bool = True) -> dict[str, _Node]:
 
 
 def _value(name: str, node: _Node) -> Any:
-    """What a field holds, of the type that the field takes; None for nothing. Raises BadField."""
+    """The value of a field, of the type that the field takes; None if it is empty. Raises BadField."""
     if name in LISTS:
         if isinstance(node, _List):
             return [_word(name, item) for item in node.items]
@@ -314,5 +314,5 @@ def _word(name: str, node: _Node) -> str:
     if not isinstance(node, _Scalar):
         raise BadField(f"{name}: expected text, not {node}")
     if node.type != "text":
-        raise BadField(f"{name}: {node} is {TYPES[node.type]} to YAML and not text; put it in quotes")
+        raise BadField(f"{name}: {node} is {TYPES[node.type]} in YAML, not text; put it in quotes")
     return node.text

@@ -1,4 +1,4 @@
-"""Who governs a rule: the rules file that names it, or a command. What a file no longer names stops."""
+"""Who governs a rule: the rules file that names it, or a command. A rule that its file no longer names stops."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from twitter_pipeline.collection.rules_file import BadRules, read_rules
 
 FILE_NOTICE = "rules file"
 STRAY_NOTICE = "rules that no file governs"
-SEED_LOCK = 0x7275_6C65_73  # "rules": two seeds take turns
+SEED_LOCK = 0x7275_6C65_73  # "rules": one seeding at a time
 
-# A rule that is edited is tried again: each of its settings may have been what X refused.
+# An edited rule is tried again: X may have refused any of its settings.
 UPSERT = """
 insert into pipeline.rules as known (name, kind, spec, interval_seconds, is_enabled, page_size, first_poll_days,
     overlap_seconds, budget_usd, source, source_file)
@@ -71,23 +71,23 @@ where source is distinct from 'command' and source_file is distinct from %s and 
 
 
 class NotYours(ValueError):
-    """Somebody else governs the rule, a file or a command; the text says who, and what to do. Nothing was changed."""
+    """A file or a command governs the rule; the text says which, and what to do. Nothing was changed."""
 
 
 @dataclass(frozen=True)
 class Seeded:
-    """What a rules file has changed: how many rules were new or edited, and the names of those that left it."""
+    """What a rules file changed: how many rules are new or edited, and the names of those it no longer holds."""
 
     changed: int
     left: list[str]
 
 
 def seed(dsn: str, path: Path, *, instead_of: Sequence[Path] = ()) -> Seeded:
-    """Bring the rules of a file into the table. Raises BadRules; then nothing is changed but a notice, which says why.
+    """Write the rules of a file into the table. Raises BadRules; then only a notice is changed, which says why.
 
-    The file governs its own rules: those it names are as it says, those it no longer names stop and keep their
-    checkpoints, and go on from there when it names them again. The same holds for rules of the files in `instead_of`.
-    A file adopts the rules of before that it names. Rules of other files and of commands stay as they are.
+    The file governs its own rules: those it names are set as it says; those it no longer names stop, keep their checkpoints,
+    and resume from there when it names them again. The same applies to rules of the files in `instead_of`. The file
+    adopts rules it names that have no recorded source. Rules of other files and of commands are not touched.
     """
     with psycopg.connect(dsn, autocommit=True) as connection:
         try:
@@ -97,7 +97,7 @@ def seed(dsn: str, path: Path, *, instead_of: Sequence[Path] = ()) -> Seeded:
                 notices.take_down(connection, FILE_NOTICE)
                 _note_strays(connection, path)
         except BadRules as bad:
-            notices.post(connection, FILE_NOTICE, f"{bad}; the rules that were there stay as they are")
+            notices.post(connection, FILE_NOTICE, f"{bad}; the existing rules stay as they are")
             raise
     return seeded
 
@@ -114,8 +114,8 @@ def _seed(
     if taken:
         name = taken[0][0]
         raise BadRules(
-            f"{path}: rule {names.index(name) + 1} ({name}): name: a command made a rule of this name; take another"
-            f" name, or let the file have that rule: twitter-pipeline rules accept {name}"
+            f"{path}: rule {names.index(name) + 1} ({name}): name: a command made a rule of this name; choose another"
+            f" name, or hand that rule over to the file: twitter-pipeline rules accept {name}"
         )
     source = {"source": "file", "source_file": str(path.absolute())}
     with connection.cursor() as cursor:
@@ -132,22 +132,22 @@ def _seed(
 
 
 def _note_strays(connection: psycopg.Connection, path: Path) -> None:
-    """Rules of other files, and of before files were remembered, go on until somebody decides; that is said."""
+    """Post a notice about rules of other files, or without a recorded file; they run until an operator decides."""
     strays = connection.execute(STRAY, (str(path.absolute()),)).fetchall()
     if not strays:
         notices.take_down(connection, STRAY_NOTICE)
         return
-    shown = [f"{name} ({f'of {file}' if file else 'of before'})" for name, file in strays]
+    shown = [f"{name} ({f'of {file}' if file else 'of no known file'})" for name, file in strays]
     notices.post(
         connection,
         STRAY_NOTICE,
-        f"{path} does not name {len(strays)} rules that go on; name them there, or stop them by"
+        f"{path} does not name {len(strays)} rules that are still running; add them there, or stop them with"
         f" twitter-pipeline rules remove NAME: {', '.join(shown)}",
     )
 
 
 def brought_by(connection: psycopg.Connection, file: Path) -> list[str]:
-    """Names of the rules that a file has brought, or may have before files were remembered. Never writes.
+    """Names of the rules that a file created, or may have created before files were recorded. Never writes.
 
     Raises BadRules when the file cannot be read.
     """
@@ -156,9 +156,9 @@ def brought_by(connection: psycopg.Connection, file: Path) -> list[str]:
 
 
 def add(connection: psycopg.Connection, rule: Rule) -> None:
-    """Make a rule by a command; one of this name that was removed comes back with its checkpoints.
+    """Add a rule by command; a removed rule of this name comes back with its checkpoints.
 
-    Raises NotYours when there is a rule of this name.
+    Raises NotYours if a rule of this name exists.
     """
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (SEED_LOCK,))
@@ -166,17 +166,17 @@ def add(connection: psycopg.Connection, rule: Rule) -> None:
     if not is_made:
         source, file = _governor(connection, rule.name)
         owner = f"the rules file {file}" if file else "a command" if source else "an earlier version"
-        raise NotYours(f"rule {rule.name}: {owner} made a rule of this name; take another name")
+        raise NotYours(f"rule {rule.name}: {owner} made a rule of this name; choose another name")
 
 
 def remove(connection: psycopg.Connection, name: str, rules_file: Path | None = None) -> bool:
-    """Stop a rule for good; its checkpoints and tweets stay. False for one that was removed before.
+    """Stop a rule for good; its checkpoints and tweets stay. False for a rule that was already removed.
 
-    Raises LookupError, and NotYours for a rule that `rules_file`, the file in use, names: it would be back soon.
+    Raises LookupError, and NotYours for a rule that `rules_file`, the file in use, names: it would soon be back.
     """
     _, file = _governor(connection, name)
     if rules_file is not None and file == str(rules_file.absolute()) and _names(rules_file, name):
-        raise NotYours(f"rule {name}: {file} names it; take it out of there and run `make up`")
+        raise NotYours(f"rule {name}: {file} names it; delete it there and run `make up`")
     done = connection.execute(REMOVE, (name,)).rowcount > 0
     if rules_file is not None:
         _note_strays(connection, rules_file)
@@ -184,9 +184,9 @@ def remove(connection: psycopg.Connection, name: str, rules_file: Path | None = 
 
 
 def accept(connection: psycopg.Connection, name: str) -> bool:
-    """Let the rules file have a rule that a command made: the next reading that names it adopts it.
+    """Hand a rule that a command made over to the rules file: a file that names it adopts it when next read.
 
-    False for one that no command made. Raises LookupError.
+    False for a rule that no command made. Raises LookupError.
     """
     _governor(connection, name)
     return (
@@ -208,7 +208,7 @@ def _governor(connection: psycopg.Connection, name: str) -> tuple[str | None, st
 
 
 def _names(file: Path, name: str) -> bool:
-    """Whether the file names the rule; a file that is there and cannot be read might."""
+    """Whether the file names the rule; true too for an existing file that cannot be read, because it might."""
     try:
         return any(rule.name == name for rule in read_rules(file))
     except BadRules:

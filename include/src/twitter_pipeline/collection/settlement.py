@@ -1,8 +1,8 @@
-"""What becomes of reservations that were kept because nobody knew what their requests cost.
+"""Settle reservations that were kept because the cost of their requests is unknown.
 
-X tells how many posts a project has read on each UTC day: late, for all apps of the project together, and nothing
-about users. So its figures can lower what was kept for reads of posts, a day after that day has ended, and never below
-what they show less what is settled. Everything else an operator settles by hand, with X's own bill beside.
+X reports how many posts a project has read on each UTC day: late, for all apps of the project together, and nothing
+about users. So a day after that day has ended, its figures can lower what was kept for reads of posts, never below what
+they show minus what is already settled. An operator settles everything else by hand from X's bill.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,12 @@ from twitter_pipeline.collection.budget import RESERVATION_LOCK
 BRINGS_NO_POSTS = (
     r"^/2/(users(/by(/username/:username)?)?|users/:id/follow(ers|ing)|tweets/counts/.*|usage/.*)$"
 )
-"""X's usage counts posts: requests for accounts, counts and usage itself are not settled by it."""
+"""X's usage figures count posts, so they do not settle requests for accounts, counts and usage itself."""
 MOST_PER_POST_USD = Decimal("0.015")  # a post and its author, by the price list of 2026-09
 LATE = timedelta(days=1)
 LONGEST_REQUEST = timedelta(minutes=15)
 
-# Under way is what has an owner whose backend still lives; all else without a cost was kept.
+# A request is under way while the backend of its owner lives; every other one without a cost was kept.
 KEPT = """
 select reservation::text, rule, endpoint, reserved_usd, reserved_at
 from pipeline.spend
@@ -40,13 +40,13 @@ update pipeline.spend set actual_usd = coalesce(%(usd)s, reserved_usd), settled_
 where reservation::text = %(reservation)s and actual_usd is null
 returning reservation
 """
-# A settled row of before result_count was kept is taken for as few posts as its cost allows.
+# A row settled before result_count existed counts as the fewest posts that its cost allows.
 SETTLED_POSTS = """
 select coalesce(sum(coalesce(result_count, floor(actual_usd / %(per_post)s))), 0) from pipeline.spend
 where endpoint !~ %(brings_no_posts)s and (reserved_at at time zone 'UTC')::date = %(day)s
     and actual_usd is not null and settled_by is distinct from 'usage'
 """
-# Requests around midnight may count on either day; they are left to the operator.
+# X may count requests around midnight on either day; they are left to the operator.
 TO_SETTLE = """
 select reservation, reserved_usd from pipeline.spend
 where endpoint !~ %(brings_no_posts)s and (reserved_at at time zone 'UTC')::date = %(day)s
@@ -65,16 +65,16 @@ where rule is not distinct from %s and actual_usd > reserved_usd and overshoot_a
 
 
 class UsageUnreadable(ValueError):
-    """This is no answer of GET /2/usage/tweets with figures by day; the text names what is missing."""
+    """Not an answer of GET /2/usage/tweets with daily figures; the text names what is missing."""
 
 
 class NotKept(LookupError):
-    """No reservation of this id waits for a cost."""
+    """No reservation with this id waits for a cost."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A reservation that counts at its full price because nobody knows what its request cost."""
+    """A reservation that counts at its full price because the cost of its request is unknown."""
 
     reservation: str
     rule: str | None
@@ -85,7 +85,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Day:
-    """What X's figures of one UTC day did: rows settled, what had been reserved for them, what they cost at most."""
+    """The effect of X's figures for one UTC day: rows settled, their reserved price, and what they cost at most."""
 
     day: date
     posts: int
@@ -95,7 +95,7 @@ class Day:
 
 
 def kept(connection: psycopg.Connection) -> list[Kept]:
-    """What waits for a cost, oldest first; requests under way are not among them. Never writes."""
+    """Reservations that wait for a cost, oldest first, without requests under way. Never writes."""
     with connection.cursor(row_factory=class_row(Kept)) as cursor:
         return cursor.execute(KEPT).fetchall()
 
@@ -103,7 +103,7 @@ def kept(connection: psycopg.Connection) -> list[Kept]:
 def settle_by_hand(
     connection: psycopg.Connection, reservations: Sequence[str], actual_usd: Decimal | None
 ) -> None:
-    """Settle each at `actual_usd`, or at what was reserved (None). Raises NotKept and changes nothing."""
+    """Settle each at `actual_usd`, or at its reserved price (None). Raises NotKept; then nothing is changed."""
     with connection.transaction():
         for reservation in reservations:
             if connection.execute(BY_HAND, {"usd": actual_usd, "reservation": reservation}).rowcount == 0:
@@ -111,7 +111,7 @@ def settle_by_hand(
 
 
 def posts_by_day(answer: Any) -> dict[date, int]:
-    """Posts read by UTC day, out of X's answer with `usage.fields=daily_project_usage`. Raises UsageUnreadable."""
+    """Posts read by UTC day, from X's answer with `usage.fields=daily_project_usage`. Raises UsageUnreadable."""
     data = answer.get("data") if isinstance(answer, Mapping) else None
     daily = data.get("daily_project_usage") if isinstance(data, Mapping) else None
     days = daily.get("usage") if isinstance(daily, Mapping) else None
@@ -134,9 +134,9 @@ def posts_by_day(answer: Any) -> dict[date, int]:
 def settle_by_usage(
     connection: psycopg.Connection, posts: Mapping[date, int], now: datetime | None = None
 ) -> list[Day]:
-    """Lower what was kept for reads of posts to what X's figures leave room for; may be repeated with newer figures.
+    """Lower what was kept for reads of posts to what X's figures allow; can be repeated with newer figures.
 
-    Only days that ended a day ago are touched, and only those that `posts` names.
+    Touches only days in `posts` that ended at least a day ago.
     """
     last = ((now or datetime.now(UTC)).astimezone(UTC) - LATE).date() - timedelta(days=1)
     return [_settle_day(connection, day, posts[day]) for day in sorted(posts) if day <= last]
@@ -163,5 +163,5 @@ def _settle_day(connection: psycopg.Connection, day: date, posts: int) -> Day:
 
 
 def allow(connection: psycopg.Connection, rule: str | None) -> int:
-    """Let a rule go on that stopped because answers cost more than was asked for; returns how many those were."""
+    """Resume a rule that stopped because answers cost more than reserved; returns how many such answers there were."""
     return connection.execute(ALLOW, (rule,)).rowcount

@@ -1,1 +1,1 @@
-"""Dead letters of all stages: listed, shown, re-driven, and settled."""
+"""Dead letters of all stages: list, show, re-drive and settle them."""

@@ -1,4 +1,4 @@
-"""`twitter-pipeline dead-letters`: what a person does about records that could not go on."""
+"""`twitter-pipeline dead-letters`: handle records that a stage could not process."""
 
 import json
 import sys
@@ -22,24 +22,24 @@ _T = TypeVar("_T")
 _stage = click.option("--stage", type=click.Choice(STAGES), help="Only letters of this stage.")
 _reason = click.option("--reason", help="Only letters with this reason, e.g. shape.")
 _limit = click.option(
-    "--limit", type=click.IntRange(1, MOST), default=100, show_default=True, help="At most so many."
+    "--limit", type=click.IntRange(1, MOST), default=100, show_default=True, help="The most letters to take."
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """Records that a stage could not take: list, show, re-drive after a fix, or settle them."""
+    """Records that a stage could not process: list, show, re-drive after a fix, or settle them."""
 
 
 @dead_letters.command("list")
 @_stage
 @_reason
 @_limit
-@click.option("--all", "resolved", is_flag=True, help="Resolved ones too.")
+@click.option("--all", "resolved", is_flag=True, help="Include resolved letters.")
 @_json
 def list_(stage: str | None, reason: str | None, limit: int, resolved: bool, as_json: bool) -> None:
-    """Open letters of all stages, the newest first."""
+    """List open letters of all stages, newest first."""
     with opened() as stores:
         letters = DeadLetters(stores.raw, stores.warehouse)
         found = letters.find(stage=stage, reason=reason, resolved=resolved, limit=limit + 1)
@@ -63,11 +63,11 @@ def list_(stage: str | None, reason: str | None, limit: int, resolved: bool, as_
     "--bytes",
     "whole",
     is_flag=True,
-    help="Write its bytes, all of them and nothing else, to standard output.",
+    help="Write all of its bytes, and nothing else, to standard output.",
 )
 @_json
 def show(letter_id: str, whole: bool, as_json: bool) -> None:
-    """One letter and the beginning of its bytes."""
+    """Show one letter and the beginning of its bytes."""
     with opened() as stores:
         letter, payload = _found(DeadLetters(stores.raw, stores.warehouse).get, letter_id)
     if whole:
@@ -91,9 +91,11 @@ def show(letter_id: str, whole: bool, as_json: bool) -> None:
 @_stage
 @_reason
 @click.option(
-    "--limit", type=click.IntRange(1, MOST), default=1000, show_default=True, help="At most so many."
+    "--limit", type=click.IntRange(1, MOST), default=1000, show_default=True, help="The most letters to take."
 )
-@click.option("--all", "everything", is_flag=True, help="All open letters, of --stage and --reason if given.")
+@click.option(
+    "--all", "everything", is_flag=True, help="All open letters, limited to --stage and --reason if given."
+)
 @_json
 def redrive(
     letter_ids: tuple[str, ...],
@@ -103,9 +105,9 @@ def redrive(
     everything: bool,
     as_json: bool,
 ) -> None:
-    """Try letters again after a fix, each under its own coordinates; twice is once.
+    """Try letters again after a fix, each under its own coordinates; repeating it is safe.
 
-    Exit status: 0 all of them are resolved, 1 some stay open.
+    Exit status: 0 if all of them are resolved, 1 if some stay open.
     """
     if bool(letter_ids) == bool(stage or reason or everything):
         raise click.UsageError("name letters, or choose them by --stage, --reason or --all")
@@ -118,10 +120,10 @@ def redrive(
 
 @dead_letters.command("settle")
 @click.argument("letter_ids", nargs=-1, required=True, metavar="ID...")
-@click.option("--because", required=True, help="Why it needs nothing more; kept with the letter.")
+@click.option("--because", required=True, help="Why it needs no more action; kept with the letter.")
 @_json
 def settle(letter_ids: tuple[str, ...], because: str, as_json: bool) -> None:
-    """Close letters that need nothing more. They stay where they are, and count as dead letters in the accounting."""
+    """Close letters that need no more action. They stay stored, and the accounting counts them as dead letters."""
     if not because.strip():
         raise click.UsageError("--because must say something")
     with opened() as stores:

@@ -1,4 +1,4 @@
-"""The stores of a command that mends: opened together, with errors that say what to do."""
+"""The stores of a repair command: opened together, with errors that say what to do."""
 
 import getpass
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from twitter_pipeline import settings
 
 @dataclass(frozen=True)
 class Opened:
-    """Open connections of one command, and who runs it."""
+    """Open connections of one command, and the user who runs it."""
 
     raw: Database[Any] = field(repr=False)
     warehouse: psycopg.Connection = field(repr=False)
@@ -28,7 +28,7 @@ class Opened:
 
 @contextmanager
 def opened() -> Iterator[Opened]:
-    """Connections as the settings name them; what a server says against it becomes the command's error."""
+    """Connections as the settings name them; a server's error becomes the command's error."""
     given = settings.load()
     try:
         with (

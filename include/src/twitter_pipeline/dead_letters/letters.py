@@ -1,7 +1,8 @@
 """The dead letters of all stages, from both stores: those of transform in PostgreSQL, the others in MongoDB.
 
-A letter has one id wherever it lies: the `_id` of its document, or `transform/` and its coordinate. It is open until it
-is resolved: loaded by a re-drive, or settled by a person with a reason. Resolved ones stay, and are no trouble any more.
+Each letter has one id, wherever it is stored: the `_id` of its document, or `transform/` and its coordinate. It is open
+until it is resolved: loaded by a re-drive, or settled by a person with a reason. Resolved letters stay stored and no
+longer count as trouble.
 """
 
 from collections.abc import Iterator
@@ -38,12 +39,12 @@ where stage = 'transform' and topic_id = %s and partition = %s and "offset" = %s
 
 
 class UnknownLetter(LookupError):
-    """There is no dead letter of this id; `twitter-pipeline dead-letters list` shows them."""
+    """There is no dead letter with this id; `twitter-pipeline dead-letters list` shows them."""
 
 
 @dataclass(frozen=True)
 class Letter:
-    """One dead letter without its bytes. Times are UTC; `resolution` says what became of it."""
+    """One dead letter without its bytes. Times are UTC; `resolution` says how it was resolved."""
 
     id: str
     stage: str
@@ -70,7 +71,7 @@ class DeadLetters:
         resolved: bool = False,
         limit: int = 100,
     ) -> list[Letter]:
-        """At most `limit` letters, the newest first; open ones only unless `resolved`."""
+        """At most `limit` letters, newest first; only open ones unless `resolved`."""
         found: list[Letter] = []
         if stage in {None, TRANSFORM}:
             bounds = {"reason": reason, "resolved": resolved, "limit": limit}
@@ -98,7 +99,7 @@ class DeadLetters:
         )
 
     def settle(self, letter_id: str, resolution: str, by: str) -> bool:
-        """Mark an open letter as resolved; False when it was so already. Raises UnknownLetter."""
+        """Mark an open letter as resolved; False if it already was. Raises UnknownLetter."""
         if (at := coordinates(letter_id)) is not None:
             changed = self._warehouse.execute(SETTLE, (resolution, by, *at)).rowcount
         else:
@@ -111,22 +112,22 @@ class DeadLetters:
         return bool(changed)
 
     def open_ids(self, *, stage: str | None, reason: str | None, limit: int) -> Iterator[str]:
-        """The ids of open letters, the oldest of the newest `limit` first: the order in which they came."""
+        """The ids of the newest `limit` open letters, oldest first: the order in which they arrived."""
         return (letter.id for letter in reversed(self.find(stage=stage, reason=reason, limit=limit)))
 
 
 def coordinates(letter_id: str) -> Coordinate | None:
-    """Where a letter of transform lies; None for the letters of other stages. Raises UnknownLetter."""
+    """The coordinate of a letter of transform; None for letters of other stages. Raises UnknownLetter."""
     stage, _, key = letter_id.partition("/")
     return coordinates_of_key(key, letter_id) if stage == TRANSFORM else None
 
 
 def coordinates_of_key(key: str, letter_id: str) -> Coordinate:
-    """The coordinates that are written in a key. Raises UnknownLetter."""
+    """Parse the coordinate in a key. Raises UnknownLetter."""
     try:
         return Coordinate.of_key(key)
     except ValueError:
-        raise UnknownLetter(f"{letter_id!r} has no TOPIC/PARTITION/OFFSET in it") from None
+        raise UnknownLetter(f"{letter_id!r} does not contain TOPIC/PARTITION/OFFSET") from None
 
 
 def _of_row(row: tuple[Any, ...]) -> Letter:

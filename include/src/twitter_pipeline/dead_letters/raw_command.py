@@ -1,4 +1,4 @@
-"""`twitter-pipeline raw`: what a person does when the raw store has lost something."""
+"""`twitter-pipeline raw`: handle a raw store that has lost data."""
 
 import json
 import sys
@@ -21,13 +21,13 @@ update pipeline.gaps set settled_at = now(), settled_by = %s, settlement = %s wh
 
 @click.group("raw")
 def raw() -> None:
-    """The raw store (MongoDB): whether it is whole, and what to do when it is not."""
+    """The raw store (MongoDB): whether it is whole, and what to do if it is not."""
 
 
 @raw.command("check")
 @_json
 def check(as_json: bool) -> None:
-    """Compare the store's identity and marks with the cursors. Exit status: 0 it is whole, 1 it is not."""
+    """Compare the store's identity and marks with the cursors. Exit status: 0 if it is whole, 1 if not."""
     with opened() as stores:
         identity, known = _identities(stores)
         found = losses(stores.raw, stores.warehouse, stores.kafka, settings.TOPIC)
@@ -36,7 +36,7 @@ def check(as_json: bool) -> None:
         picture = {"identity": identity, "expected": known, "lost": [asdict(loss) for loss in found]}
         click.echo(json.dumps(picture | {"is_whole": is_whole}, indent=2))
     else:
-        click.echo(f"identity {identity or 'none'}, the cursors speak of {known or 'none yet'}")
+        click.echo(f"identity {identity or 'none'}, the cursors belong to {known or 'none yet'}")
         _tell(found)
         click.echo(
             "the raw store is whole" if is_whole else "the raw store is not whole: landing and transform stop"
@@ -47,9 +47,9 @@ def check(as_json: bool) -> None:
 
 @raw.command("observe")
 def observe() -> None:
-    """Write down which accounts, media, places and polls are in what an older version loaded.
+    """Record which accounts, media, places and polls are in what an older version loaded.
 
-    The Dag housekeeping does the same each night, a part at a time. Safe to stop and to start again.
+    The Dag housekeeping does the same each night, a part at a time. Safe to stop and restart.
     """
     with opened() as stores:
         while left := observe_older(stores.raw, stores.warehouse, 50_000):
@@ -63,10 +63,10 @@ def observe() -> None:
     required=True,
     help="Why the loss is accepted; kept in pipeline.raw_stores and with each gap.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @_json
 def accept(because: str, yes: bool, as_json: bool) -> None:
-    """Give up what the raw store lost and Kafka no longer has, and go on with the store as it is.
+    """Give up what the raw store lost and Kafka no longer has, and continue with the store as it is.
 
     What Kafka still has is landed again. The rest becomes rows of pipeline.gaps, settled with your reason.
     """
@@ -88,20 +88,20 @@ def accept(because: str, yes: bool, as_json: bool) -> None:
         click.echo(json.dumps([asdict(loss) for loss in given_up], indent=2))
     else:
         _tell(given_up)
-        click.echo("accepted; landing and transform go on with their next run")
+        click.echo("accepted; landing and transform continue with their next run")
 
 
 @raw.command("settle-gap")
 @click.argument("gap_ids", nargs=-1, required=True, type=int, metavar="ID...")
-@click.option("--because", required=True, help="Why it needs nothing more; kept with the gap.")
+@click.option("--because", required=True, help="Why it needs no more action; kept with the gap.")
 def settle_gap(gap_ids: tuple[int, ...], because: str) -> None:
-    """Close rows of pipeline.gaps that need nothing more. They stay in the books and are no trouble any more."""
+    """Close rows of pipeline.gaps that need no more action. They stay in the table and no longer count as trouble."""
     with opened() as stores:
         for gap_id in gap_ids:
             changed = stores.warehouse.execute(
                 SETTLE_GAP, (stores.by, because.strip()[:500], gap_id)
             ).rowcount
-            click.echo(f"gap {gap_id}: {'settled' if changed else 'there is no open one of this id'}")
+            click.echo(f"gap {gap_id}: {'settled' if changed else 'there is no open gap with this id'}")
 
 
 def _identities(stores: Opened) -> tuple[str | None, str | None]:

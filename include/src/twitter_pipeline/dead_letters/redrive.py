@@ -1,8 +1,8 @@
-"""Re-driving a dead letter: what was mended is tried again with its own bytes, under its own coordinates.
+"""Re-drive a dead letter: after a fix, try its own bytes again under its own coordinates.
 
-Loading is the merge that every observation takes, so a letter that is driven twice is a row once. A letter of
-transform is resolved in the transaction that loads it. One of another stage lies in MongoDB: its rows are committed
-first, then its raw document, then the letter is resolved; killed in between, driving it again ends the same.
+Loading is the same merge as for every observation, so a letter that is re-driven twice gives one row. A letter of
+transform is resolved in the transaction that loads it. A letter of another stage is in MongoDB: its rows are committed
+first, then its raw document, then the letter is resolved. If that is interrupted, re-driving again has the same result.
 """
 
 import time
@@ -37,7 +37,7 @@ select next_offset from pipeline.cursors where stage = 'land' and topic_id = %s 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one letter; the detail says why it stays open, if it does."""
+    """The outcome for one letter; the detail says why it stays open, if it does."""
 
     id: str
     result: Result
@@ -51,8 +51,8 @@ class Outcome:
 class Redriver:
     """Re-drives letters over open connections (`warehouse`: autocommit mode, role pipeline_loader).
 
-    `kafka` and `topic`: where a letter of extract that fits into a message is produced again. A fault of a server is
-    raised, and the letter stays as it was.
+    `kafka` and `topic`: where a letter of extract is produced again if it fits into a message. Server errors are raised,
+    and the letter stays as it was.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Redriver:
         self._documents = raw.raw_tweets.with_options(write_concern=DURABLE)
 
     def redrive(self, letter_id: str) -> Outcome:
-        """Try one letter again. Raises UnknownLetter, and what the servers raise."""
+        """Try one letter again. Raises UnknownLetter, and the errors of the servers."""
         letter, payload = self._letters.get(letter_id)
         if letter.resolved_at is not None:
             return Outcome(letter.id, "resolved already", letter.resolution or "")
@@ -77,7 +77,9 @@ class Redriver:
             return Outcome(letter.id, "refused", "it has no bytes; settle it")
         if letter.reason == CONFLICT:
             return Outcome(
-                letter.id, "not possible", "another payload has its coordinate; compare both, then settle it"
+                letter.id,
+                "not possible",
+                "another payload has its coordinate; compare the two, then settle it",
             )
         match letter.stage:
             case "transform":
@@ -87,7 +89,7 @@ class Redriver:
             case "extract":
                 return self._of_extract(letter, payload)
         return Outcome(
-            letter.id, "not possible", "mend the line and import the file again, then settle the letter"
+            letter.id, "not possible", "fix the line and import the file again, then settle the letter"
         )
 
     def _of_transform(self, letter: Letter, payload: bytes) -> Outcome:
@@ -102,11 +104,13 @@ class Redriver:
         at = coordinates_of_key(letter.id, letter.id)
         row = self._warehouse.execute(LANDED_TO, (at.topic_id, at.partition)).fetchone()
         if row is None or row[0] <= at.offset:
-            return Outcome(letter.id, "refused", "landing has not passed it yet; try again when it has")
+            return Outcome(
+                letter.id, "refused", "landing has not passed its offset yet; try again when it has"
+            )
         return self._land_and_load(letter, payload, at)
 
     def _of_extract(self, letter: Letter, payload: bytes) -> Outcome:
-        """Through Kafka if it fits by now; else straight into raw and the tables, beside all offsets."""
+        """Through Kafka if it fits by now; otherwise directly into raw and the tables, outside all real offsets."""
         try:
             with EnvelopeSink(self._kafka, self._topic) as sink:
                 sink.produce([Message(letter.id.rpartition("/")[2].encode(), payload)])
@@ -128,7 +132,7 @@ class Redriver:
         outcome = self._load(letter, document, at, claimed=None)
         if outcome.result != "loaded":
             return outcome
-        with suppress(DuplicateKeyError):  # an earlier try was killed after this
+        with suppress(DuplicateKeyError):  # an earlier attempt was killed after this
             self._documents.insert_one(document)
         self._letters.settle(letter.id, "loaded", self._by)
         return outcome

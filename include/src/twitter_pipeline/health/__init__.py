@@ -1,1 +1,1 @@
-"""How the pipeline is: what the stores say of it, whether every offset is accounted for, and the telling of both."""
+"""The state of the pipeline: what the stores say, whether every offset is accounted for, and publishing both."""

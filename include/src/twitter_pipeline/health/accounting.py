@@ -3,11 +3,11 @@
     consumed = landed + dead-lettered by landing + in gaps + empty (what landed before the log was lost is not in the gap)
     landed   = loaded + dead-lettered by transform + removed + pending
 
-Redelivered messages have the coordinates of the first delivery, so they are the same document and count once. A dead
-letter that was re-driven counts as loaded; one that was settled stays what it is.
+Redelivered messages have the coordinates of the first delivery, so they are the same document and count once. A
+re-driven dead letter counts as loaded; a settled one still counts as a dead letter.
 
-`accounts` looks at everything and is for tests and for a person's doubt. `verify` looks at each offset once, in slices
-of bounded size, and remembers in pipeline.accounted how far it came and which offsets it could not explain.
+`accounts` checks everything and is meant for tests and investigations. `verify` checks each offset once, in slices of
+bounded size, and stores in pipeline.accounted how far it came and which offsets it could not explain.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -60,23 +60,21 @@ on conflict (topic_id, partition) do update set accounted_to = greatest(known.ac
 """
 UNACCOUNTED = "select coalesce(sum(unaccounted_count), 0)::bigint from pipeline.accounted"
 SLICE = 5_000
-LISTED = (
-    1_000  # unaccounted offsets that are remembered per partition; beyond them the accounting does not go on
-)
+LISTED = 1_000  # unaccounted offsets stored per partition; with more, the accounting stops there
 CONTRACT = "pipeline.accounting"
 CHECK = "every offset that transform passed is accounted for"
 
 
 class AccountingFailed(RuntimeError):
-    """Offsets were passed and cannot be explained; the text names them. Nothing was changed; a person must look."""
+    """Offsets were passed that nothing explains; the text names them. Nothing was changed; a person must look."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """What became of every offset of one partition.
+    """The account of every offset of one partition.
 
     `missing` (neither document, dead letter nor known to have none) and `unaccounted` (documents that were passed and
-    not loaded) are empty when the books are right.
+    not loaded) are empty if the accounts are right.
     """
 
     topic_id: str
@@ -106,7 +104,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Verified:
-    """How far one partition is accounted for, and what could not be explained before that."""
+    """How far one partition is accounted for, and which earlier offsets could not be explained."""
 
     topic_id: str
     partition: int
@@ -121,9 +119,9 @@ class Verified:
 
 @dataclass
 class _Found:
-    """What the stores have of some offsets."""
+    """What the stores hold for some offsets."""
 
-    documents: dict[int, bool] = field(default_factory=dict)  # whether it is a stub of a removed one
+    documents: dict[int, bool] = field(default_factory=dict)  # whether it is the stub of a removed document
     land_dead_letters: set[int] = field(default_factory=set)
     loaded: set[int] = field(default_factory=set)
     transform_dead_letters: set[int] = field(default_factory=set)
@@ -135,10 +133,10 @@ def accounts(raw: Database[Any], warehouse: psycopg.Connection) -> list[Account]
 
 
 def verify(raw: Database[Any], warehouse: psycopg.Connection, most: int = 200_000) -> list[Verified]:
-    """Account for what transform passed since the last time, about `most` offsets; `warehouse` in autocommit mode.
+    """Account for about `most` offsets that transform passed since the last call; `warehouse` in autocommit mode.
 
-    Returns the partitions with something new or still unexplained. Offsets that could not be explained are looked
-    at again each time. Killed anywhere, it goes on where it was.
+    Returns the partitions with something new or still unexplained. Unexplained offsets are checked again each time. If it
+    is killed, the next call resumes.
     """
     rows = warehouse.execute(DONE).fetchall()
     share = max(most // max(len(rows), 1), SLICE)
@@ -148,9 +146,9 @@ def verify(raw: Database[Any], warehouse: psycopg.Connection, most: int = 200_00
 def verify_and_record(
     raw: Database[Any], warehouse: psycopg.Connection, run_id: str, metrics: Metrics, most: int = 200_000
 ) -> int:
-    """`verify`, kept among the results of the contracts and sent as a gauge; returns the partitions looked at.
+    """`verify`, with its result stored like a contract's and sent as a gauge; returns the number of partitions checked.
 
-    Raises AccountingFailed when an offset cannot be explained, after the result was kept.
+    Raises AccountingFailed if an offset cannot be explained, after the result was stored.
     """
     verified = verify(raw, warehouse, most)
     row = warehouse.execute(UNACCOUNTED).fetchone()
@@ -205,7 +203,7 @@ def _verify(
 def _again(
     warehouse: psycopg.Connection, topic_id: str, partition: int, doubtful: Iterable[int]
 ) -> Iterator[tuple[int, bool]]:
-    """The doubtful offsets that no gap explains by now."""
+    """The doubtful offsets that no gap has explained meanwhile."""
     for offset in doubtful:
         yield from expected_offsets(warehouse, topic_id, partition, offset, offset + 1)
 
@@ -213,7 +211,7 @@ def _again(
 def _unexplained(
     raw: Database[Any], warehouse: psycopg.Connection, topic_id: str, partition: int, part: dict[int, bool]
 ) -> list[int]:
-    """The offsets, all of them passed by transform, that nothing explains; `part`: whether one must be explained."""
+    """The offsets passed by transform that nothing explains; `part`: each offset, and whether it must be explained."""
     if not part:
         return []
     found = _look(raw, warehouse, topic_id, partition, part)

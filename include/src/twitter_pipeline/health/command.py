@@ -1,4 +1,4 @@
-"""`twitter-pipeline metrics`: the publisher of the pipeline's figures."""
+"""`twitter-pipeline metrics`: the publisher of the pipeline's metrics."""
 
 import logging
 import signal

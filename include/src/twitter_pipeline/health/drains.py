@@ -1,4 +1,4 @@
-"""What a drain did, as metrics: sent at its end, since a drain stays for about a minute."""
+"""Send what a drain did as metrics, at its end: a drain runs for about a minute."""
 
 from twitter_pipeline.landing.drain import Landed
 from twitter_pipeline.metrics.statsd import Metrics
@@ -6,7 +6,7 @@ from twitter_pipeline.transform.drain import Transformed
 
 
 def tell_landed(metrics: Metrics, done: Landed) -> None:
-    """Messages by outcome, and how long the drain stayed."""
+    """Send messages by outcome, and how long the drain ran."""
     for outcome, count in (
         ("landed", done.landed - done.duplicates),
         ("duplicate", done.duplicates),
@@ -17,10 +17,10 @@ def tell_landed(metrics: Metrics, done: Landed) -> None:
 
 
 def tell_transformed(metrics: Metrics, done: Transformed) -> None:
-    """Envelopes by outcome, and how long the drain stayed."""
+    """Send envelopes by outcome, and how long the drain ran."""
     for outcome, count in (
         ("loaded", done.loaded),
-        ("quarantined", done.dead_lettered),  # the label value that dashboards know
+        ("quarantined", done.dead_lettered),  # the published label value keeps its name
         ("removed", done.removed),
     ):
         metrics.count("transform_envelopes_total", count, outcome=outcome)

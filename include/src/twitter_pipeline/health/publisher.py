@@ -1,7 +1,7 @@
-"""Publishes how the pipeline is, as gauges, every few seconds: counts, lag, age, dead letters, gaps, money, rules.
+"""Publish the state of the pipeline as gauges every few seconds: counts, lag, age, dead letters, gaps, money, rules.
 
-Read from the stores like `status`, so that the figures are right also when every task that could count is dead.
-What is unknown is not sent; alerts notice by `health_stage_answers` and by the time of the last look.
+Read from the stores like `status`, so that the figures are right even if every task that could count is dead. Unknown
+values are not sent; alerts notice that by `health_stage_answers` and by the time of the last look.
 """
 
 import logging
@@ -23,7 +23,7 @@ LOOK_SECONDS = 5.0
 
 
 def publish(metrics: Metrics, health: Health, now: datetime) -> None:
-    """Send the figures of one look."""
+    """Send the figures of one report."""
     for stage in health.stages:
         if stage.count is not None:
             metrics.gauge("stage_records", stage.count, stage=stage.stage)
@@ -63,7 +63,7 @@ def _publish_health(metrics: Metrics, settings: Settings) -> None:
 
 
 def keep_publishing(settings: Settings, stopping: Callable[[], bool] = lambda: False) -> None:
-    """Look and publish until told to stop; a look that fails is said once and tried again, and keeps no other away."""
+    """Publish until told to stop; a failure is logged once, retried, and does not prevent the other publications."""
     metrics = Metrics(settings.need("statsd"))
     looks: dict[str, Callable[[], None]] = {
         "health": lambda: _publish_health(metrics, settings),
@@ -79,9 +79,9 @@ def keep_publishing(settings: Settings, stopping: Callable[[], bool] = lambda: F
             try:
                 look()
                 trouble = ""
-            except Exception as error:  # noqa: BLE001 - whatever is broken, the next look may find it mended
+            except Exception as error:  # noqa: BLE001 - whatever is broken may be fixed by the next look
                 trouble = f"{type(error).__name__}: {error}"
             if trouble != troubles.get(name, ""):
-                logger.warning("%s: %s", name, trouble or "can be asked again")
+                logger.warning("%s: %s", name, trouble or "works again")
             troubles[name] = trouble
         time.sleep(LOOK_SECONDS)

@@ -1,7 +1,7 @@
-"""How the pipeline is: per stage how much, how far behind, how fresh, and what went wrong last.
+"""The state of the pipeline: per stage its count, lag, freshness and last error.
 
-Read from the stores, never from counters, and never writes. A store that does not answer is an answer too: its
-stages say so instead of failing the whole report.
+Read from the stores, never from counters, and never writes. If a store does not answer, its stages say so instead of
+failing the whole report.
 """
 
 from collections.abc import Callable
@@ -97,7 +97,7 @@ order by newest.contract
 
 @dataclass
 class Stage:
-    """One stage: records done, records waiting, newest record (UTC), last error; None means unknown."""
+    """One stage: records processed, records waiting, newest record (UTC), last error; None means unknown."""
 
     stage: str
     count: int | None = None
@@ -109,7 +109,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Contract:
-    """What the newest run of one contract found."""
+    """The result of the newest run of one contract."""
 
     contract: str
     failed: int
@@ -118,7 +118,7 @@ class Contract:
 
 @dataclass(frozen=True)
 class FailingPartition:
-    """One partition that a stage cannot go on with, since when (UTC) and why."""
+    """One partition in which a stage is stopped, since when (UTC) and why."""
 
     stage: str
     topic: str
@@ -130,10 +130,10 @@ class FailingPartition:
 
 @dataclass(frozen=True)
 class AccountState:
-    """An account of a rule with which something is the matter.
+    """An account of a rule that needs attention.
 
-    `state`: renamed, taken over, protected, suspended, gone or disallowed, as X says, `since` when we know it (UTC);
-    None for one that could not be read for a reason that says nothing about it. `reason` is X's own words.
+    `state`: renamed, taken over, protected, suspended, gone or disallowed, according to X, and `since` when we know it
+    (UTC); None if the account could not be read for a reason that says nothing about it. `reason` is in X's own words.
     """
 
     username: str
@@ -144,15 +144,15 @@ class AccountState:
     rules: list[str]
 
     def as_json(self) -> dict[str, Any]:
-        """The same with the id as text."""
+        """All fields, with the id as text."""
         return asdict(self) | {"user_id": None if self.user_id is None else str(self.user_id)}
 
 
 @dataclass
 class Health:
-    """The stages in the order of a tweet's way, and what stands beside them; None means unknown.
+    """The stages in the order that a tweet passes them, and figures of the whole; None means unknown.
 
-    `unversioned_tweets`: loaded before content had versions, and not observed or rebuilt since.
+    `unversioned_tweets` were loaded before content had versions, and not observed or rebuilt since.
     """
 
     stages: list[Stage]
@@ -172,7 +172,7 @@ class Health:
 
 
 def look(stores: Stores, topic: str = "raw-tweets") -> Health:
-    """Ask every store, each for a few seconds at most."""
+    """Query every store, each for a few seconds at most."""
     extract, landing, transform, warehouse = map(Stage, STAGES)
     health = Health([extract, landing, transform, warehouse])
     try:
@@ -260,9 +260,9 @@ def _unread(kafka: dict[str, Any], connection: psycopg.Connection, topic: str) -
 
 
 def _ask_mongo(stores: Stores, extract: Stage, landing: Stage) -> int:
-    """Open dead letters: of landing they belong to it, of extract and imports to extract, after a rule's error.
+    """Report open dead letters: landing's under landing; extract's and imports' under extract, after a rule's error.
 
-    Returns how many could not be landed.
+    Returns how many messages could not be landed.
     """
     with MongoClient[dict[str, Any]](stores.mongo_uri, serverSelectionTimeoutMS=3000) as client:
         letters = client[stores.mongo_database].dead_letters

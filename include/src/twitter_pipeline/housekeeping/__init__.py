@@ -1,1 +1,1 @@
-"""What keeps histories from growing without bound: our own records, log files, and Airflow's database."""
+"""Keep histories from growing without bound: our own records, log files, and Airflow's database."""

@@ -1,7 +1,7 @@
-"""Removes old runs, events and records from Airflow's database, by Airflow's own command `airflow db clean`.
+"""Remove old runs, events and records from Airflow's database with Airflow's own command `airflow db clean`.
 
-A task of Airflow 3 has no access to that database; a command that is given its address has. The table `trigger` is
-left out: Airflow removes unused triggers by itself, and the age of a doorbell says nothing about its use.
+A task in Airflow 3 has no access to that database; a command that is given its address does. The table `trigger` is left
+out: Airflow removes unused triggers itself, and the age of a doorbell says nothing about its use.
 """
 
 import os
@@ -33,18 +33,18 @@ _PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]*@")
 
 
 class PruneFailed(RuntimeError):
-    """`airflow db clean` failed; the text is the end of what it said. What it had removed by then is gone."""
+    """`airflow db clean` failed; the text is the end of its output. What it had already removed stays removed."""
 
 
 @dataclass(frozen=True)
 class AirflowDatabase:
-    """Where Airflow's database is (a SQLAlchemy address), and the environment that Airflow's commands need."""
+    """The address of Airflow's database (SQLAlchemy), and the environment that Airflow's commands need."""
 
     address: str = field(repr=False)
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
 
     def prune_by_age(self, events_days: int, runs_days: int) -> dict[str, int]:
-        """Remove events and everything else by their ages; returns how many rows of both. Raises PruneFailed."""
+        """Remove events and all other records by age; returns how many rows of each. Raises PruneFailed."""
         now = datetime.now(UTC)
         return {
             "events": self.prune(EVENTS, now - timedelta(days=events_days)),
@@ -54,7 +54,7 @@ class AirflowDatabase:
     def prune(self, tables: tuple[str, ...], before: datetime) -> int:
         """Remove what is older than `before` (aware) from these tables; returns how many rows. Raises PruneFailed.
 
-        Of each Dag the newest scheduled run is kept.
+        The newest scheduled run of each Dag is kept.
         """
         words = ["db", "clean", "--clean-before-timestamp", before.isoformat(), "--tables", ",".join(tables)]
         words += ["--skip-archive", "--yes", "--batch-size", str(BATCH_ROWS), "--error-on-cleanup-failure"]

@@ -1,4 +1,4 @@
-"""Removes old log files and the folders that they leave empty."""
+"""Remove old log files and the folders that they leave empty."""
 
 import contextlib
 import time
@@ -11,9 +11,9 @@ DAY_SECONDS = 86_400
 def prune(
     folder: Path, days: int, pattern: str = "*.log*", clock: Callable[[], float] = time.time
 ) -> tuple[int, int]:
-    """Remove the files of a folder that match `pattern` and were not written to for `days`; returns files and bytes.
+    """Remove files in a folder that match `pattern` and were not written to for `days`; returns files and bytes.
 
-    Symbolic links are not followed. A file that goes meanwhile, or may not be removed, is left to the next time.
+    Symbolic links are not followed. A file that vanishes meanwhile, or cannot be removed, is left to the next call.
     """
     files = size = 0
     before = clock() - days * DAY_SECONDS
@@ -22,7 +22,7 @@ def prune(
         with contextlib.suppress(OSError):
             status = path.lstat()
             if path.is_dir() and not path.is_symlink():
-                # a folder that was just made may be about to get its file
+                # a new folder may be about to get its file
                 if status.st_mtime < before:
                     folders.append(path)
             elif path.match(pattern) and status.st_mtime < before:
@@ -35,9 +35,9 @@ def prune(
 
 
 def prune_both(tasks: str, services: Path, days: int) -> dict[str, int]:
-    """Prune the folder of Airflow's task logs, and of the services' logs what was cut off; returns files and bytes.
+    """Prune Airflow's task logs, and the rotated logs of the services; returns files and bytes.
 
-    A service's own log stays whatever its age: it is still written to.
+    A service's current log stays whatever its age: it is still written to.
     """
     counts = (prune(Path(tasks), days), prune(services, days, "*.log.1"))
     return {"files": sum(files for files, _ in counts), "bytes": sum(size for _, size in counts)}

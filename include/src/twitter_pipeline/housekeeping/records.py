@@ -1,8 +1,8 @@
-"""Removes old rows of the pipeline's own records: what was settled long ago and nobody acts on any more.
+"""Remove old rows of the pipeline's own records: those settled long ago, on which nothing acts any more.
 
-Kept whatever their age: pages that wait to be settled or fetched again, the pages of imports (they say which lines of
-which file are in), reservations that were never answered, the newest results of each contract. Gaps, dead letters,
-observations and everything of schema twitter are not touched. Safe to run twice or at once.
+Kept at any age: pages that wait to be settled or fetched again, the pages of imports (they say which lines of which file
+were imported), reservations that were never answered, the newest results of each contract. Gaps, dead letters,
+observations and everything in schema twitter are not touched. Safe to run repeatedly and concurrently.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ import psycopg
 from pymongo.database import Database
 
 BATCH_ROWS = 10_000
-# each removes one batch, so that no transaction is long and no lock is held for long
+# each statement removes one batch, so that transactions and locks stay short
 OLD_ROWS = {
     "pages": """
         delete from pipeline.pages where request_id in (
@@ -41,7 +41,7 @@ OLD_ROWS = {
 def prune(
     connection: psycopg.Connection, raw: Database[Any], days: int, now: datetime | None = None
 ) -> dict[str, int]:
-    """Remove what is older than `days`; returns how many rows of each table or collection went.
+    """Remove what is older than `days`; returns how many rows of each table or collection were removed.
 
     `connection`: as pipeline_loader, in autocommit mode; `raw`: the database of raw tweets.
     """

@@ -1,7 +1,7 @@
-"""Accepting that the raw store has lost what landing wrote: the way on after RawStoreLost.
+"""Accept that the raw store has lost what landing wrote: how to continue after RawStoreLost.
 
-What Kafka still has is left to landing, which fills it again from the mark. The rest is written down: as settled gaps
-of kind offsets where it was never loaded, of kind raw where only the document is gone and its tweets are rows.
+What Kafka still has is left to landing, which refills it from the mark. The rest is recorded as settled gaps: of kind
+offsets where it was never loaded, of kind raw where only the document is lost and its tweets are rows.
 """
 
 import logging
@@ -50,7 +50,7 @@ on conflict (store_id) do update set is_current = true, adopted_by = excluded.ad
 
 @dataclass(frozen=True)
 class Loss:
-    """What is given up of one partition: offsets never loaded, documents whose tweets are rows, and what Kafka gives."""
+    """One partition's loss: offsets never loaded, documents whose tweets are rows, and what Kafka refills."""
 
     topic_id: str
     partition: int
@@ -62,7 +62,7 @@ class Loss:
 def losses(
     raw: Database[Any], warehouse: psycopg.Connection, kafka: Mapping[str, Any], topic: str
 ) -> list[Loss]:
-    """What accepting would give up now, per partition that lost something. Never writes. Raises KafkaUnavailable."""
+    """What accepting now would give up, per partition that lost something. Never writes. Raises KafkaUnavailable."""
     store = RawStore(raw)
     row = warehouse.execute(CURRENT_STORE).fetchone()
     identity, known = store.identity(), None if row is None else str(row[0])
@@ -74,7 +74,7 @@ def losses(
         mark = min(marks.get((topic_id, partition), start), landed_to)
         if (
             known is None and mark < landed_to
-        ):  # never adopted, so without marks: what holds the newest is whole
+        ):  # never adopted, so without marks: a partition that holds one of the newest is whole
             newest = range(landed_to - 1, max(start, landed_to - LOOKED_AT_WHEN_ADOPTING) - 1, -1)
             mark = landed_to if store.holds_any(topic_id, partition, newest) else start
         if mark >= landed_to:
@@ -102,10 +102,10 @@ def accept_loss(
     by: str,
     reason: str,
 ) -> list[Loss]:
-    """Give up what Kafka no longer has, and take the store as it is from now on; returns what was given up.
+    """Give up what Kafka no longer has, and adopt the store as it is; returns what was given up.
 
-    `warehouse` in autocommit mode. Killed anywhere, it is simply run again. Raises KafkaUnavailable: without Kafka
-    nobody knows what need not be given up.
+    `warehouse` in autocommit mode. If it is killed at any point, run it again. Raises KafkaUnavailable, because without
+    Kafka it is unknown what need not be given up.
     """
     given_up = losses(raw, warehouse, kafka, topic)
     store = RawStore(raw)
@@ -131,7 +131,7 @@ def accept_loss(
 
 
 def _log(kafka: Mapping[str, Any], topic: str) -> tuple[str | None, dict[int, int]]:
-    """The topic's id and where its partitions start; (None, {}) when there is no such topic."""
+    """The topic's id and where its partitions start; (None, {}) if there is no such topic."""
     try:
         with Log(kafka, topic, LAND.group) as log:
             return log.topic_id, log.starts()

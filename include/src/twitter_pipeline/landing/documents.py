@@ -1,8 +1,8 @@
 """What a Kafka message becomes in MongoDB.
 
-`_id` is the coordinate (topic id, partition, zero-padded offset): it is the order in which transform reads, it
-makes a redelivery a duplicate key, and it needs no second index (which would cost two thirds of the speed). The
-envelope is kept as its bytes: whatever X or an archive put in it survives, operators and odd keys included.
+`_id` is the coordinate (topic id, partition, zero-padded offset): it is the order in which transform reads, it makes a
+redelivery a duplicate key, and it needs no second index (which would cost two thirds of the speed). The envelope is
+stored as bytes, so whatever X or an archive put in it survives, including keys that look like operators and odd keys.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from twitter_pipeline.stages import LAND
 
 
 class Unlandable(ValueError):
-    """A message that is no envelope; `reason` is a stable code, the text names the field."""
+    """A message that is not an envelope; `reason` is a stable code, the text names the field."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -27,7 +27,7 @@ class Unlandable(ValueError):
 
 
 def raw_document(value: bytes | None, at: Coordinate, landed_at: datetime) -> dict[str, Any]:
-    """The raw_tweets document of a message.
+    """The raw_tweets document for a message.
 
     Raises Unlandable: null_message, empty, not_utf8, not_json, nesting, shape, version, id_range.
     """
@@ -68,7 +68,7 @@ def raw_document(value: bytes | None, at: Coordinate, landed_at: datetime) -> di
 
 
 def dead_letter(value: bytes | None, at: Coordinate, reason: str, detail: str) -> dict[str, Any]:
-    """The dead_letters document of a message that could not be landed, with its bytes."""
+    """The dead_letters document for a message that could not be landed, with its bytes."""
     return {
         "_id": at.key,
         "stage": LAND.name,

@@ -1,13 +1,13 @@
 """Drain Kafka into MongoDB.
 
-Per batch: read, ask once more whether the topic is still the same one (what was read across a change is dropped),
-insert unordered under the coordinates (majority, journaled), raise the raw store's mark, and only when all of that
-is acknowledged move landing's cursor. Then publish the position to Kafka as a hint. Killed anywhere in between, the
-next drain inserts the same documents under the same ids and nothing is twice.
+Per batch: read, check once more that the topic is still the same (what was read across a change is dropped), insert
+unordered under the coordinates (majority, journaled), raise the raw store's mark, and move landing's cursor only when
+all of that is acknowledged. Then publish the position to Kafka. If a drain is killed anywhere in between, the next one
+inserts the same documents under the same ids, and nothing is stored twice.
 
 Every offset between the cursor and its new position is a document, a dead letter, or in a range that the log skipped,
-which is written down in the transaction that moves the cursor. A raw store whose mark is below the cursor has lost
-what was in it: it is filled again from Kafka, from the mark on and without moving the cursor, if Kafka has all of it.
+which is recorded in the transaction that moves the cursor. A raw store whose mark is below the cursor has lost data: it
+is refilled from Kafka, from the mark on and without moving the cursor, if Kafka still has all of it.
 """
 
 import logging
@@ -49,7 +49,7 @@ from twitter_pipeline.warehouse.observations import Observations
 logger = logging.getLogger(__name__)
 
 STAGE = LAND.name
-STAGE_OF_BEFORE = "landing"  # in dead letters of versions up to migration 0014
+FORMER_STAGE = "landing"  # in dead letters of versions up to migration 0014
 DUPLICATE_KEY = 11000
 OPEN_LETTERS = [("stage", 1), ("resolved_at", 1), ("failed_at", -1)]
 GAP = """
@@ -69,7 +69,7 @@ REFILL_PATIENCE_SECONDS = 10.0
 
 @dataclass
 class Landed:
-    """What one drain did: messages read, documents new, redelivered ones, dead letters, seconds it took.
+    """What one drain did: messages read, documents landed, redelivered ones among them, dead letters, seconds it took.
 
     `skipped`: offsets for which the log had no record.
     """
@@ -94,13 +94,13 @@ def land(
     linger: Linger | None = None,
     breaker: BadRecordBreaker | None = None,
 ) -> Landed:
-    """Land what is in the topic, stay warm for more, and tell what was done.
+    """Land what is in the topic, linger for more, and return what was done.
 
     `kafka`: librdkafka configuration; `warehouse`: a connection in autocommit mode; `partitions`: which to take
-    (default: all). Safe to run twice or at once. Raises cursors.Fenced when another drain took over (end and do
-    not retry), TopicMissing, TopicChanged, KafkaUnavailable and pymongo's errors (retry), TooManyBadRecords, RawStoreLost (the raw
-    store is another one, or lost what Kafka no longer has) and Truncated (the log ends before our cursor): a person
-    must look. A partition with such an end does not stop the others; it is raised when they are quiet.
+    (default: all). Safe to run repeatedly and concurrently. Raises cursors.Fenced when another drain took over (end, do
+    not retry); TopicMissing, TopicChanged, KafkaUnavailable and pymongo's errors (retry); TooManyBadRecords, RawStoreLost
+    (the raw store is another one, or lost what Kafka no longer has) and Truncated (the log ends before our cursor): a
+    person must look. A truncated partition does not stop the others; its error is raised when they are quiet.
     """
     started, summary = time.monotonic(), Landed()
     announcer = Producer({**kafka, "message.timeout.ms": 10_000}, logger=logger)
@@ -147,7 +147,7 @@ class _Drain:
         self._positions: dict[int, int] = {}
         self._ended: dict[int, int] = {}  # where the log ended when it was last read to its end
         self._failed: dict[int, Truncated] = {}
-        self._noted = True  # whether a failure of an earlier drain may stand beside our cursors
+        self._noted = True  # whether our cursor rows may hold the error of an earlier drain
         self._asked_at = self._moved_at = time.monotonic()
         self._observed = Observations()  # in dead letters that the cursors have not passed yet
 
@@ -161,24 +161,24 @@ class _Drain:
         self._skip_what_is_gone(starts)
         # status, metrics and page count the open letters every few seconds
         self._dead.create_index(OPEN_LETTERS)
-        self._dead.update_many({"stage": STAGE_OF_BEFORE}, {"$set": {"stage": STAGE}})
+        self._dead.update_many({"stage": FORMER_STAGE}, {"$set": {"stage": STAGE}})
         self._published.publish(self._positions)
         self._log.read_from(self._positions)
-        self._moved_at = time.monotonic()  # opening the store is no time in which nothing came
+        self._moved_at = time.monotonic()  # opening the store does not count as idle time
 
     def _open_store(self, starts: Mapping[int, int]) -> None:
-        """Make sure that the raw store is the one that the cursors speak of, and find out where to go on.
+        """Check that the raw store is the one that the cursors belong to, and find out where to resume.
 
-        Raises RawStoreLost when it is another one, or has lost what Kafka cannot give again.
+        Raises RawStoreLost if it is another store, or has lost what Kafka can no longer provide.
         """
         self._store_id = adopted_identity(self._store_marks, self._warehouse)
         landed = self._warehouse.execute(LANDED).fetchall()
         identity = self._store_marks.identity()
         if identity not in {None, self._store_id}:
             raise RawStoreLost(
-                f"the raw store is store {identity}, but the cursors speak of store {self._store_id}. {WHAT_TO_DO}"
+                f"the raw store is store {identity}, but the cursors belong to store {self._store_id}. {WHAT_TO_DO}"
             )
-        # without an identity it is empty, whatever marks came back into it
+        # without an identity it counts as empty, whatever marks were restored into it
         keys = [(topic_id, partition) for _, topic_id, partition, _, _ in landed]
         marks: dict[Any, int] = {} if identity is None else self._store_marks.marks(keys, self._store_id)
         lost: list[tuple[str, int, int, int]] = []
@@ -191,7 +191,7 @@ class _Drain:
             (refilled if has_all else lost).append((topic_id, number, mark, landed_to))
         if lost:
             raise RawStoreLost(
-                f"the raw store has lost {_ranges(lost)}, which Kafka does not hold any more. {WHAT_TO_DO}"
+                f"the raw store has lost {_ranges(lost)}, which Kafka no longer holds. {WHAT_TO_DO}"
             )
         if refilled:
             logger.error("incident=raw_store_lost refilling from Kafka: %s", _ranges(refilled))
@@ -214,7 +214,7 @@ class _Drain:
         self._ended.update(reached)
         ends = {p: end for p, end in reached.items() if end > self._positions.get(p, end)}
         if not messages and not ends:
-            # a broker without out-of-range errors says nothing when it was wiped: ask now and then
+            # a wiped broker without out-of-range errors returns nothing: check the topic now and then
             if time.monotonic() - self._asked_at > 1.0:
                 self._check_topic()
             self._clear_note()
@@ -240,7 +240,7 @@ class _Drain:
                 position = max(position, offset + 1)
             skipped.append((partition, position, ends.get(partition, position)))
             to[partition] = max(position, ends.get(partition, position))
-        # below the cursor, in a store that is refilled, they were written down when it passed them
+        # while the store is refilled: ranges below the cursor were recorded when it passed them
         cursor_at = {p: c.next_offset for p, c in self._cursors.items()}
         skipped = [(p, max(a, cursor_at[p]), b) for p, a, b in skipped if b > max(a, cursor_at[p])]
         starts = self._starts() if skipped else {}
@@ -258,12 +258,12 @@ class _Drain:
                     self._write_down(partition, start, end, starts[partition])
             self._cursors.update({cursor.partition: cursor for cursor in moved})
             self._observed = Observations()
-        # while the store is refilled this is the mark, so that the doorbell goes on ringing
+        # while the store is refilled this is the mark, so that the doorbell keeps ringing
         self._published.publish({partition: self._positions[partition] for partition in to})
         self._moved_at = time.monotonic()
 
     def _write_down(self, partition: int, start: int, end: int, log_starts: int) -> None:
-        """A range without a record: a gap as far as the log's start has passed it, else empty."""
+        """Record a range without a record: as a gap up to the log's start, beyond it as an empty range."""
         topic_id = self._log.topic_id
         gone_to = min(max(start, log_starts), end)
         if start < gone_to:
@@ -283,7 +283,7 @@ class _Drain:
         self._summary.skipped += end - start
 
     def _go_on_after(self, truncated: Truncated) -> None:
-        """After a position that is out of range: a gap where the log starts later, else that partition is given up."""
+        """Handle a position out of range: write a gap if the log starts later, else give up that partition."""
         starts = self._starts()
         for partition, position in self._positions.items():
             cursor = self._cursors[partition]
@@ -292,14 +292,16 @@ class _Drain:
                 raise RawStoreLost(
                     f"the raw store has lost {_ranges(lost)}, and the log was cut before it was refilled. {WHAT_TO_DO}"
                 )
-        if not self._skip_what_is_gone(starts):  # nothing is gone before our cursor: the log ends before it
+        if not self._skip_what_is_gone(
+            starts
+        ):  # nothing before our cursor was truncated, so the log ends before it
             if truncated.partition is None or truncated.partition not in self._positions:
                 raise truncated
             self._give_up(truncated.partition, truncated)
         self._log.read_from(self._positions)
 
     def _give_up(self, partition: int, why: Truncated) -> None:
-        """Go on without a partition, which is told at once and raised when the others are quiet."""
+        """Continue without a partition; its error is recorded at once and raised when the others are quiet."""
         self._failed[partition] = why
         del self._positions[partition]
         cursors.note_failure(self._warehouse, STAGE, [(self._log.topic_id, partition)], why)
@@ -308,7 +310,7 @@ class _Drain:
             self.finish()
 
     def idle_seconds(self) -> float:
-        """How long ago the stage moved, or this drain refilled something; patient while Kafka has more to refill."""
+        """Seconds since the stage moved or this drain refilled something; 0 while Kafka may have more to refill."""
         own = time.monotonic() - self._moved_at
         has_more = any(self._ended.get(p) != position for _, p, position, _ in self._behind())
         if own < REFILL_PATIENCE_SECONDS and has_more:
@@ -316,7 +318,7 @@ class _Drain:
         return min(cursors.seconds_since_a_move(self._warehouse, STAGE), own)
 
     def _behind(self) -> list[tuple[str, int, int, int]]:
-        """What the store still has to get again: topic id, partition, from, to."""
+        """What remains to be refilled in the store: topic id, partition, from, to."""
         return [
             (c.topic_id, p, self._positions[p], c.next_offset)
             for p, c in self._cursors.items()
@@ -324,8 +326,8 @@ class _Drain:
         ]
 
     def finish(self) -> None:
-        """Raise what was put off so that other partitions could go on."""
-        # what Kafka was only too slow to give is left to the next run; transform does not go on until then
+        """Raise the errors that were deferred so that other partitions could go on."""
+        # what Kafka was only too slow to return is left to the next run; transform waits until then
         lost = [what for what in self._behind() if self._ended.get(what[1]) == what[2]]
         if lost:
             raise RawStoreLost(
@@ -338,12 +340,12 @@ class _Drain:
             raise Truncated("; ".join(f"partition {p}: {error}" for p, error in failed))
 
     def partitions_of(self, error: Exception, ours: Sequence[int]) -> list[tuple[str, int]]:
-        """The partitions that an error stops."""
+        """The partitions that an error concerns."""
         numbers = self._failed.keys() if isinstance(error, Truncated) and self._failed else ours
         return [(self._log.topic_id, number) for number in numbers]
 
     def _clear_note(self) -> None:
-        """Once a step has gone well: what stood beside our cursors is over, and beside those of topics before."""
+        """Clear the recorded errors of our cursors and of retired topics after a successful step."""
         if self._noted:
             retired = (self._log.topic, self._log.topic_id)
             healthy = [
@@ -354,7 +356,7 @@ class _Drain:
             self._noted = False
 
     def _starts(self) -> dict[int, int]:
-        """Where the log starts, and surely this topic's and not that of another of the same name."""
+        """Where the log starts; checked to be this topic's and not a recreated one's."""
         starts = self._log.starts()
         self._check_topic()
         return starts
@@ -390,7 +392,7 @@ class _Drain:
         self._summary.duplicates += duplicates
 
     def _insert(self, collection: Collection[Any], documents: list[dict[str, Any]]) -> int:
-        """Insert all; returns how many were there already. What is there with other contents is an incident."""
+        """Insert all; returns how many existed already. An existing document with other contents is an incident."""
         if not documents:
             return 0
         try:
@@ -440,9 +442,9 @@ class _Drain:
         )
 
     def _skip_what_is_gone(self, starts: Mapping[int, int]) -> int:
-        """Record a gap where the log begins after our cursor, and go on at its beginning: never silently.
+        """Record a gap where the log begins after our cursor, and continue at its start: nothing is skipped silently.
 
-        Returns how many partitions had one.
+        Returns the number of partitions with a gap.
         """
         skipped = 0
         for partition, cursor in list(self._cursors.items()):
@@ -467,7 +469,7 @@ def _ranges(lost: Sequence[tuple[str, int, int, int]]) -> str:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two stored values are equal; bson's Binary never equals the bytes that it comes back as."""
+    """Whether two stored values are equal; a bson Binary never equals the bytes that it is read back as."""
     if isinstance(one, bytes) and isinstance(other, bytes):
         return bytes(one) == bytes(other)
     return bool(one == other)

@@ -1,4 +1,4 @@
-"""Which offsets of a range can have a document: all but those that are known to have none."""
+"""Which offsets of a range can have a document: all except those known to have none."""
 
 from collections.abc import Iterable, Iterator
 
@@ -13,7 +13,9 @@ select from_offset, to_offset, false from pipeline.empty_ranges
 where topic_id = %(topic_id)s and partition = %(partition)s and from_offset < %(to)s and to_offset > %(from)s
 order by 1, 2
 """
-LANDED_INTO_A_GAP = 10_000  # offsets: a landing that died before its cursor moved has filled no more of a gap
+LANDED_INTO_A_GAP = (
+    10_000  # offsets: a landing that died before its cursor moved fills at most this much of a gap
+)
 
 
 def expected_offsets(
@@ -21,8 +23,8 @@ def expected_offsets(
 ) -> Iterator[tuple[int, bool]]:
     """The offsets of [start, end) that can have a document, in order, and whether each must be accounted for.
 
-    Ranges without a record are passed over, however long they are. Only the beginning of a gap is looked at, since a
-    landing that died before its cursor moved may have filled it: its offsets need not be accounted for.
+    Ranges without a record are skipped, however long they are. Of a gap only the beginning is returned, since a landing
+    that died before its cursor moved may have filled it: these offsets need not be accounted for.
     """
     position = start
     bounds = {"topic_id": topic_id, "partition": partition, "from": start, "to": end}

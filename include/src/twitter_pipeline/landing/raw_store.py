@@ -1,13 +1,13 @@
-"""The raw store as landing and transform see it: read by points, and known by its identity and its marks.
+"""The raw store as landing and transform see it: read by `_id`, and identified by its identity and its marks.
 
-Documents are asked for by their `_id`s and never by a range: the offsets of a range are known, and the embedded
-server answers a range of `_id` by a scan of the whole collection, while chunks of `$in` are index reads on it and on
-MongoDB alike, at any size of the store (docs/decisions/0019).
+Documents are requested by their `_id`s, never by a range: the offsets of a range are known, and the embedded server
+answers a range of `_id` with a scan of the whole collection, while chunks of `$in` are index reads there and on MongoDB,
+at any size of the store (docs/decisions/0019).
 
-A store that was wiped, exchanged or restored from an older copy would look like ranges in which nothing was
-collected. So the store carries an identity (`pipeline_marks`, _id "identity"), which PostgreSQL knows too, and per
-partition a mark: how far landing has filled it, written after the documents and before landing's cursor moves. Another
-identity, or a mark below the cursor, is `RawStoreLost`.
+A store that was wiped, replaced or restored from an older copy would look as if nothing had been collected in some
+ranges. So the store carries an identity (`pipeline_marks`, _id "identity"), which PostgreSQL records too, and one mark
+per partition: how far landing has filled it, written after the documents and before landing's cursor moves. A different
+identity, or a mark below the cursor, raises `RawStoreLost`.
 """
 
 import logging
@@ -30,9 +30,9 @@ from twitter_pipeline.landing.lost import RawStoreLost
 logger = logging.getLogger(__name__)
 
 DURABLE = WriteConcern(w="majority", j=True)
-CHUNK = 25  # ids in one $in: the cheapest on the embedded server, per document
+CHUNK = 25  # ids in one $in: cheapest per document on the embedded server
 IDENTITY = "identity"
-LOOKED_AT_WHEN_ADOPTING = 1_000  # offsets before landing's cursor, of which at least one must be there
+LOOKED_AT_WHEN_ADOPTING = 1_000  # offsets before landing's cursor, of which at least one must exist
 CURRENT_STORE = "select store_id from pipeline.raw_stores where is_current"
 ADOPT = """
 insert into pipeline.raw_stores (store_id, adopted_by, reason)
@@ -52,20 +52,20 @@ select from pipeline.empty_ranges where topic_id = %(topic_id)s and partition = 
 limit 1
 """
 WHAT_TO_DO = (
-    "Nothing was moved and no gap was written. If PIPELINE_MONGO_URI or the database is the wrong one, correct it; if a"
-    " backup is newer, restore it; else `twitter-pipeline raw accept-loss` gives up what Kafka no longer has"
+    "Nothing was moved and no gap was written. If PIPELINE_MONGO_URI or the database is wrong, correct it; if a newer"
+    " backup exists, restore it; otherwise `twitter-pipeline raw accept-loss` gives up what Kafka no longer has"
 )
 
 
 def chunks(ids: Iterable[str], size: int = CHUNK) -> Iterator[list[str]]:
-    """The ids in lists of at most `size`, as one $in takes them."""
+    """The ids in lists of at most `size`, one list per $in."""
     remaining = iter(ids)
     while chunk := list(islice(remaining, size)):
         yield chunk
 
 
 def points_filter(ids: Sequence[str]) -> dict[str, Any]:
-    """The filter of one read by points; what `explain` is asked about."""
+    """The filter of one read by `_id`; also what `explain` is asked about."""
     return {"_id": {"$in": list(ids)}}
 
 
@@ -76,7 +76,7 @@ def read_points(
     offsets: Iterable[int],
     fields: Mapping[str, Any],
 ) -> dict[int, dict[str, Any]]:
-    """The documents that the collection has at these offsets, by offset. Costs by what is asked for, at any size."""
+    """The documents at these offsets, by offset. The cost grows with the number of offsets, not with the collection."""
     found: dict[int, dict[str, Any]] = {}
     for ids in chunks(Coordinate(topic_id, partition, offset).key for offset in offsets):
         for document in collection.find(points_filter(ids), fields, batch_size=CHUNK):
@@ -90,25 +90,25 @@ def mark_key(topic_id: str, partition: int) -> str:
 
 
 class RawStore:
-    """The identity and the marks of one raw store. Raises pymongo's errors when it does not answer."""
+    """The identity and the marks of one raw store. Raises pymongo's errors if the store does not answer."""
 
     def __init__(self, database: Database[Any]) -> None:
         self._database = database
         self._marks: Collection[Any] = database.pipeline_marks.with_options(write_concern=DURABLE)
 
     def identity(self) -> str | None:
-        """The identity that the store carries now, None when it has none."""
+        """The identity that the store carries now; None if it has none."""
         found = self._marks.find_one({"_id": IDENTITY})
         return None if found is None else str(found["store_id"])
 
     def name(self, store_id: str) -> str:
-        """Give the store an identity unless it has one; returns the one that it has."""
+        """Give the store an identity unless it has one; returns the identity it then has."""
         with suppress(DuplicateKeyError):
             self._marks.insert_one({"_id": IDENTITY, "store_id": store_id, "created_at": datetime.now(UTC)})
         return self.identity() or store_id
 
     def marks(self, partitions: Iterable[tuple[str, int]], store_id: str) -> dict[tuple[str, int], int]:
-        """How far landing has filled each partition; those without a mark of this identity are left out."""
+        """How far landing has filled each partition; partitions without a mark of this identity are left out."""
         keys = {mark_key(*partition): partition for partition in partitions}
         found: dict[tuple[str, int], int] = {}
         for ids in chunks(keys):
@@ -118,16 +118,16 @@ class RawStore:
         return found
 
     def begin_mark(self, topic_id: str, partition: int, store_id: str, at: int) -> None:
-        """Make a partition's mark unless it is there. A mark of another identity is replaced."""
+        """Create a partition's mark unless it exists. A mark of another identity is replaced."""
         key = mark_key(topic_id, partition)
         self._marks.delete_one({"_id": key, "store_id": {"$ne": store_id}})
         with suppress(DuplicateKeyError):
             self._marks.insert_one({"_id": key, "store_id": store_id, "landed_to": at})
 
     def raise_mark(self, topic_id: str, partition: int, store_id: str, known: int, to: int) -> None:
-        """Note that everything before `to` is in the store. Raises RawStoreLost when it is not the store it was.
+        """Record that everything before `to` is in the store. Raises RawStoreLost if the store has changed.
 
-        `known` is where the mark was: in a store that was wiped or put back meanwhile it is gone or lower.
+        `known` is where the mark was: in a store that was wiped or restored meanwhile it is gone or lower.
         """
         done = self._marks.update_one(
             {"_id": mark_key(topic_id, partition), "store_id": store_id, "landed_to": {"$gte": known}},
@@ -152,10 +152,10 @@ class RawStore:
 
 
 def adopted_identity(store: RawStore, warehouse: psycopg.Connection) -> str:
-    """The identity that PostgreSQL knows, after adopting the store if it knows none yet.
+    """The identity that PostgreSQL records, after adopting the store if none is recorded yet.
 
-    A store of before identities is adopted when each partition that landing has moved in still holds something of the
-    newest offsets, and its marks are set to landing's cursors. Raises RawStoreLost when a partition holds nothing.
+    A store without an identity, from an older version, is adopted if each partition that landing has filled still holds
+    at least one of the newest offsets; its marks are set to landing's cursors. Raises RawStoreLost if one holds none.
     """
     if (row := warehouse.execute(CURRENT_STORE).fetchone()) is not None:
         return str(row[0])
@@ -186,9 +186,9 @@ def check_marks(
     landed_to: Mapping[tuple[str, int], int],
     starts: Mapping[tuple[str, int], int],
 ) -> None:
-    """Make sure that the store holds what landing's cursors say. Raises RawStoreLost naming what is missing.
+    """Check that the store holds what landing's cursors say. Raises RawStoreLost, which names what is missing.
 
-    `starts`: where each partition began; one that landing never moved in needs no mark.
+    `starts`: where each partition began; a partition that landing never filled needs no mark.
     """
     if (found := store.identity()) != store_id:
         raise RawStoreLost(
@@ -203,7 +203,7 @@ def check_marks(
     if below:
         raise RawStoreLost(
             f"the raw store has lost what landing wrote: {'; '.join(below[:5])}"
-            f"{f' and {len(below) - 5} more' if len(below) > 5 else ''}. Landing fills them again from Kafka where it can."
+            f"{f' and {len(below) - 5} more' if len(below) > 5 else ''}. Landing refills them from Kafka where it can."
             f" {WHAT_TO_DO}"
         )
 

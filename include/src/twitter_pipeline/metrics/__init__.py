@@ -1,1 +1,1 @@
-"""What the pipeline says about itself: one catalogue of names, sent by StatsD, read back from Prometheus."""
+"""The pipeline's metrics: one catalogue of names, sent over StatsD, read from Prometheus."""

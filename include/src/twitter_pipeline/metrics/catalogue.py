@@ -1,7 +1,7 @@
 """Every metric of the pipeline: its name in Prometheus, kind, unit, labels and meaning.
 
-Names are `twitter_pipeline_<stage>_<what>_<unit>`. What is not in this list cannot be sent; docs/metrics.md is made
-of it, the mapping of statsd_exporter and the dashboard are held to it by tests. Airflow's own metrics are not here.
+Names are `twitter_pipeline_<stage>_<what>_<unit>`. Only metrics in this list can be sent. docs/metrics.md is generated
+from it, and tests hold the mapping of statsd_exporter and the dashboard to it. Airflow's own metrics are not here.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ PREFIX = "twitter_pipeline"
 class Metric:
     """One metric; `series` is its name in Prometheus (a timer has _count, _sum and quantiles there, in seconds).
 
-    One that `is_occasional` has no series while there is nothing that it could tell of.
+    A metric that `is_occasional` has no series while there is nothing to report.
     """
 
     name: str
@@ -40,21 +40,21 @@ CATALOGUE = (
         "gauge",
         "records",
         ("stage",),
-        "Records that a stage has done since the beginning: messages, for warehouse distinct collected tweets.",
+        "Records that a stage has processed since the beginning: messages; for warehouse distinct collected tweets.",
     ),
     Metric(
         "stage_lag_records",
         "gauge",
         "records",
         ("stage",),
-        "Records that wait before a stage; for extract the enabled rules that are overdue by an interval.",
+        "Records that wait for a stage; for extract the enabled rules that are overdue by an interval.",
     ),
     Metric(
         "stage_age_seconds",
         "gauge",
         "seconds",
         ("stage",),
-        "Seconds since the newest record of a stage. Grows while nothing new comes in.",
+        "Seconds since the newest record of a stage. Grows while nothing new arrives.",
     ),
     Metric(
         "health_stage_answers",
@@ -68,24 +68,28 @@ CATALOGUE = (
         "gauge",
         "Unix time",
         (),
-        "When the publisher last looked. Everything above is older than its last look when this stands still.",
+        "When the publisher last looked. If this stands still, everything above is out of date.",
     ),
     Metric(
         "transform_dead_letters",
         "gauge",
         "records",
         (),
-        "Landed envelopes that could not be loaded and are not resolved yet (pipeline.dead_letters).",
+        "Landed envelopes that could not be loaded and are not yet resolved (pipeline.dead_letters).",
     ),
     Metric(
         "land_dead_letters",
         "gauge",
         "records",
         (),
-        "Messages that could not be landed and are not resolved yet (MongoDB dead_letters).",
+        "Messages that could not be landed and are not yet resolved (MongoDB dead_letters).",
     ),
     Metric(
-        "warehouse_gaps", "gauge", "rows", (), "What is known to be missing and not settled (pipeline.gaps)."
+        "warehouse_gaps",
+        "gauge",
+        "rows",
+        (),
+        "Gaps: what is known to be missing and not settled (pipeline.gaps).",
     ),
     Metric(
         "accounting_unaccounted",
@@ -99,28 +103,28 @@ CATALOGUE = (
         "gauge",
         "offsets",
         (),
-        "Documents that were missing in raw, that Kafka no longer had, and that nobody has settled.",
+        "Documents that were missing in raw and no longer in Kafka, and are not settled.",
     ),
     Metric(
         "land_empty_ranges",
         "gauge",
         "ranges",
         (),
-        "Ranges of offsets in which the log had no record though it had not been cut. Our topic has none of them.",
+        "Ranges of offsets in which the log had no record although it was not truncated. Our topic has none.",
     ),
     Metric(
         "stage_failing_partitions",
         "gauge",
         "partitions",
         ("stage",),
-        "Partitions that landing or transform cannot go on with; pipeline.cursors says why.",
+        "Partitions in which landing or transform is stopped by an error; pipeline.cursors has it.",
     ),
     Metric(
         "extract_lost_pages",
         "gauge",
         "pages",
         (),
-        "Pages that the log lost before they landed and that are still to be fetched again.",
+        "Pages that the log lost before they landed and that must still be fetched again.",
     ),
     Metric(
         "extract_spend_usd",
@@ -134,14 +138,14 @@ CATALOGUE = (
         "gauge",
         "ratio",
         (),
-        "Share of X_BUDGET_USD that is spent or reserved this month (UTC); 0 without a budget.",
+        "Share of X_BUDGET_USD spent or reserved this month (UTC); 0 without a budget.",
     ),
     Metric(
         "extract_circuit_open",
         "gauge",
         "circuits",
         (),
-        "APIs to which nothing but probes is sent, since nobody knows what the last requests cost (pipeline.circuits).",
+        "APIs to which only probes are sent, since the cost of the last requests is unknown (pipeline.circuits).",
     ),
     Metric(
         "extract_requests_total",
@@ -155,7 +159,7 @@ CATALOGUE = (
         "counter",
         "pages",
         (),
-        "Pages for which X stated another number of tweets than it gave, twice in a row.",
+        "Pages for which X twice in a row stated a different number of tweets than it returned.",
         is_occasional=True,
     ),
     Metric(
@@ -163,21 +167,21 @@ CATALOGUE = (
         "counter",
         "tweets",
         ("endpoint",),
-        "Tweets that X gave as data, overlaps included.",
+        "Tweets that X returned as data, including overlaps.",
     ),
     Metric(
         "land_messages_total",
         "counter",
         "messages",
         ("outcome",),
-        "Messages by what became of them: landed, duplicate, dead_lettered.",
+        "Messages by outcome: landed, duplicate, dead_lettered.",
     ),
     Metric(
         "land_drain_seconds",
         "timer",
         "seconds",
         (),
-        "How long a landing drain stayed, warm waiting included.",
+        "How long a landing drain ran, including lingering.",
     ),
     Metric(
         "transform_envelopes_total",
@@ -191,7 +195,7 @@ CATALOGUE = (
         "timer",
         "seconds",
         (),
-        "How long a processing drain stayed, warm waiting included.",
+        "How long a transform drain ran, including lingering.",
     ),
     Metric(
         "quality_checks_total",
@@ -217,7 +221,7 @@ CATALOGUE = (
         "gauge",
         "0 or 1",
         ("rule",),
-        "1 for each enabled rule that X refused and that is not asked again; goes a minute after it is unparked.",
+        "1 for each enabled rule that X refused and that is no longer polled; expires a minute after it is unparked.",
         is_occasional=True,
     ),
     Metric(
@@ -225,7 +229,7 @@ CATALOGUE = (
         "gauge",
         "ratio",
         ("rule",),
-        "Share of a rule's own budget that is spent or reserved this month (UTC), for rules that have one.",
+        "Share of a rule's own budget spent or reserved this month (UTC), for rules that have one.",
         is_occasional=True,
     ),
     Metric(
@@ -240,7 +244,7 @@ CATALOGUE = (
         "gauge",
         "starts",
         ("service",),
-        "Starts of a service since the stack was started; only where `make up` runs it.",
+        "Starts of a service since the stack was started; only if `make up` runs it.",
     ),
     Metric(
         "alerts_delivery_age_seconds",

@@ -1,6 +1,6 @@
-"""Figures of the rules: which are parked, which fail for a reason that a person must act on, what their budgets are.
+"""Metrics of the rules: which are parked, which fail for a reason that a person must act on, what their budgets are.
 
-The series of a rule goes by itself when it is no longer sent (see deploy/monitoring/statsd_mapping.yml): a rule that was
+The series of a rule expires when it is no longer sent (see deploy/monitoring/statsd_mapping.yml): a rule that was
 unparked or removed leaves no alert behind.
 """
 
@@ -24,7 +24,7 @@ group by rules.name, budget_usd
 
 
 def publish(metrics: Metrics, reader_dsn: str) -> None:
-    """Send the figures of one look. Raises psycopg.Error when PostgreSQL does not answer."""
+    """Query and send the metrics once. Raises psycopg.Error if PostgreSQL does not answer."""
     with psycopg.connect(reader_dsn, connect_timeout=5, autocommit=True) as connection:
         parked = connection.execute(PARKED).fetchall()
         failing = connection.execute(FAILING, {"errors": list(ERRORS)}).fetchall()

@@ -1,7 +1,7 @@
-"""Sends the catalogue's metrics over StatsD, with labels in the way that statsd_exporter reads (InfluxDB's).
+"""Send the catalogue's metrics over StatsD, with labels in the InfluxDB style that statsd_exporter reads.
 
-UDP to an address that may not be there: sending never fails, never waits and never costs a record. A name or label
-that the catalogue does not have is a mistake in our code and raises.
+UDP to an address that may not exist: sending never fails, never waits and never costs a record. A name or label that is
+not in the catalogue is a bug in our code and raises.
 """
 
 import logging
@@ -22,7 +22,7 @@ LOOKUP_SECONDS = 60.0
 
 
 class Metrics:
-    """Counts, gauges and timers of the catalogue; without an address (None) nothing is sent."""
+    """Counters, gauges and timers of the catalogue; without an address (None) nothing is sent."""
 
     def __init__(self, address: str | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._address, self._clock = address, clock
@@ -31,7 +31,7 @@ class Metrics:
 
     @property
     def _client(self) -> StatsClient | None:
-        """Who is sent to: the name is looked up again now and then, since a container comes back elsewhere."""
+        """The receiver; its name is resolved again now and then, since a container may come back at another address."""
         if self._address is None:
             return None
         if self._looked_at is None or self._clock() - self._looked_at > LOOKUP_SECONDS:
@@ -44,7 +44,7 @@ class Metrics:
         return self._found
 
     def count(self, name: str, more: int = 1, **labels: object) -> None:
-        """Add to a counter; adding nothing makes its series known."""
+        """Add to a counter; adding 0 creates its series."""
         self._send("counter", name, labels, more)
 
     def gauge(self, name: str, value: float, **labels: object) -> None:
@@ -67,12 +67,12 @@ class Metrics:
             case "counter":
                 client.incr(",".join(words), value)
             case "gauge":
-                # a negative gauge is a difference in StatsD, and ours are never below 0
+                # StatsD reads a negative gauge as a difference, and ours are never below 0
                 client.gauge(",".join(words), max(value, 0))
             case "timer":
                 client.timing(",".join(words), value * 1000)
 
 
 def _label(value: object) -> str:
-    """A label that StatsD's line carries: its separators (comma, colon, pipe, equals, newline) become underscores."""
+    """A label value for a StatsD line: its separators (comma, colon, pipe, equals, newline) become underscores."""
     return NOT_IN_A_LABEL.sub("_", str(value))[:LONGEST_LABEL] or "none"

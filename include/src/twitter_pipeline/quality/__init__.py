@@ -1,1 +1,1 @@
-"""Data quality: contracts of all tables, verified, and their results kept with history."""
+"""Data quality: contracts for all tables, their verification, and a history of the results."""

@@ -1,7 +1,7 @@
-"""Contracts, verified by Soda. The one module that knows Soda.
+"""Verify contracts with Soda. The only module that knows Soda.
 
-A contract is a file of soda/, named like its table. A check that fails is a result and no exception; what cannot be
-asked at all (no connection, a contract that cannot be read) raises. Never writes, and sends nothing to anybody.
+A contract is a file in soda/, named after its table. A failed check is a result, not an exception; a contract that
+cannot be verified at all (no connection, an unreadable contract) raises. Verifying never writes, and sends no telemetry.
 """
 
 import logging
@@ -16,7 +16,7 @@ import psycopg
 import yaml
 from psycopg.conninfo import conninfo_to_dict
 
-# read when Soda is imported: else it reports to its vendor, and takes over what stands in a file .env
+# read when Soda is imported: otherwise it reports to its vendor and loads a .env file
 os.environ["SODA_CORE_TELEMETRY_ENABLED"] = "false"
 os.environ["PYTHON_DOTENV_DISABLED"] = "true"
 
@@ -33,14 +33,14 @@ cross join lateral (
 where coalesce(checked_at, '-infinity') < now() - make_interval(mins => %(minutes)s)
     and coalesce(checked_at, '-infinity') < (select max(updated_at) from pipeline.cursors where stage = 'transform')
 order by contract
-"""  # the question behind the doorbell of `data_quality`
+"""  # the query behind the doorbell of `data_quality`
 OUTCOMES = {"PASSED": "passed", "FAILED": "failed", "WARN": "failed"}
 
 
 class ContractUnusable(RuntimeError):
     """A contract could not be verified; the text says which and why. Nothing is known about its table.
 
-    `contract` is schema.table, or None when not even that is known.
+    `contract` is schema.table, or None if not even that is known.
     """
 
     def __init__(self, message: str, contract: str | None = None) -> None:
@@ -71,12 +71,12 @@ class Checked:
 
 
 def names(folder: Path) -> list[str]:
-    """The contracts of a folder, by the name of their table."""
+    """The names of the contracts in a folder, which are those of their tables."""
     return sorted(path.stem for path in folder.glob("*.yml"))
 
 
 def by_schema(folder: Path, chosen: Sequence[str]) -> list[list[str]]:
-    """Contracts in groups of one schema each: one import of Soda serves many. Raises ContractUnusable."""
+    """Contracts grouped by schema, so that one import of Soda serves many. Raises ContractUnusable."""
     groups: dict[str, list[str]] = {}
     for name in chosen:
         groups.setdefault(_read(folder, name, "tweets")[0].partition(".")[0], []).append(name)
@@ -84,7 +84,7 @@ def by_schema(folder: Path, chosen: Sequence[str]) -> list[list[str]]:
 
 
 def verify(folder: Path, name: str, dsn: str) -> list[Checked]:
-    """Every check of one contract against the database of `dsn` (a role that may read). Raises ContractUnusable."""
+    """Run every check of one contract against the database at `dsn` (a role that may read). Raises ContractUnusable."""
     from soda_core.common.yaml import ContractYamlSource, DataSourceYamlSource
     from soda_core.contracts.contract_verification import ContractVerificationSession
 
@@ -114,7 +114,7 @@ def _read(folder: Path, name: str, database: str) -> tuple[str, str]:
     dataset = _DATASET.search(text)
     if dataset is None or dataset[2] != name:
         raise ContractUnusable(f"{path}: its dataset must be {DATA_SOURCE}/tweets/<schema>/{name}")
-    # the contract is written for the database `tweets`; this one may have another name
+    # contracts are written for a database `tweets`; this one may have another name
     text = text.replace(f"dataset: {DATA_SOURCE}/tweets/", f"dataset: {DATA_SOURCE}/{database}/", 1)
     return f"{dataset[1]}.{dataset[2]}", text
 
@@ -151,7 +151,7 @@ def _without_secret(text: str, address: dict[str, Any]) -> str:
 
 
 def record(connection: psycopg.Connection, run_id: str, results: list[Checked]) -> None:
-    """Keep the results of one contract (role pipeline_loader); the Dag housekeeping removes them when they are old."""
+    """Store the results of one contract (role pipeline_loader); the Dag housekeeping removes old ones."""
     with connection.transaction(), connection.cursor() as cursor:
         cursor.executemany(
             "insert into pipeline.quality_results"
@@ -165,7 +165,7 @@ def record(connection: psycopg.Connection, run_id: str, results: list[Checked]) 
 
 
 def due(connection: psycopg.Connection, folder: Path, minutes: int) -> list[str]:
-    """The contracts of a folder that were not verified within the last `minutes`. Never writes."""
+    """The contracts in a folder that were not verified within the last `minutes`. Never writes."""
     recent = connection.execute(
         "select distinct contract from pipeline.quality_results where checked_at > now() - make_interval(mins => %s)",
         (minutes,),

@@ -1,6 +1,6 @@
-"""The part of a table's contract that the model already says: which columns there are, of which types and limits.
+"""The part of a table's contract that follows from the model: its columns with their types and limits.
 
-`make docs` writes it into soda/<table>.yml, above the checks that people write.
+`make docs` writes it into soda/<table>.yml, above the checks written by hand.
 """
 
 from collections.abc import Iterator
@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from twitter_pipeline.warehouse.model import Column, Table
 
 CHECKS = "checks:\n"
-"""Where the part that people write begins."""
+"""Where the part written by hand begins."""
 
 
 class NoChecks(ValueError):
-    """A contract without checks of its own: it would verify next to nothing."""
+    """A contract without checks written by hand: it would verify next to nothing."""
 
 
 def contract(table: Table, written: str) -> str:
-    """The contract of a table: columns by the model, then the checks that `written` has. Raises NoChecks."""
+    """The contract of a table: columns from the model, then the checks in `written`. Raises NoChecks."""
     _, begin, checks = f"\n{written}".partition(f"\n{CHECKS}")
     if not begin:
         raise NoChecks(f"soda/{table.name}.yml has no line {CHECKS.strip()!r} with checks below it")

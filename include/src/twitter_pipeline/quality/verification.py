@@ -1,4 +1,4 @@
-"""Contracts from end to end: verified, recorded, counted, and said loudly when one fails."""
+"""Verify contracts end to end: record and count their results, and fail if a check failed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from twitter_pipeline.quality.contracts import Checked, ContractUnusable, record
 
 
 class ContractFailed(RuntimeError):
-    """A check did not pass; the text names each. The rows stay as they are; a retry would find the same."""
+    """Checks failed; the text names each. The rows are not changed; a retry would find the same."""
 
 
 def verify_and_record(
@@ -21,10 +21,10 @@ def verify_and_record(
     run_id: str,
     metrics: Metrics,
 ) -> int:
-    """Verify contracts as `reader_dsn`, keep their results over `connection`; returns the number of checks.
+    """Verify contracts over `reader_dsn` and store the results over `connection`; returns the number of checks.
 
-    Raises, after all of them were verified and kept: ContractFailed when a check did not pass, else ContractUnusable
-    when a contract could not be asked.
+    Raises after all were verified and stored: ContractFailed if a check failed, otherwise ContractUnusable if a
+    contract could not be verified.
     """
     count, failed, unusable = 0, list[Checked](), list[ContractUnusable]()
     for name in names:
@@ -34,7 +34,7 @@ def verify_and_record(
             unusable.append(error)
             if error.contract is None:
                 continue
-            # kept, so that it is told as what it is, and not asked again at once
+            # stored, so that it is reported as not evaluated, and not verified again at once
             checks = [Checked(error.contract, "the contract itself", None, "not_evaluated", None, None)]
         bad = [check for check in checks if not check.is_good]
         record(connection, run_id, checks)

@@ -36,7 +36,7 @@ class PublishedPositions:
         try:
             self._consumer.commit(offsets=offsets(self._topic, positions), asynchronous=False)
         except KafkaException as error:
-            logger.warning("hint not published topic=%s error=%s", self._topic, error.args[0].str())
+            logger.warning("position not published topic=%s error=%s", self._topic, error.args[0].str())
 
 
 def offsets(topic: str, positions: Mapping[int, int]) -> list[TopicPartition]:

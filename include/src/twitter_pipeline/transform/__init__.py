@@ -1,1 +1,1 @@
-"""From landed envelopes to rows: decode, check, flatten, and load exactly once in effect."""
+"""From landed envelopes to rows: decode, check, flatten, and load with the effect of exactly once."""

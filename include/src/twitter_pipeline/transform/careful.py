@@ -1,8 +1,8 @@
-"""Read an object of X field by field, where it does not fit its type as a whole.
+"""Read an object of X field by field if it does not fit its type as a whole.
 
-Archives that R, PHP and spreadsheets have written hold `{}`, `[]` and "" for what is missing, numbers as text and
-nulls in lists; an emulator or a changed X may put anything anywhere. What is missing is absent; what does not fit
-is null and counted; neither costs its neighbours.
+Archives written by R, PHP and spreadsheets hold `{}`, `[]` and "" for missing values, numbers as text and nulls in
+lists; an emulator or a changed X may put anything anywhere. A missing value is absent; a value that does not fit is null
+and counted; neither affects other fields.
 """
 
 import types
@@ -20,7 +20,7 @@ _T = TypeVar("_T", bound=msgspec.Struct)
 
 @dataclass
 class Misfits:
-    """What did not fit: how often by field (`counted`), and the fields of which nothing could be read (`unread`)."""
+    """What did not fit: counts by field (`counted`), and the fields of which nothing could be read (`unread`)."""
 
     counted: Counter[str] = field(default_factory=Counter)
     unread: set[str] = field(default_factory=set)
@@ -35,12 +35,12 @@ _Reader = Callable[[Any, str, Misfits], Any]
 
 
 def is_absent(value: Any) -> bool:
-    """Whether a value is one of those by which writers say "nothing" where an object or a list belongs."""
+    """Whether a value is one that writers use for "nothing" in place of an object or a list."""
     return value is None or value == {} or value == []
 
 
 def read_struct(value: dict[str, Any], kind: type[_T], misfits: Misfits, within: str | None = None) -> _T:
-    """Build a struct of what fits. Misfits are counted under their own name, or under the list that they are in."""
+    """Build a struct from what fits. Misfits are counted under their own name, or under the list they are in."""
     fitting = {}
     for name, reader in _readers(kind):
         if not is_absent(stated := value.get(name)):

@@ -1,4 +1,4 @@
-"""An envelope's bytes into X's objects: the fast way for what is as it should be, the careful way for everything else."""
+"""Decode the bytes of an envelope into X's objects: a fast path for well-formed bytes, a careful one for the rest."""
 
 import json
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from twitter_pipeline.warehouse.observations import Kind
 
 
 class Decoded(NamedTuple):
-    """One object of X: its struct, the bytes that its rank is made of, and the fields that could not be read."""
+    """One object of X: its struct, the bytes that its rank is derived from, and the fields that could not be read."""
 
     object: Any
     raw: bytes
@@ -26,7 +26,7 @@ class Decoded(NamedTuple):
 
 @dataclass(slots=True)
 class Opened:
-    """An envelope with its objects decoded; `others` are the media, places and polls in it, by kind and id."""
+    """An envelope with decoded objects; `others` are the media, places and polls in it, by kind and id."""
 
     envelope: Envelope
     tweet: Decoded | None
@@ -50,10 +50,7 @@ _OTHERS: tuple[tuple[Literal["media", "places", "polls"], Kind], ...] = (
 
 
 def open_envelope(payload: bytes, drift: Drift) -> Opened:
-    """Decode an envelope and its objects; the slow way only for bytes that the fast way cannot take.
-
-    Raises Unreadable.
-    """
+    """Decode an envelope and its objects; slowly only if the fast path cannot take the bytes. Raises Unreadable."""
     if b"\\u0000" in payload:
         return _open_carefully(payload, drift)
     try:
@@ -85,7 +82,7 @@ def _others(includes: Includes) -> list[tuple[Kind, str | int]]:
 
 
 def _identified(found: Iterable[tuple[Kind, Any]]) -> list[tuple[Kind, str | int]]:
-    """Those whose id is one."""
+    """Those with a valid id."""
     return [
         (kind, x_id)
         for kind, x_id in found
@@ -112,7 +109,7 @@ def _count_unknown(name: str, fields: Iterable[str], drift: Drift) -> None:
 
 
 def _open_carefully(payload: bytes, drift: Drift) -> Opened:
-    """Read bytes with NULs, lone surrogates or fields of another type: clean them, and take what fits."""
+    """Read bytes with NULs, lone surrogates or fields of the wrong type: clean them, and take what fits."""
     try:
         document, is_sanitized = parse_carefully(payload)
     except NotJson as why:
@@ -169,13 +166,13 @@ def _side_objects(values: Any, kind: Any, name: str, drift: Drift) -> list[Decod
 
 
 def _decoded(value: dict[str, Any], kind: Any, name: str, drift: Drift) -> Decoded:
-    """Decode one object as a whole, or field by field where it does not fit."""
+    """Decode one object as a whole, or field by field if it does not fit."""
     misfits = Misfits()
     try:
         found = msgspec.convert(value, kind)
     except msgspec.ValidationError:
         found = read_struct(value, kind, misfits)
-        found.id = value.get("id")  # as it is: what is wrong with it is said of the id
+        found.id = value.get("id")  # unchanged: the reader of the id reports what is wrong with it
     drift.update(
         {(name, f"(unreadable {field})"): times for field, times in misfits.counted.items() if field != "id"}
     )

@@ -1,13 +1,13 @@
 """Drain raw tweets into the tables.
 
-Reads MongoDB by Kafka coordinates between transform's cursor and landing's: unordered inserts become visible in
-any order, so nothing beyond landing's cursor may be read. Retired topics are drained to their end like the
-current one. A cursor moves only over offsets that are each a document, a dead letter of landing, or in a known gap;
-a document that is missing is read again from Kafka, and is a gap row when Kafka has it no more.
+Reads MongoDB by Kafka coordinates between transform's cursor and landing's: unordered inserts become visible in any
+order, so nothing beyond landing's cursor may be read. Retired topics are drained to their end like the current one. A
+cursor moves only over offsets that are each a document, a dead letter of landing, or in a known gap. A missing document
+is read again from Kafka, and becomes a gap row if Kafka no longer has it.
 
-A batch that PostgreSQL refuses for its data is halved until the refused record stands alone, and that one goes to the
-dead letters; a fault of the infrastructure is raised, never dead-lettered. A partition that fails does not stop the
-others: its error is written beside its cursor at once, and raised when the others are done.
+A batch that PostgreSQL rejects because of its data is halved until the rejected record is alone, and that record goes to
+the dead letters; infrastructure errors are raised, never dead-lettered. A failing partition does not stop the others:
+its error is recorded in its cursor row at once, and raised when the others are done.
 """
 
 import logging
@@ -74,20 +74,20 @@ insert into pipeline.gaps (kind, topic_id, partition, from_offset, to_offset, re
 values ('offsets', %s, %s, %s, %s, %s) on conflict do nothing
 """
 FIELDS = {"envelope": 1, "removed_at": 1, "landed_at": 1, "source": 1}
-LOST_FROM = 50  # missing documents, and more than half of a batch: the store is broken, not a document
+LOST_FROM = 50  # missing documents: with so many, and over half of a batch, the whole store is broken
 RETRY_SECONDS = 5.0
 NEIGHBOURS_TRIED = 5
 
 
 class PartitionsFailed(RuntimeError):
-    """Several partitions cannot go on; the text names each. The others were drained meanwhile. Retry."""
+    """Several partitions failed; the text names each. The others were drained meanwhile. Retry."""
 
 
 @dataclass
 class Transformed:
-    """What one drain did: raw documents read, envelopes loaded, dead-lettered, removed ones met, seconds.
+    """What one drain did: raw documents read, envelopes loaded, dead-lettered, skipped as removed, seconds.
 
-    `read_again`: documents that were missing in raw and that Kafka still had; `missing`: those that are gaps now.
+    `read_again`: documents missing in raw that Kafka still had; `missing`: those that are gaps now.
     """
 
     read: int = 0
@@ -117,13 +117,13 @@ def transform(
     sleep: Callable[[float], None] = time.sleep,
     engine: Engine = rows.prepare,
 ) -> Transformed:
-    """Load what was landed, stay warm for more, and tell what was done.
+    """Load what was landed, linger for more, and return what was done.
 
-    `warehouse`: a connection in autocommit mode; `kafka`: where missing documents are read again, and the position is
-    published as a hint (None: not); `partitions`: (topic id, partition) pairs to take (default: all that have work,
-    as they come). Safe to run twice or at once. Raises cursors.Fenced when another drain took over (end, do not
-    retry), psycopg and pymongo errors, KafkaUnavailable and PartitionsFailed (retry), TooManyBadRecords and RawStoreLost (a person
-    must look).
+    `warehouse`: a connection in autocommit mode; `kafka`: where missing documents are read again and the position is
+    published (None: neither); `partitions`: (topic id, partition) pairs to take (default: all with work, as it comes up).
+    Safe to run repeatedly and concurrently. Raises cursors.Fenced when another drain took over (end, do not retry);
+    psycopg and pymongo errors, KafkaUnavailable and PartitionsFailed (retry); TooManyBadRecords and RawStoreLost (a
+    person must look).
     """
     started, summary = time.monotonic(), Transformed()
     with (
@@ -169,15 +169,15 @@ class _Drain:
         self._began_at = time.monotonic()
 
     def idle_seconds(self) -> float:
-        """How long nothing has moved here or in landing: its drain may have been woken together with this one."""
+        """Seconds since anything moved here or in landing, whose drain may have been woken together with this one."""
         moved = min(cursors.seconds_since_a_move(self._warehouse, stage) for stage in (STAGE, LANDING))
         return min(moved, time.monotonic() - self._began_at)
 
     def step(self) -> int:
-        """One batch of each partition that has work; waits a moment when none has.
+        """Load one batch of each partition that has work; wait a moment if none has.
 
-        All of them are taken before the first is loaded: a frozen owner of a later one may hold rows that the
-        first needs, and is ended by taking.
+        All partitions are taken before the first is loaded: a frozen owner of a later one may hold rows that the first
+        needs, and taking terminates it.
         """
         self._warehouse.execute(ADOPT_NEW_PARTITIONS)
         with_work = {
@@ -203,7 +203,7 @@ class _Drain:
         return moved
 
     def finish(self) -> None:
-        """Raise what stopped partitions while the others went on."""
+        """Raise the errors of failed partitions, which were deferred while the others went on."""
         failed = sorted(self._failures.items())
         if len(failed) == 1:
             raise failed[0][1][0]
@@ -212,7 +212,7 @@ class _Drain:
             raise PartitionsFailed("; ".join(named)) from failed[0][1][0]
 
     def _check_store(self, landed: Mapping[tuple[str, int], tuple[int, int]]) -> None:
-        """Make sure that raw holds what landing's cursors say; `landed`: (cursor, start). Raises RawStoreLost."""
+        """Check that raw holds what landing's cursors say; `landed`: (cursor, start). Raises RawStoreLost."""
         try:
             if not self._store_id:
                 self._store_id = adopted_identity(self._store, self._warehouse)
@@ -225,15 +225,15 @@ class _Drain:
             raise
 
     def _try_batch(self, key: tuple[str, int], landed_to: int, start: int) -> int:
-        """One batch of a partition; returns how far its cursor moved. Its failure is kept unless it is everybody's."""
+        """Load one batch of a partition; returns how far its cursor moved. Keeps its failure unless that concerns all."""
         try:
             moved = self._one_batch(key, landed_to, start)
         except cursors.Fenced:
             raise
         except Exception as error:
             cursors.note_failure(self._warehouse, STAGE, [key], error)
-            everybodys = (TooManyBadRecords, RawStoreLost, PyMongoError)
-            if isinstance(error, everybodys) or self._warehouse.closed or self._warehouse.broken:
+            concern_all = (TooManyBadRecords, RawStoreLost, PyMongoError)
+            if isinstance(error, concern_all) or self._warehouse.closed or self._warehouse.broken:
                 raise
             logger.error(
                 "partition=%d topic_id=%s failed: %s: %s", key[1], key[0], type(error).__name__, error
@@ -261,27 +261,27 @@ class _Drain:
     def _account_for(
         self, key: tuple[str, int], absent: Mapping[int, bool], landed: tuple[int, int], expected: int
     ) -> dict[int, dict[str, Any]]:
-        """Find out what became of offsets without a document; returns the documents that Kafka still had.
+        """Account for offsets without a document; returns the documents that Kafka still had.
 
-        Raises RawStoreLost when the store is another one now or has lost too much, KafkaUnavailable.
+        Raises RawStoreLost if the store was replaced or has lost too much, and KafkaUnavailable.
         """
         letters = read_points(self._raw.dead_letters, *key, absent, {"_id": 1})
         missing = [offset for offset, is_required in absent.items() if is_required and offset not in letters]
         if not missing:
             return {}
-        self._check_store({key: landed})  # it may have been exchanged after this step looked
+        self._check_store({key: landed})  # it may have been replaced since this step checked
         topic_id, partition = key
         if self._kafka is None:
             raise KafkaUnavailable(
                 f"topic {topic_id} partition {partition}: {len(missing)} documents are missing in raw from offset"
-                f" {missing[0]} on, and there is no Kafka to read them again from"
+                f" {missing[0]} on, and no Kafka was given to read them again from"
             )
         values = read_again(self._kafka, self._cursors[key].topic, topic_id, partition, missing)
         gone = [offset for offset in missing if offset not in values]
         if len(gone) >= LOST_FROM and len(gone) * 2 > expected:
             raise RawStoreLost(
                 f"topic {topic_id} partition {partition}: {len(gone)} of {expected} documents from offset {gone[0]} on are"
-                f" missing in raw, and Kafka has them no more. {WHAT_TO_DO}"
+                f" missing in raw, and Kafka no longer has them. {WHAT_TO_DO}"
             )
         if gone:
             self._write_gaps(key, gone)
@@ -300,7 +300,7 @@ class _Drain:
     def _put_back(
         self, key: tuple[str, int], values: Mapping[int, bytes | None]
     ) -> dict[int, dict[str, Any]]:
-        """Land again what was missing, under its own coordinates; returns the documents by offset."""
+        """Land missing values again under their own coordinates; returns the documents by offset."""
         documents = {}
         for offset, value in values.items():
             at = Coordinate(*key, offset)
@@ -319,7 +319,7 @@ class _Drain:
                 self._warehouse.execute(GAP, (*key, start, end, MISSING_IN_RAW))
 
     def _load(self, documents: Sequence[dict[str, Any]], key: tuple[str, int], end: int) -> None:
-        """Load documents and move the cursor to `end`; halve what PostgreSQL refuses until it stands alone."""
+        """Load documents and move the cursor to `end`; halve a rejected batch until the bad record is alone."""
         try:
             prepared = self._engine(documents, *key)
             if documents is self._whole:
@@ -354,9 +354,9 @@ class _Drain:
         self._summary.removed += prepared.removed
 
     def _a_neighbour_loads(self, suspect: dict[str, Any], key: tuple[str, int]) -> bool:
-        """Whether something of the same batch loads: then it is the suspect that cannot, and not the server.
+        """Whether another document of the batch loads: if so, the suspect is at fault and not the server.
 
-        A later one is loaded where it stands, before its turn; its turn comes again and changes nothing.
+        A later document is loaded before its turn; loading it again in its turn changes nothing.
         """
         if self._has_loaded:
             return True
@@ -365,7 +365,7 @@ class _Drain:
             try:
                 prepared = self._engine([other], *key)
                 if not prepared.dead_letters and not prepared.removed:
-                    prepared.drift.clear()  # counted when its turn comes
+                    prepared.drift.clear()  # counted in its turn
                     self._commit(prepared, key, self._cursors[key].next_offset)
                     self._has_loaded = True
                     return True

@@ -1,6 +1,6 @@
-"""What an engine of transform gives: documents in, rows and everything else that goes into the same transaction out.
+"""The interface of transform's engines: documents in; rows, and all else that the same transaction writes, out.
 
-`engines/rows.py` is the engine in use, and the oracle of any later one.
+`engines/rows.py` is the engine in use, and the reference for any later one.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ Rows = dict[tuple[Any, ...], dict[str, Any]]
 
 
 class Unreadable(ValueError):
-    """One envelope that cannot become rows; `reason` is a stable code, the text names the field."""
+    """An envelope that cannot become rows; `reason` is a stable code, the text names the field."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -26,7 +26,7 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """One landed envelope that cannot be loaded: where it lies, why, and its bytes."""
+    """A landed envelope that cannot be loaded: its coordinate, the reason, and its bytes."""
 
     at: Coordinate
     reason: str
@@ -38,8 +38,8 @@ class DeadLetter:
 class Prepared:
     """What a batch of documents becomes.
 
-    Rows per table, by key, merged; `observations` say where each object was seen; `drift` counts what was not understood;
-    `removed` how many documents were stubs of removed ones.
+    `rows` are merged, per table and key; `observations` say where each object was seen; `drift` counts what was not
+    understood; `removed` counts documents that were stubs of removed ones.
     """
 
     rows: dict[str, Rows] = field(default_factory=lambda: {t.name: {} for t in model.IN_LOADING_ORDER})
@@ -49,15 +49,15 @@ class Prepared:
     removed: int = 0
 
     def refuse(self, letter: DeadLetter) -> None:
-        """Keep an envelope that cannot be loaded, and what looks like an id in it."""
+        """Record an envelope that cannot be loaded, and whatever looks like an id in it."""
         self.dead_letters.append(letter)
         self.observations.note_unread(letter.payload, letter.at)
 
 
 class Engine(Protocol):
-    """Turns raw documents of one partition into what is loaded."""
+    """Turns raw documents of one partition into what transform loads."""
 
     def __call__(self, documents: Sequence[Mapping[str, Any]], topic_id: str, partition: int) -> Prepared:
-        """Prepare documents; one that cannot be read is a dead letter and costs its neighbours nothing. Never raises
-        for the contents of a document."""
+        """Prepare documents; one that cannot be read becomes a dead letter and does not affect the others. Never raises
+        because of a document's contents."""
         ...

@@ -1,8 +1,8 @@
-"""The set of entities of one observation of a tweet: hashtags, mentions and links of the text and of the long text.
+"""The set of entities in one observation of a tweet: hashtags, mentions and links of the text and of the long text.
 
-X says a set as a whole, and a newer one replaces an older one as a whole; so it is kept as one value, with the
-hash of the text that its positions belong to. PostgreSQL derives `tweet_hashtags`, `tweet_mentions` and
-`tweet_urls` from it (migration 0006, decision 16).
+X states a set as a whole, and a newer set replaces an older one as a whole. So it is stored as one value, with the hash
+of the text that its positions belong to. PostgreSQL derives `tweet_hashtags`, `tweet_mentions` and `tweet_urls` from it
+(migration 0006, decision 16).
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ _LARGEST_POSITION = 2**31 - 1
 
 
 class EntitySet:
-    """Collects the entities of one tweet. Counts in `misfits` what has no place in the text or no id, by list."""
+    """Collects the entities of one tweet. `misfits` counts, by list, those without a place in the text or an id."""
 
     def __init__(
         self, text: str | None, entities: x.Entities | None, of_long_text: x.Entities | None
@@ -43,12 +43,12 @@ class EntitySet:
         if entities:
             self._add(entities, has_positions=True)
         if of_long_text:
-            # positions in the long text are none in the text: what only the long text has comes without
+            # positions in the long text do not apply to the text, so entities of the long text alone have none
             self._add(of_long_text, has_positions=False)
 
     @property
     def document(self) -> dict[str, Any] | None:
-        """The set as it is stored, each list in X's order; None for a tweet without entities."""
+        """The set as stored, each list in X's order; None for a tweet without entities."""
         lists: tuple[tuple[str, Mapping[Any, dict[str, Any]]], ...] = (
             ("hashtags", self._hashtags),
             ("mentions", self._mentions),
@@ -69,7 +69,7 @@ class EntitySet:
 
     def _add(self, entities: x.Entities, *, has_positions: bool) -> None:
         for hashtag in entities.hashtags or ():
-            spelling = bare_tag(hashtag.tag or "")  # X leaves the sign out, archives of others may not
+            spelling = bare_tag(hashtag.tag or "")  # X omits the sign, other people's archives may not
             tag = self._key(normal_tag(spelling), "hashtags")
             if tag and tag not in self._hashtags:
                 place = self._place(hashtag, "hashtags", tag) if has_positions else {}
@@ -92,7 +92,7 @@ class EntitySet:
                 self._urls[(said,)] = link
 
     def _key(self, value: str, name: str) -> str:
-        """A text that an index holds; nothing for one too long for that."""
+        """A text that fits into an index; empty if it is too long."""
         if len(value) <= LONGEST_KEY:
             return value
         self.misfits[f"(unreadable {name})"] += 1
@@ -107,7 +107,7 @@ class EntitySet:
         return {"user_id": user_id}
 
     def _place(self, span: x.Span, name: str, tag: str | None = None) -> dict[str, int]:
-        """Where an entity stands in its text, when it can: a hashtag stands where the text has it."""
+        """The position of an entity in its text, if it is possible: a hashtag must stand in the text there."""
         start, end = span.start, span.end
         if start is None and end is None:
             return {}

@@ -1,8 +1,8 @@
-"""Whose fault a failed load is: the record's, the server's, or not known; decided by SQLSTATE class.
+"""What a failed load is caused by: the record, the server, or unknown; decided by SQLSTATE class.
 
-A record's fault costs the record. A fault of the server, the schema or the connection costs nothing: it is raised
-and tried again, since a dead letter for each tweet of an outage would be a loss that looks like an answer. What is in
-neither list is narrowed down like a record's fault, but counts as one only when a neighbour of its batch loads.
+A bad record becomes a dead letter. An error of the server, the schema or the connection is raised and retried: a dead
+letter for each tweet during an outage would be data loss that looks handled. An error in neither list is narrowed down
+like a bad record, but counts as one only if another document of the batch loads.
 """
 
 from enum import Enum
@@ -16,7 +16,7 @@ from twitter_pipeline.landing.lost import RawStoreLost
 from twitter_pipeline.streaming.bad_record_breaker import TooManyBadRecords
 from twitter_pipeline.streaming.cursors import Fenced
 
-OF_A_RECORD = {"21", "22", "23", "54"}  # cardinality, data, integrity, a limit of the program (an index row)
+OF_A_RECORD = {"21", "22", "23", "54"}  # cardinality, data, integrity, program limits (such as an index row)
 # connection, transaction state and authorisation, catalogue, rollback, access rule or schema, resources, object
 # state, operator intervention, system, internal
 OF_THE_SERVER = {"08", "25", "26", "28", "3D", "40", "42", "53", "55", "57", "58", "XX"}
@@ -29,19 +29,19 @@ NOT_OF_A_RECORD = (
 class Fault(Enum):
     """What a failed load says about the records in it."""
 
-    RECORD = "a record is refused: narrow it down, it is a dead letter"
-    UNKNOWN = "narrow it down; a dead letter only when a neighbour loads"
-    TOO_SLOW = "a statement timeout: halve the batch, and never a dead letter"
-    SERVER = "not about a record: raise it, and try again"
+    RECORD = "a record is rejected: narrow it down, it becomes a dead letter"
+    UNKNOWN = "narrow it down; a dead letter only if another document of the batch loads"
+    TOO_SLOW = "a statement timeout: halve the batch, never a dead letter"
+    SERVER = "not caused by a record: raise it and retry"
 
 
 def fault_of(error: BaseException) -> Fault:
-    """Whose fault an error of loading is."""
+    """Classify an error raised while loading."""
     if not isinstance(error, Exception) or isinstance(error, NOT_OF_A_RECORD):
         return Fault.SERVER
     if not isinstance(error, psycopg.Error):
         return Fault.UNKNOWN
-    if error.sqlstate is None:  # the client's own: a value that it cannot send, or a connection that is gone
+    if error.sqlstate is None:  # raised by the client: a value it cannot send, or a lost connection
         if isinstance(error, psycopg.DataError):
             return Fault.RECORD
         return Fault.SERVER if isinstance(error, psycopg.OperationalError) else Fault.UNKNOWN

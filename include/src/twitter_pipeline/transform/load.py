@@ -1,8 +1,8 @@
 """Load a batch into PostgreSQL in one transaction that also moves transform's cursor.
 
-Staging comes first and holds no lock of anybody; then the cursor row is locked and checked, the tables are
-merged in their one order, the books are written, the cursor moves, and all of it becomes visible at once. A
-drain that was overtaken meanwhile finds the cursor changed and leaves nothing behind.
+Staging comes first and takes no lock that another drain waits for. Then the cursor row is locked and checked, the
+tables are merged in one fixed order, observations, dead letters and drift are written, the cursor moves, and all of it
+becomes visible at once. A drain that was superseded meanwhile finds the cursor changed and leaves nothing behind.
 """
 
 from collections.abc import Callable
@@ -41,11 +41,11 @@ _T = TypeVar("_T")
 
 
 class _AlreadyResolved(Exception):
-    """The letter that was to be resolved is so already."""
+    """The letter to be resolved already is."""
 
 
 class Loader:
-    """Loads batches over one connection (autocommit mode, role pipeline_loader), whose staging tables it owns."""
+    """Loads batches over one connection (autocommit mode, role pipeline_loader) and owns its staging tables."""
 
     def __init__(self, connection: psycopg.Connection) -> None:
         self._connection = connection
@@ -57,8 +57,8 @@ class Loader:
     def load(self, prepared: Prepared, cursor: cursors.Cursor, to: int) -> cursors.Cursor:
         """Merge what was prepared and move `cursor` to `to`, or do nothing at all; returns the moved cursor.
 
-        Raises cursors.Fenced when the partition was taken over, psycopg.errors.DeadlockDetected and connection
-        errors (repeat), and what transform.faults tells apart when a row of the batch is refused (narrow it down).
+        Raises cursors.Fenced if another drain took the partition, psycopg.errors.DeadlockDetected and connection errors
+        (repeat), and, if a row of the batch is rejected, errors that transform.faults classifies (narrow it down).
         """
         held = partial(cursors.hold, self._connection, cursor)
         return self._load_between(held, prepared, lambda: cursors.move(self._connection, cursor, to))
@@ -66,8 +66,8 @@ class Loader:
     def redrive(self, prepared: Prepared, letter: Coordinate | None, by: str) -> bool:
         """Merge the envelope of a dead letter under its own coordinates and resolve the letter in one transaction.
 
-        False when somebody has resolved it meanwhile: then nothing was done. `letter`: where a letter of transform
-        lies (None: there is none to resolve). Raises like `load`.
+        False if the letter was resolved meanwhile; then nothing was done. `letter`: the coordinate of a dead letter of
+        transform (None: there is none to resolve). Raises like `load`.
         """
 
         def claim() -> None:
@@ -90,7 +90,7 @@ class Loader:
         prepared: Prepared,
         finish: Callable[[], _T],
     ) -> _T:
-        """Stage, claim what the batch belongs to, merge, and finish: one transaction."""
+        """Stage, claim the cursor or letter that the batch belongs to, merge, and finish: one transaction."""
         with self._connection.transaction():
             filled = [t for t in model.IN_LOADING_ORDER if prepared.rows[t.name]]
             for table in filled:
@@ -116,7 +116,7 @@ class Loader:
                 copy.write_row([row[c] for c in columns])
 
     def _write_records(self, prepared: Prepared) -> None:
-        """The dead letters of the batch, and what was not understood."""
+        """Write the dead letters of the batch, and count its drift."""
         letters = [
             (*letter.at, letter.reason, letter.detail[:500], letter.payload)
             for letter in prepared.dead_letters

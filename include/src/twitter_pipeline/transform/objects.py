@@ -1,8 +1,8 @@
-"""What the tables need of X's objects, in both vocabularies (tweet.fields, OpenAPI 2.166; post.fields, 2.167).
+"""What the tables need from X's objects, in both vocabularies (tweet.fields, OpenAPI 2.166; post.fields, 2.167).
 
-Only the mapped fields are decoded; everything else stays in raw. Fields that a column holds as they are come from the
-model (warehouse/model): a new column of that sort needs nothing here. No field of X's own objects is required by its
-struct: which one is needed is for the engine to say.
+Only mapped fields are decoded; everything else stays in raw. Fields that a column stores unchanged come from the model
+(warehouse/model): a new column of that sort needs nothing here. The structs require no field of X's objects: the engine
+decides which ones are needed.
 """
 
 from typing import Any
@@ -55,7 +55,7 @@ class Reference(msgspec.Struct):
 
 
 def _struct_of(name: str, table: Table, **by_code: Any) -> Any:
-    """A struct of the fields that a table's columns are read from, and of those that code reads."""
+    """A struct of the fields that a table's columns are read from, and of the fields that code reads."""
     fields: dict[str, Any] = dict(by_code)
     within: dict[str, dict[str, Any]] = {}
     for column in table.loaded:

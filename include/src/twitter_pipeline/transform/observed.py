@@ -1,4 +1,4 @@
-"""One object of X as an observation states it, and how its plain fields become columns by the model alone."""
+"""One object of X as an observation states it, and how the model alone turns its plain fields into columns."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ SMALL = 2**31
 
 @dataclass(slots=True)
 class Observed:
-    """One object as X gave it, decoded, with the rank of this observation and what was asked for.
+    """One object as X returned it, decoded, with the rank of this observation and the requested fields.
 
-    `unread` are the fields that were there and could not be read; `landed_at` bounds every time it states.
+    `unread` are fields that were present but could not be read; `landed_at` is the upper bound of every time it states.
     """
 
     name: str
@@ -36,10 +36,10 @@ class Observed:
     drift: Drift
 
     def states(self, value: object, fields: frozenset[str]) -> bool:
-        """Whether this observation says anything about a value that is found under these `fields`.
+        """Whether this observation says anything about a value found under these `fields`.
 
-        It does when the value is there; when it is not, only if one of the fields was asked for: X leaves out
-        what is empty. What was there and could not be read is no word about it.
+        It does if the value is present; if not, only if one of the fields was requested, because X omits empty values.
+        A field that was present but could not be read says nothing about the value.
         """
         if value is not None:
             return True
@@ -48,12 +48,12 @@ class Observed:
         return self.unread.isdisjoint(fields)
 
     def misfit(self, field: str) -> None:
-        """Count a value that does not fit and is null."""
+        """Count a value that does not fit and becomes null."""
         self.unread.add(field)
         self.drift[self.name, f"(unreadable {field})"] += 1
 
     def id(self, value: object, field: str) -> int | None:
-        """An id of a side column; what is none is null."""
+        """An id outside the key; anything that is not an id becomes null."""
         if value is None or value == "":
             return None
         try:
@@ -63,36 +63,36 @@ class Observed:
             return None
 
     def ids(self, values: Iterable[object] | None, field: str) -> list[int] | None:
-        """The ids of a list that are ones, in ascending order."""
+        """The valid ids of a list, in ascending order."""
         return sorted(i for v in values or () if (i := self.id(v, field)) is not None) or None
 
     def key(self, value: str | None, field: str) -> str | None:
-        """A text that an index holds; one too long for that is null, never cut."""
+        """A text that fits into an index; one that is too long becomes null, never cut."""
         if value is not None and len(value) > LONGEST_KEY:
             self.misfit(field)
             return None
         return value
 
     def time(self, value: str | None, field: str) -> datetime | None:
-        """An instant that can be true; any other is null."""
+        """A plausible instant; any other becomes null."""
         instant = read_plausible_time(value, self.landed_at)
         if instant is None and value is not None:
             self.misfit(field)
         return instant
 
     def count(self, value: int | None, field: str) -> int | None:
-        """A counter; what is none (negative, beyond 64 bits) is null, never cut."""
+        """A counter; an invalid one (negative, beyond 64 bits) becomes null, never cut."""
         if value is not None and not 0 <= value <= LARGEST_ID:
             self.misfit(field)
             return None
         return value
 
     def code(self, value: str | None, field: str) -> str | None:
-        """A text of which the empty one says nothing."""
+        """A text; an empty one states nothing and becomes None."""
         return value or None
 
     def codes(self, values: list[str] | None, field: str) -> list[str] | None:
-        """A list without the empty strings that some writers put for null; None for an empty one."""
+        """A list without the empty strings that some writers use for null; None if it is empty."""
         return [value for value in values if value] or None if values else None
 
     def integers(self, values: list[int], field: str) -> list[int] | None:
@@ -103,7 +103,7 @@ class Observed:
         return None
 
     def read_fixed(self, table: Table, row: dict[str, Any]) -> None:
-        """Fill the columns that never change, or only grow, and are read by path and type alone."""
+        """Fill the columns that never change, or only grow, and that are read by path and type alone."""
         found = self.object
         for name, field, value_of, reading in _fixed(table):
             if (value := value_of(found)) is not None:
@@ -117,7 +117,7 @@ class Observed:
             row[name] = value if reading is None or value is None else reading(self, value, field)
 
     def read_groups(self, table: Table, row: dict[str, Any]) -> None:
-        """Fill the groups that this observation states and that are read by path and type alone, with its rank."""
+        """Fill the groups that this observation states, with its rank, if they are read by path and type alone."""
         found, rank = self.object, self.version
         for version, is_silent, fields, columns in _groups(table):
             is_stated = False
@@ -146,7 +146,7 @@ _READINGS: dict[str, _Reading] = {
 
 
 def _getter(paths: tuple[tuple[str, ...], ...]) -> _Get:
-    """What reads a value: where the vocabularies differ, in the first one that has it."""
+    """A function that reads a value; if the vocabularies differ, from the first path that has it."""
     if len(paths) > 1:
         of_one, of_others = _getter(paths[:1]), _getter(paths[1:])
 

@@ -1,6 +1,6 @@
-"""Observe again what an older version loaded: it wrote down only where tweets were seen.
+"""Observe again what an older version loaded: it recorded only where tweets were seen.
 
-Reads raw documents and dead letters by their coordinates, from where it was, and writes nothing but observations.
+Reads raw documents and dead letters by their coordinates, from where it left off, and writes only observations.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ FIELDS = {"envelope": 1, "landed_at": 1, "removed_at": 1}
 def observe_older(raw: Database[Any], warehouse: psycopg.Connection[Any], most: int | None = None) -> int:
     """Observe about `most` offsets of older versions (None: all); returns how many are left.
 
-    `warehouse` in autocommit mode. Killed anywhere, it goes on where it was; safe to run twice or at once.
+    `warehouse` in autocommit mode. If it is killed, the next call resumes; safe to run repeatedly and concurrently.
     """
     observations.prepare(warehouse)
     passed = 0
@@ -47,7 +47,7 @@ def observe_older(raw: Database[Any], warehouse: psycopg.Connection[Any], most: 
 def _seen(raw: Database[Any], topic_id: str, partition: int, offsets: range) -> observations.Observations:
     found = read_points(raw.raw_tweets, topic_id, partition, offsets, FIELDS)
     seen = rows.prepare([found[offset] for offset in sorted(found)], topic_id, partition).observations
-    seen.drop("envelope")  # what an older version did not load is no proof now
+    seen.drop("envelope")  # these rows prove a load, and the older version may not have loaded the envelope
     letters = read_points(raw.dead_letters, topic_id, partition, offsets, {"payload": 1})
     for offset, letter in letters.items():
         seen.note_unread(letter.get("payload"), Coordinate(topic_id, partition, offset))

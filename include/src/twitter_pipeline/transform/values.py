@@ -1,4 +1,4 @@
-"""The rank of an observation, the name of a text, and what an index can hold."""
+"""The rank of an observation, the hash of a text, and the longest text that an index can hold."""
 
 import hashlib
 from datetime import datetime, timedelta
@@ -6,7 +6,7 @@ from uuid import UUID
 
 from tweet_envelope.instants import UNKNOWN_TIME
 
-LONGEST_KEY = 500  # characters: of four bytes each they fit into an entry of an index, 2,704 bytes
+LONGEST_KEY = 500  # characters: even at four bytes each they fit into an index entry, 2,704 bytes
 
 
 def version(observed_at: datetime, *, is_data: bool, content_hash: bytes) -> UUID:
@@ -20,5 +20,5 @@ def version(observed_at: datetime, *, is_data: bool, content_hash: bytes) -> UUI
 
 
 def text_hash(text: str) -> UUID:
-    """Names a text: the positions of entities belong to one. PostgreSQL says `md5(text)::uuid`."""
+    """Identifies the text that positions of entities belong to. In PostgreSQL: `md5(text)::uuid`."""
     return UUID(bytes=hashlib.md5(text.encode(), usedforsecurity=False).digest())

@@ -1,1 +1,1 @@
-"""The warehouse: schemas `twitter` and `pipeline` in PostgreSQL, and how they come about."""
+"""The warehouse: schemas `twitter` and `pipeline` in PostgreSQL, and their migrations, model and observations."""

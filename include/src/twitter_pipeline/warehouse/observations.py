@@ -1,7 +1,7 @@
 """Where each object of X was seen: from any id to every raw document and dead letter that holds it.
 
-Whoever stores bytes writes down which objects are in them, under the coordinate of the message. The row of kind
-`envelope` proves that a message was loaded. Rows merge by union, so that writing twice changes nothing.
+Code that stores bytes records which objects are in them, under the coordinate of the message. A row of kind `envelope`
+proves that a message was loaded. Rows merge by union, so writing twice changes nothing.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ Kind = Literal["envelope", "tweet", "included_tweet", "user", "media", "place", 
 
 BITS = 64  # offsets in a row
 MOST_UNREAD = 20_000
-"""Ids that are looked for in one dead letter; the largest message holds fewer."""
+"""The most ids that are looked for in one dead letter; the largest message holds fewer."""
 STAGED = """
 create temporary table if not exists staged_observations (
     kind text, object_id bigint, topic_id text collate "C", partition integer, bucket bigint, offsets bigint
@@ -34,7 +34,7 @@ select distinct topic_id from staged_observations staged
 where not exists (select from pipeline.topics where topics.topic_id = staged.topic_id) order by 1
 on conflict do nothing
 """
-# `offset 0` keeps the lookup a lookup: without statistics the planner would compare all rows with all
+# `offset 0` keeps this an index lookup: without statistics the planner would compare all rows with all
 MERGE = """
 insert into pipeline.observations as known (object_id, bucket, offsets, topic, partition, kind)
 select object_id, bucket, offsets, number, partition, kind::pipeline.object_kind
@@ -63,7 +63,7 @@ _ID_IN_BYTES = re.compile(
 
 
 def object_id(x_id: str | int) -> int:
-    """The number under which an id of X is kept; PostgreSQL's `pipeline.object_id` says the same."""
+    """The number under which an id of X is stored; the same as `pipeline.object_id` in PostgreSQL."""
     text = str(x_id)
     if text.isascii() and text.isdecimal() and len(text) <= 19 and int(text) <= LARGEST_ID:
         return int(text)
@@ -72,7 +72,7 @@ def object_id(x_id: str | int) -> int:
 
 
 class Observations:
-    """What was seen where, of many messages; kept as bits, 64 offsets of an object in one."""
+    """Which objects were seen where in many messages; stored as bits, 64 offsets of an object per number."""
 
     def __init__(self) -> None:
         self._bits: dict[tuple[Kind, int, str, int, int], int] = {}
@@ -81,31 +81,31 @@ class Observations:
         return bool(self._bits)
 
     def note(self, kind: Kind, x_id: str | int, at: Coordinate) -> None:
-        """This object is in the message at this place."""
+        """Record that an object is in the message at this coordinate."""
         topic_id, partition, offset = at
         key = (kind, x_id if type(x_id) is int else object_id(x_id), topic_id, partition, offset >> 6)
         self._bits[key] = self._bits.get(key, 0) | 1 << (offset & 63)
 
     def note_unread(self, payload: bytes | None, at: Coordinate) -> None:
-        """Some bytes are kept here that could not be read: note whatever looks like an id of X in them."""
+        """Record whatever looks like an id of X in bytes that are stored here but could not be read."""
         for number, found in enumerate(_ID_IN_BYTES.finditer(payload or b"")):
             if number == MOST_UNREAD:
                 break
             self.note("unread", found[1].decode(), at)
 
     def drop(self, kind: Kind) -> None:
-        """Forget what was noted of one kind."""
+        """Remove everything recorded of one kind."""
         self._bits = {key: bits for key, bits in self._bits.items() if key[0] != kind}
 
     def places(self) -> Iterator[tuple[Kind, int, Coordinate]]:
-        """Each object and place, in the order in which they were noted."""
+        """Each object with its coordinate, in the order in which they were recorded."""
         for (kind, number, topic_id, partition, bucket), bits in self._bits.items():
             for bit in range(BITS):
                 if bits >> bit & 1:
                     yield kind, number, Coordinate(topic_id, partition, bucket * BITS + bit)
 
     def merge_into(self, connection: psycopg.Connection[Any]) -> None:
-        """Add it all to pipeline.observations, inside the caller's transaction; what is known already writes nothing.
+        """Add everything to pipeline.observations in the caller's transaction; what is already known writes nothing.
 
         The session must have its staging table (`prepare`).
         """
@@ -120,7 +120,7 @@ class Observations:
 
 
 def prepare(connection: psycopg.Connection[Any]) -> None:
-    """Make the staging table of this session, empty at each commit."""
+    """Create the staging table of this session, which each commit empties."""
     connection.execute(STAGED)
 
 

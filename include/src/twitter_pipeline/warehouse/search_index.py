@@ -1,4 +1,4 @@
-"""Making tweets and hashtags of older versions searchable: what the loader does for new ones, for those of before."""
+"""Make tweets and hashtags of older versions searchable, as the loader does for new ones."""
 
 import time
 
@@ -30,8 +30,9 @@ def unfilled_below(connection: psycopg.Connection) -> int | None:
 def fill_search_columns(connection: psycopg.Connection, batch: int = FILL_BATCH) -> int | None:
     """Make the next `batch` tweets of an older version searchable, newest first; one transaction.
 
-    Returns how many tweets were looked at, None when none is left. Safe to interrupt, to run twice and beside the
-    loader, whose rows are never replaced. The connection (autocommit, role pipeline_loader) must not be in a transaction.
+    Returns how many tweets were looked at, or None if none is left. Safe to interrupt, to repeat, and to run concurrently
+    with the loader, whose rows are never replaced. The connection (autocommit, role pipeline_loader) must not be in a
+    transaction.
     """
     with connection.transaction():
         row = connection.execute(
@@ -42,7 +43,7 @@ def fill_search_columns(connection: psycopg.Connection, batch: int = FILL_BATCH)
         tweets = connection.execute(NEXT_TEXTS, (row[0], batch)).fetchall()
         texts = [(tweet_id, searchable(text)) for tweet_id, text in reversed(tweets) if text is not None]
         with connection.cursor() as cursor:
-            # by ascending id, as the loader: no deadlocks
+            # by ascending id like the loader, which avoids deadlocks
             cursor.executemany(ADD_TEXT, [(i, text, trigrams(text), UNKNOWN_VERSION) for i, text in texts])
         below = tweets[-1][0] if len(tweets) == batch else None
         connection.execute(
@@ -53,9 +54,9 @@ def fill_search_columns(connection: psycopg.Connection, batch: int = FILL_BATCH)
 
 
 def fill_search_tags(connection: psycopg.Connection, batch: int = FILL_BATCH) -> int:
-    """Give each hashtag whose key is not in normal form the form it is searched by; returns how many.
+    """Set the search form of each hashtag whose key is not in normal form; returns how many.
 
-    Safe to interrupt, to run twice and beside the loader.
+    Safe to interrupt, to repeat, and to run concurrently with the loader.
     """
     changed, last = 0, ""
     while tags := [tag for (tag,) in connection.execute(NEXT_TAGS, (last, batch)).fetchall()]:
@@ -67,7 +68,7 @@ def fill_search_tags(connection: psycopg.Connection, batch: int = FILL_BATCH) ->
 
 
 def fill_for(dsn: str, seconds: float) -> bool:
-    """Fill what can be filled in about that time; whether nothing is left. `dsn` is of pipeline_loader."""
+    """Fill for about `seconds`; returns whether nothing is left. `dsn` belongs to pipeline_loader."""
     deadline = time.monotonic() + seconds
     with psycopg.connect(dsn, autocommit=True, application_name="search-index") as connection:
         if unfilled_below(connection) is None:

@@ -1,1 +1,1 @@
-"""Engines: ways of turning raw documents into rows, each giving the same."""
+"""Engines: implementations that turn raw documents into rows, all with the same result."""

@@ -1,8 +1,8 @@
 """Turn envelopes into rows of all tables, one by one, merged per key, ready to be staged.
 
-An envelope is read whole or not at all: one that cannot be read raises `Unreadable`, leaves the batch as it was, and goes
-to the dead letters. Of a tweet only the id is needed: whatever else does not fit its type is null, costs nothing but
-itself and is counted as drift. Fields that a column holds as they are come by the model; here stands what needs thought.
+An envelope is read completely or not at all: one that cannot be read raises `Unreadable`, leaves the batch unchanged and
+goes to the dead letters. Only the id of a tweet is required: any other value that does not fit its type is null, affects
+nothing else and is counted as drift. The model reads fields that a column stores unchanged; this module has the rest.
 """
 
 import zlib
@@ -27,8 +27,8 @@ ENTITY_FIELDS = frozenset({"entities", "hashtags", "mentions", "urls"})
 
 
 def prepare(documents: Sequence[Mapping[str, Any]], topic_id: str, partition: int) -> Prepared:
-    """The rows of raw documents of one partition. One that cannot be read is a dead letter; a stub of a removed one is
-    counted and gives nothing."""
+    """The rows of raw documents of one partition. A document that cannot be read becomes a dead letter; a stub of a
+    removed one is only counted."""
     batch = Batch()
     for document in documents:
         at = Coordinate(topic_id, partition, offset_of(document["_id"]))
@@ -43,27 +43,25 @@ def prepare(documents: Sequence[Mapping[str, Any]], topic_id: str, partition: in
 
 
 class Batch(Prepared):
-    """The rows of many envelopes, which are added one by one."""
+    """The rows of many envelopes, added one by one."""
 
     def add(self, table: model.Table, row: dict[str, Any]) -> None:
-        """Add a row, or merge it into the one of the same key."""
+        """Add a row, or merge it into the row with the same key."""
         key = tuple(row[c] for c in table.key)
         known = self.rows[table.name].setdefault(key, row)
         if known is not row:
             table.merge(known, row)
 
     def add_document(self, document: Mapping[str, Any], at: Coordinate) -> None:
-        """Add one raw document. Raises Unreadable, then nothing was added."""
-        landed_at: datetime = document[
-            "landed_at"
-        ]  # in UTC, whether or not its client was asked for aware times
+        """Add one raw document. Raises Unreadable; then nothing was added."""
+        landed_at: datetime = document["landed_at"]  # in UTC, whether or not the client returns aware times
         aware = landed_at.astimezone(UTC) if landed_at.tzinfo else landed_at.replace(tzinfo=UTC)
         self.add_envelope(document["envelope"], at, aware)
 
     def add_envelope(self, payload: bytes, at: Coordinate, landed_at: datetime | None = None) -> None:
-        """Add one envelope. Raises Unreadable, then no row was added.
+        """Add one envelope. Raises Unreadable; then no row was added.
 
-        `landed_at` is the raw document's (default: now, for an envelope that has none): no observation is later.
+        `landed_at` is the raw document's (default: now, for an envelope without one): no observation can be later.
         """
         landed_at = landed_at or datetime.now(UTC)
         drift = self.drift
@@ -123,7 +121,7 @@ class Batch(Prepared):
         stated_at = seen.time(t.created_at, "created_at")
         created_at = stated_at or snowflake_time(tweet_id)
         if created_at is not None and not is_plausible(created_at, seen.landed_at):
-            created_at = None  # an id that is no snowflake, or one of the future
+            created_at = None  # the id is not a snowflake, or lies in the future
         row.update(
             created_at=created_at,
             is_collected=seen.is_data,
@@ -160,14 +158,14 @@ class Batch(Prepared):
         self._add_searched(row["id"], note_text or t.text or "", seen.version)
 
     def _add_searched(self, tweet_id: int, shown: str, text_version: UUID) -> None:
-        """What searches compare: it must follow the text, and so has the text's version."""
+        """The text as searches compare it: it must follow the text, and so has the text's version."""
         text = searchable(shown)
         row = model.TWEET_TEXTS.blank(tweet_id)
         row.update(text=text, trigrams=trigrams(text), version=text_version)
         self.add(model.TWEET_TEXTS, row)
 
     def _add_metrics(self, seen: Observed, row: dict[str, Any]) -> None:
-        """A snapshot of the metrics that this observation states."""
+        """Add a snapshot of the metrics that this observation states."""
         if row["metrics_version"] is None:
             return
         snapshot = model.TWEET_METRICS.blank(row["id"], seen.observed_at)
