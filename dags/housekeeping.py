@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from airflow.sdk import CronTriggerTimetable, dag, task
 
-from pipeline_policies import HOUSE_DEFAULTS, send_heartbeat
+from pipeline_policies import HOUSE_DEFAULTS, judged, send_heartbeat
 from pipeline_stores import SETTINGS, airflow_database, raw_store, warehouse
 
 
@@ -53,7 +53,7 @@ def housekeeping():
         """Record observations for a part of what an older version loaded; return how many offsets are left."""
         from twitter_pipeline.transform.observing import observe_older
 
-        with warehouse() as connection, raw_store() as raw:
+        with judged(), warehouse() as connection, raw_store() as raw:
             return observe_older(raw, connection, most=500_000)
 
     @task

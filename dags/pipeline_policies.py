@@ -28,6 +28,7 @@ VERDICTS: dict[str, type[AirflowException]] = {
     "twitter_pipeline.landing.lost.RawStoreLost": AirflowFailException,
     "twitter_pipeline.quality.verification.ContractFailed": AirflowFailException,
     "twitter_pipeline.streaming.bad_record_breaker.TooManyBadRecords": AirflowFailException,
+    "twitter_pipeline.transform.observing.NotInRaw": AirflowFailException,
 }
 """How a task ends depending on its error: skipped, or failed without retries. Errors are listed by name, so that no task
 imports the others' packages; subclasses count as their base class. Any other error is retried."""

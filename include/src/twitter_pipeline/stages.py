@@ -17,13 +17,17 @@ class Stage:
 
 @dataclass(frozen=True)
 class DrainedStage(Stage):
-    """A stage with one cursor per partition; `group` is the Kafka group under which it publishes its position."""
+    """A stage with one cursor per partition; `group` is the Kafka group under which it publishes its position.
+
+    `former_name` is the word that older versions used, which dead letters in MongoDB may still have.
+    """
 
     group: str
+    former_name: str = ""
 
 
 EXTRACT: Final = Stage("extract", dag="tweet_extraction")
-LAND: Final = DrainedStage("land", dag="tweet_landing", group="tweet-land")
+LAND: Final = DrainedStage("land", dag="tweet_landing", group="tweet-land", former_name="landing")
 TRANSFORM: Final = DrainedStage("transform", dag="tweet_processing", group="tweet-transform")
 
 IN_ORDER: Final = (EXTRACT, LAND, TRANSFORM)

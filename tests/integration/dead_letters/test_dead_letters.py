@@ -255,3 +255,15 @@ def test_a_letter_that_transform_refuses_leaves_nothing_in_raw(desk: Desk, monke
         assert desk.ask("dead-letters", "redrive", letter["id"])["counts"] == {"refused": 1}
     assert desk.way.raw.raw_tweets.count_documents({}) == 0
     assert balances(desk)
+
+
+def test_a_letter_of_land_under_the_word_of_older_versions_is_found_and_loaded(desk: Desk) -> None:
+    """Before the first landing of the new version has given it the word of today."""
+    desk.way.produce(envelope({"id": "1"}), TOO_NEW)
+    desk.way.drain()
+    (letter,) = desk.ask("dead-letters", "list")["letters"]
+    older = {"stage": "landing", "payload": envelope({"id": "3", "text": "mended"})}
+    desk.way.raw.dead_letters.update_one({"_id": letter["id"]}, {"$set": older})
+    assert desk.open_letters("--stage", "land") == [("landing", "version")]
+    assert desk.ask("dead-letters", "redrive", letter["id"])["counts"] == {"loaded": 1}
+    assert desk.way.tweet_ids() == [1, 3]

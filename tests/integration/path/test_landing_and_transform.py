@@ -1,17 +1,21 @@
 """From Kafka to the tables: everything arrives, once, and no bad record affects others."""
 
+from contextlib import closing
 from datetime import UTC, datetime
 
 import psycopg
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from pymongo.errors import PyMongoError
 
 from support.envelopes import MALFORMED, envelope
 from support.way import Way
 from tweet_envelope.coordinates import Coordinate
 from twitter_pipeline.health.accounting import accounts
+from twitter_pipeline.stages import TRANSFORM
 from twitter_pipeline.streaming.bad_record_breaker import BadRecordBreaker, TooManyBadRecords
 from twitter_pipeline.streaming.linger import Linger
+from twitter_pipeline.streaming.published_positions import PublishedPositions
 
 
 def test_every_malformed_message_is_one_dead_letter_and_the_others_load(way: Way):
@@ -196,3 +200,18 @@ def test_dead_letters_of_an_older_version_are_found_under_the_new_name_of_their_
     way.produce(envelope({"id": "1"}))
     way.land()
     assert [letter["stage"] for letter in way.raw.dead_letters.find()] == ["land"]
+
+
+def test_a_partition_without_work_is_published_too(way: Way) -> None:
+    """A group that knows nothing of a partition would count it as lagging, and ring for it again and again."""
+    way.produce(envelope({"id": "1"}), envelope({"id": "2"}))
+    way.land()
+    way.transform()
+    with (
+        PublishedPositions(way.kafka, way.topic, TRANSFORM.group) as known,
+        closing(Consumer({**way.kafka, "group.id": TRANSFORM.group})) as consumer,
+    ):
+        known.publish({0: 0, 1: 0})  # as a new group would have it
+        assert way.transform().loaded == 0
+        both = [TopicPartition(way.topic, partition) for partition in (0, 1)]
+        assert [each.offset for each in consumer.committed(both, timeout=10)] == [1, 1]

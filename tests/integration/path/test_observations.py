@@ -13,8 +13,9 @@ from support.envelopes import envelope
 from support.older_database import older_database, upgrade
 from support.way import Way
 from tweet_envelope.coordinates import Coordinate
+from twitter_pipeline.landing.lost import RawStoreLost
 from twitter_pipeline.stack.postgresql import PostgreSQL
-from twitter_pipeline.transform.observing import observe_older
+from twitter_pipeline.transform.observing import NotInRaw, observe_older
 from twitter_pipeline.warehouse.observations import Observations, loaded_offsets, object_id, prepare
 
 OBSERVED = 'select kind::text, topic_id, partition, "offset" from pipeline.observed where object_id = %s order by 1, 3, 4'
@@ -139,3 +140,111 @@ def test_what_an_older_version_loaded_is_kept_and_observed_again(mongo: Any, old
         assert len(connection.execute(OBSERVED, (object_id("3_11"),)).fetchall()) == 69
         assert connection.execute(OBSERVED, (4242,)).fetchall() == [("unread", "t", 0, 6)]
         assert loaded_offsets(connection, "t", 0, list(range(80))) == proved, "nothing new is proved"
+
+
+LAGGING = """
+insert into pipeline.cursors (stage, topic, topic_id, partition, next_offset)
+values ('landing', 'raw-tweets', 't', 0, 5), ('transform', 'raw-tweets', 't', 0, 3);
+insert into pipeline.observations select 't', 0, n, 1000 + n, true from generate_series(0, 1) n;
+insert into twitter.tweets (id, is_collected) values (1000, true), (1001, true);
+insert into pipeline.dead_letters (topic_id, partition, "offset", stage, reason, detail, payload)
+values ('t', 0, 2, 'transform', 'refused', 'too much', '{}');
+"""
+NOT_THERE = """
+select object_id from pipeline.observations where kind in ('tweet', 'included_tweet')
+    and not exists (select from twitter.tweets where id = object_id)
+"""
+
+
+def landed(mongo: Any, *offsets: int) -> None:
+    mongo.database.raw_tweets.insert_many(
+        {
+            "_id": Coordinate("t", 0, n).key,
+            "envelope": Binary(envelope({"id": str(1000 + n), "author_id": "9"})),
+            "landed_at": datetime.now(UTC),
+        }
+        for n in offsets
+    )
+
+
+def test_an_upgrade_with_a_lag_and_with_letters_observes_all_of_it(mongo: Any, older: TweetsDatabase) -> None:
+    """Letters beyond transform's cursor and letters without a coordinate too; what is not loaded is no loaded tweet."""
+    upgrade(older, LAGGING)
+    landed(mongo, 0, 1, 2, 4)
+    mongo.database.dead_letters.insert_many(
+        [
+            {"_id": Coordinate("t", 0, 3).key, "payload": Binary(b'{"id": "33"}')},
+            {"_id": "extract/request-1/44", "payload": Binary(b'{"id": "44"}')},
+            {"_id": "import/a.jsonl/000000001/ab", "payload": Binary(b'{"id": "55"}')},
+            {"_id": f"{Coordinate('t', 0, 1).key}/conflict", "payload": Binary(b'{"id": "66"}')},
+        ]
+    )
+    with psycopg.connect(older.dsn, autocommit=True) as connection:
+        for _ in range(2):
+            assert observe_older(mongo.database, connection) == 0
+        places = {
+            1002: Coordinate("t", 0, 2),
+            33: Coordinate("t", 0, 3),
+            44: Coordinate("extract/request-1/44", 0, 0),
+            55: Coordinate("import/a.jsonl/000000001/ab", 0, 0),
+            66: Coordinate(f"{Coordinate('t', 0, 1).key}/conflict", 0, 0),
+        }
+        for number, at in places.items():
+            assert connection.execute(OBSERVED, (number,)).fetchall() == [("unread", *at)]
+        assert connection.execute(OBSERVED, (1004,)).fetchall() == [], "transform will observe it"
+        assert connection.execute(NOT_THERE).fetchall() == []
+
+
+def test_an_absent_document_is_no_word_about_what_was_in_it(mongo: Any, older: TweetsDatabase) -> None:
+    """An empty or damaged raw store passes nothing; once it is whole, everything is observed."""
+    upgrade(older, LAGGING)
+    with psycopg.connect(older.dsn, autocommit=True) as connection:
+        with pytest.raises(RawStoreLost):
+            observe_older(mongo.database, connection)
+        landed(mongo, 0, 2, 3, 4)
+        with pytest.raises(NotInRaw, match="1 offsets from 1 on"):
+            observe_older(mongo.database, connection)
+        assert connection.execute(OBSERVED, (9,)).fetchall() == []
+        landed(mongo, 1)
+        assert observe_older(mongo.database, connection) == 0
+        assert connection.execute(OBSERVED, (9,)).fetchall() == [
+            ("unread", "t", 0, 2),
+            ("user", "t", 0, 0),
+            ("user", "t", 0, 1),
+        ]
+
+
+def test_odd_ids_of_included_objects_cost_nothing(way: Way) -> None:
+    """No media, place or poll holds up its message, whatever stands in the place of its id."""
+    odd: list[dict[str, Any]] = [
+        {"places": [{"id": 2**63}]},
+        {"polls": [{"id": -5}, {"id": 1.5}, {"id": None}, "x", None]},
+        {"media": [{"media_key": ["3_1"]}, {"media_key": {"a": 1}}, {"media_key": "3_\ud800"}]},
+        {"media": {"media_key": "3_1"}, "places": "nowhere", "polls": 7},
+    ]
+    way.produce(*(envelope({"id": str(100 + n)}, includes=each) for n, each in enumerate(odd)))
+    way.drain()
+    assert way.tweet_ids() == [100, 101, 102, 103]
+    assert way.rows("select count(*) from pipeline.dead_letters") == [(0,)]
+    for x_id in (str(2**63), "-5"):
+        assert len(way.rows(OBSERVED, object_id(x_id))) == 1
+        assert way.rows("select pipeline.object_id(%s)", x_id) == [(object_id(x_id),)]
+
+
+@pytest.mark.parametrize(
+    ("payload", "ids"),
+    [
+        (b'{"media_keys": ["3_1", "3_2"], "poll_ids":[7]}', {"3_1", "3_2", "7"}),
+        (b'{"document": "{\\"author_id\\": \\"77\\"}"}', {"77"}),
+        ('{"id": "12"}'.encode("utf-16"), {"12"}),
+        (b'{"id":' + b" " * 1_000_000 + b"{", set()),
+        (b'"id": ' * 200_000, {"id"}),
+        (b'{"id": ["5", ' + b"[" * 1_000_000, {"5"}),
+    ],
+    ids=["lists", "JSON in a string", "UTF-16", "a million spaces", "a name again and again", "cut lists"],
+)
+def test_ids_are_found_in_bytes_of_any_sort(payload: bytes, ids: set[str]) -> None:
+    """In time that grows with the length of the bytes and no faster."""
+    seen, at = Observations(), Coordinate("t", 0, 0)
+    seen.note_unread(payload, at)
+    assert {number for _, number, _ in seen.places()} == {object_id(x_id) for x_id in ids}

@@ -77,7 +77,7 @@ class DeadLetters:
             bounds = {"reason": reason, "resolved": resolved, "limit": limit}
             found += [_of_row(row) for row in self._warehouse.execute(FIND, bounds).fetchall()]
         if stage != TRANSFORM:
-            wanted: dict[str, Any] = {} if stage is None else {"stage": stage}
+            wanted: dict[str, Any] = {} if stage is None else {"stage": {"$in": _names_of(stage)}}
             wanted |= {} if reason is None else {"reason": reason}
             wanted |= {} if resolved else {"resolved_at": None}
             documents = self._documents.find(wanted, {"payload": 0}).sort("failed_at", -1).limit(limit)
@@ -114,6 +114,11 @@ class DeadLetters:
     def open_ids(self, *, stage: str | None, reason: str | None, limit: int) -> Iterator[str]:
         """The ids of the newest `limit` open letters, oldest first: the order in which they arrived."""
         return (letter.id for letter in reversed(self.find(stage=stage, reason=reason, limit=limit)))
+
+
+def _names_of(stage: str) -> list[str]:
+    """The names under which letters of a stage may be stored: the current one, and that of older versions."""
+    return [stage, stages.LAND.former_name] if stage == stages.LAND.name else [stage]
 
 
 def coordinates(letter_id: str) -> Coordinate | None:

@@ -19,6 +19,7 @@ from pymongo.errors import DuplicateKeyError
 from tweet_envelope.coordinates import Coordinate
 from tweet_envelope.sink import EnvelopeSink, MessageTooLarge
 from tweet_envelope.writing import Message
+from twitter_pipeline import stages
 from twitter_pipeline.dead_letters.letters import DeadLetters, Letter, coordinates_of_key
 from twitter_pipeline.landing.documents import Unlandable, raw_document
 from twitter_pipeline.landing.raw_store import DURABLE
@@ -82,11 +83,11 @@ class Redriver:
                 "another payload has its coordinate; compare the two, then settle it",
             )
         match letter.stage:
-            case "transform":
+            case stages.TRANSFORM.name:
                 return self._of_transform(letter, payload)
-            case "land":
+            case stages.LAND.name | stages.LAND.former_name:
                 return self._of_landing(letter, payload)
-            case "extract":
+            case stages.EXTRACT.name:
                 return self._of_extract(letter, payload)
         return Outcome(
             letter.id, "not possible", "fix the line and import the file again, then settle the letter"

@@ -49,7 +49,6 @@ from twitter_pipeline.warehouse.observations import Observations
 logger = logging.getLogger(__name__)
 
 STAGE = LAND.name
-FORMER_STAGE = "landing"  # in dead letters of versions up to migration 0014
 DUPLICATE_KEY = 11000
 OPEN_LETTERS = [("stage", 1), ("resolved_at", 1), ("failed_at", -1)]
 GAP = """
@@ -161,7 +160,7 @@ class _Drain:
         self._skip_what_is_gone(starts)
         # status, metrics and page count the open letters every few seconds
         self._dead.create_index(OPEN_LETTERS)
-        self._dead.update_many({"stage": FORMER_STAGE}, {"$set": {"stage": STAGE}})
+        self._dead.update_many({"stage": LAND.former_name}, {"$set": {"stage": STAGE}})
         self._published.publish(self._positions)
         self._log.read_from(self._positions)
         self._moved_at = time.monotonic()  # opening the store does not count as idle time

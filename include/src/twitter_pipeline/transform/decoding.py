@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -42,6 +43,7 @@ class _Other(msgspec.Struct):
 
 
 _decode_other = msgspec.json.Decoder(_Other).decode
+_decode_others = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _OTHERS: tuple[tuple[Literal["media", "places", "polls"], Kind], ...] = (
     ("media", "media"),
     ("places", "place"),
@@ -75,9 +77,15 @@ def open_envelope(payload: bytes, drift: Drift) -> Opened:
 def _others(includes: Includes) -> list[tuple[Kind, str | int]]:
     found = []
     for name, kind in _OTHERS:
-        for raw in getattr(includes, name) or ():
-            other = _decode_other(raw)
-            found.append((kind, other.media_key if kind == "media" else other.id))
+        if not (objects := getattr(includes, name)):
+            continue
+        with suppress(
+            msgspec.DecodeError, UnicodeDecodeError, RecursionError
+        ):  # a list that cannot be read costs itself
+            for raw in _decode_others(objects):
+                if bytes(raw).lstrip().startswith(b"{"):
+                    other = _decode_other(raw)
+                    found.append((kind, other.media_key if kind == "media" else other.id))
     return _identified(found)
 
 

@@ -135,6 +135,7 @@ def transform(
         drain = _Drain(
             raw, warehouse, publisher, topic, partitions, batch_size, breaker, summary, sleep, kafka, engine
         )
+        drain.publish_all()
         drain_while_busy(drain.step, drain.idle_seconds, linger or Linger())
         drain.finish()
     summary.seconds = round(time.monotonic() - started, 3)
@@ -383,6 +384,12 @@ class _Drain:
                 if attempt == DEADLOCK_TRIES:
                     raise
                 self._sleep(random.uniform(0, 0.05 * 2**attempt))
+
+    def publish_all(self) -> None:
+        """Publish every partition's position once: one without work would otherwise count as lagging in a new group."""
+        if self._published is not None and (current := self._current_topic_id()) is not None:
+            positions = cursors.positions(self._warehouse, STAGE)
+            self._published.publish({p: to for (topic_id, p), to in positions.items() if topic_id == current})
 
     def _publish(self) -> None:
         if self._published is not None:

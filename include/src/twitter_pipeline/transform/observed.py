@@ -152,7 +152,7 @@ def _getter(paths: tuple[tuple[str, ...], ...]) -> _Get:
 
         def first(found: Any) -> Any:
             value = of_one(found)
-            return of_others(found) if value is None else value
+            return of_others(found) if value is None or value == [] else value
 
         return first
     (path,) = paths

@@ -7,6 +7,7 @@ proves that a message was loaded. Rows merge by union, so writing twice changes 
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, Literal
 
 import psycopg
@@ -17,8 +18,8 @@ from tweet_envelope.ids import LARGEST_ID
 Kind = Literal["envelope", "tweet", "included_tweet", "user", "media", "place", "poll", "unread"]
 
 BITS = 64  # offsets in a row
-MOST_UNREAD = 20_000
-"""The most ids that are looked for in one dead letter; the largest message holds fewer."""
+MOST_UNREAD = 500_000
+"""Ids recorded of one dead letter: more than the bytes of the largest one can hold, with their names and quotes."""
 STAGED = """
 create temporary table if not exists staged_observations (
     kind text, object_id bigint, topic_id text collate "C", partition integer, bucket bigint, offsets bigint
@@ -47,8 +48,8 @@ where not exists (
         and same.offsets & staged.offsets = staged.offsets
     offset 0
 )
-order by kind::pipeline.object_kind, object_id, number, partition, bucket
-on conflict (kind, object_id, topic, partition, bucket) do update set offsets = known.offsets | excluded.offsets
+order by object_id, kind::pipeline.object_kind, number, partition, bucket
+on conflict (object_id, kind, topic, partition, bucket) do update set offsets = known.offsets | excluded.offsets
 """
 LOADED = """
 select bucket, offsets from pipeline.observations
@@ -57,9 +58,16 @@ where kind = 'envelope' and object_id = 0
     and partition = %s and bucket = any (%s)
 """
 
-_ID_IN_BYTES = re.compile(
-    rb'"(?!request_)(?:[a-z_]*_)?(?:id|ids|id_str|key|keys)"\s*:\s*\[?\s*"?([0-9A-Za-z_]{1,40})(?=["\s,}\]])'
+_QUOTE = rb'\\{0,3}"'  # JSON inside a string has its quotes escaped
+_KEYED = re.compile(
+    _QUOTE
+    + rb"(?!request_)[a-z_]{0,40}(?:id|ids|id_str|key|keys)"
+    + _QUOTE
+    + rb"\s*:\s*(?:(?P<list>\[[^\[\]{}]*)|(?:"
+    + _QUOTE
+    + rb")?(?P<one>[0-9A-Za-z_]{1,40})(?![0-9A-Za-z_]))"
 )
+_WORD = re.compile(rb"[0-9A-Za-z_]{1,40}")
 
 
 def object_id(x_id: str | int) -> int:
@@ -69,6 +77,15 @@ def object_id(x_id: str | int) -> int:
         return int(text)
     digest = hashlib.md5(text.encode("utf-8", "replace"), usedforsecurity=False).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def _ids_in(payload: bytes) -> Iterator[str]:
+    """Whatever looks like an id of X in bytes of any encoding, as often as it occurs."""
+    for found in _KEYED.finditer(
+        payload.replace(b"\0", b"")
+    ):  # in UTF-16 and UTF-32, ASCII stands between NULs
+        words = [found["one"]] if found["one"] else _WORD.findall(found["list"])
+        yield from (word.decode() for word in words)
 
 
 class Observations:
@@ -83,15 +100,14 @@ class Observations:
     def note(self, kind: Kind, x_id: str | int, at: Coordinate) -> None:
         """Record that an object is in the message at this coordinate."""
         topic_id, partition, offset = at
-        key = (kind, x_id if type(x_id) is int else object_id(x_id), topic_id, partition, offset >> 6)
+        number = x_id if type(x_id) is int and 0 <= x_id <= LARGEST_ID else object_id(x_id)
+        key = (kind, number, topic_id, partition, offset >> 6)
         self._bits[key] = self._bits.get(key, 0) | 1 << (offset & 63)
 
     def note_unread(self, payload: bytes | None, at: Coordinate) -> None:
         """Record whatever looks like an id of X in bytes that are stored here but could not be read."""
-        for number, found in enumerate(_ID_IN_BYTES.finditer(payload or b"")):
-            if number == MOST_UNREAD:
-                break
-            self.note("unread", found[1].decode(), at)
+        for x_id in islice(_ids_in(payload or b""), MOST_UNREAD):
+            self.note("unread", x_id, at)
 
     def drop(self, kind: Kind) -> None:
         """Remove everything recorded of one kind."""

@@ -19,7 +19,7 @@ begin
     $view$;
     execute $view$
         create or replace view twitter.collected_authors as
-        select author_id as user_id, count(*) as collected_tweet_count from twitter.collected_tweet_keys
+        select author_id as user_id, count(*) as collected_tweet_count from twitter.collected_tweets
         where author_id is not null group by author_id
     $view$;
 end $define$;

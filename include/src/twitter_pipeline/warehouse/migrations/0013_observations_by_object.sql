@@ -31,7 +31,7 @@ create table pipeline.observations (
     topic      integer not null,
     partition  integer not null,
     kind       pipeline.object_kind not null,
-    primary key (kind, object_id, topic, partition, bucket)
+    primary key (object_id, kind, topic, partition, bucket)
 ) with (fillfactor = 90);  -- a row gains bits while its neighbours are loaded
 comment on table pipeline.observations is 'Where each object of X was seen: the way from an id to every document and dead letter that holds it (deletions), and the proof of what was loaded (accounting). pipeline.observed says the same in words.';
 comment on column pipeline.observations.object_id is 'pipeline.object_id of the id that X gave; 0 for an envelope.';
@@ -39,6 +39,7 @@ comment on column pipeline.observations.bucket is 'The offset divided by 64, rou
 comment on column pipeline.observations.offsets is 'Bit n: it was seen at offset 64 * bucket + n.';
 
 insert into pipeline.topics (topic_id) select distinct topic_id from pipeline.observations_before order by 1;
+set local work_mem = '256MB';
 insert into pipeline.observations (object_id, bucket, offsets, topic, partition, kind)
 select object_id, "offset" >> 6, bit_or(1::bigint << ("offset" & 63)::integer), number, partition, kind
 from (
@@ -51,6 +52,7 @@ from (
 join pipeline.topics using (topic_id)
 group by 1, 2, 4, 5, 6;
 drop table pipeline.observations_before;
+analyze pipeline.observations;
 
 create view pipeline.observed as
 select kind, object_id, topic_id, partition, bucket * 64 + bit as "offset"
@@ -68,7 +70,11 @@ create table pipeline.unobserved (
     primary key (topic_id, partition),
     check (to_offset > from_offset)
 );
-comment on table pipeline.unobserved is 'Offsets that an older version loaded: of what is in them only the tweets are in observations until `twitter-pipeline raw observe`, or the nightly housekeeping, has read them again.';
+comment on table pipeline.unobserved is 'Offsets that an older version landed: of what is in them only the loaded tweets are in observations until `twitter-pipeline raw observe`, or the nightly housekeeping, has read them again.';
 insert into pipeline.unobserved (topic_id, partition, from_offset, to_offset)
 select topic_id, partition, start_offset, next_offset from pipeline.cursors
-where stage = 'transform' and next_offset > start_offset;
+where stage = 'landing' and next_offset > start_offset;
+
+-- dead letters without a place in Kafka (extract, import), and conflicts: below_id is null once they are observed
+insert into pipeline.backfills (name, below_id)
+select 'observed_letters', case when exists (select from pipeline.cursors) then 1 end;

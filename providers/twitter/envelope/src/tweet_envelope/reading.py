@@ -53,14 +53,17 @@ class Requested(msgspec.Struct, frozen=True):
 
 
 class Includes(msgspec.Struct):
-    """Included objects as bytes; tweets and posts are the same thing in X's two vocabularies."""
+    """Included objects as bytes; tweets and posts are the same thing in X's two vocabularies.
+
+    Media, places and polls are whole lists as they stand: nothing is loaded of them, so nothing is checked here.
+    """
 
     users: list[msgspec.Raw] | None = None
     tweets: list[msgspec.Raw] | None = None
     posts: list[msgspec.Raw] | None = None
-    media: list[msgspec.Raw] | None = None
-    places: list[msgspec.Raw] | None = None
-    polls: list[msgspec.Raw] | None = None
+    media: msgspec.Raw = msgspec.Raw(b"")
+    places: msgspec.Raw = msgspec.Raw(b"")
+    polls: msgspec.Raw = msgspec.Raw(b"")
 
 
 class Envelope(msgspec.Struct):
