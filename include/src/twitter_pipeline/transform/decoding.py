@@ -113,7 +113,9 @@ def _count_drift(envelope: Envelope, drift: Drift) -> None:
 
 
 def _count_unknown(name: str, fields: Iterable[str], drift: Drift) -> None:
-    drift.update((name, field[:100]) for field in set(fields) - KNOWN_FIELDS[name])
+    known = KNOWN_FIELDS[name]
+    if not known.issuperset(fields):
+        drift.update((name, field[:100]) for field in set(fields) - known)
 
 
 def _open_carefully(payload: bytes, drift: Drift) -> Opened:

@@ -47,8 +47,7 @@ class Batch(Prepared):
 
     def add(self, table: model.Table, row: dict[str, Any]) -> None:
         """Add a row, or merge it into the row with the same key."""
-        key = tuple(row[c] for c in table.key)
-        known = self.rows[table.name].setdefault(key, row)
+        known = self.rows[table.name].setdefault(table.key_of(row), row)
         if known is not row:
             table.merge(known, row)
 

@@ -11,9 +11,10 @@ order, and the tables end the same.
     all      booleans that stay true only while every observation says so
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 from twitter_pipeline.warehouse.model.columns import INSTANT, UUID, Column, Group, Merge
@@ -80,6 +81,14 @@ class Table:
     def key(self) -> tuple[str, ...]:
         """Names of the key's columns."""
         return tuple(c.name for c in self.key_columns)
+
+    @cached_property
+    def key_of(self) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+        """What returns the key of a row."""
+        if len(self.key) > 1:
+            return itemgetter(*self.key)
+        [name] = self.key
+        return lambda row: (row[name],)
 
     @cached_property
     def fixed(self) -> tuple[str, ...]:
