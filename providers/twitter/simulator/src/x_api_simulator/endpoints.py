@@ -15,6 +15,7 @@ from typing import Any
 from x_api_simulator.clock import first_id, moment_of, to_text
 from x_api_simulator.expansions import Includes
 from x_api_simulator.faults import Fault
+from x_api_simulator.population import User
 from x_api_simulator.problems import Error, invalid_request, missing
 from x_api_simulator.query import Query, QueryError, parse_query
 from x_api_simulator.rendering import View
@@ -26,6 +27,7 @@ from x_api_simulator.world import World
 
 Answer = dict[str, Any]
 MOST_IDS = 100
+MOST_MENTIONS = 800
 
 _TWEET_SHAPE = frozenset(
     [
@@ -132,26 +134,47 @@ def _search_recent(request: Request) -> Answer:
 
 
 def _users_tweets(request: Request) -> Answer:
-    params = request.obeyed()
-    window, objections = timeline_window(params, request.now_ms)
-    count, wrong = _number(request, "max_results", 5, 100, 10)
-    exclude = frozenset(filter(None, params.get("exclude", "").split(",")))
-    for kind in sorted(exclude - {"replies", "retweets"}):
-        text = f"The `exclude` query parameter value [{kind}] is not one of [replies,retweets]"
-        objections.append(("exclude", kind, text))
+    exclude = frozenset(filter(None, request.obeyed().get("exclude", "").split(",")))
+    objections: list[Objection] = [
+        ("exclude", kind, f"The `exclude` query parameter value [{kind}] is not one of [replies,retweets]")
+        for kind in sorted(exclude - {"replies", "retweets"})
+    ]
+    return _of_user(
+        request,
+        f"timeline {request.user_id} {sorted(exclude)}",
+        objections,
+        lambda user: timeline_ids(request.world, user.id, exclude),
+    )
+
+
+def _users_mentions(request: Request) -> Answer:
+    """The newest 800 tweets that mention the user (x-api-v2.md §2), without retweets, as recent search finds them."""
+
+    def mentioning(user: User) -> list[int]:
+        query = parse_query(f"@{user.username} -is:retweet")
+        return request.world.ids_matching(query)[-MOST_MENTIONS:]
+
+    return _of_user(request, f"mentions {request.user_id}", [], mentioning)
+
+
+def _of_user(
+    request: Request, asked: str, objections: list[Objection], ids_of: Callable[[User], list[int]]
+) -> Answer:
+    """A page of tweets that belong to the user in the path, or what X says of one who is not shown."""
+    window, wrong_window = timeline_window(request.obeyed(), request.now_ms)
+    count, wrong_count = _number(request, "max_results", 5, 100, 10)
+    objections = [*wrong_window, *objections]
     user_id = request.user_id
     if not re.fullmatch(r"[0-9]{1,19}", user_id):
         text = f"The `id` query parameter value [{user_id}] does not match ^[0-9]{{1,19}}$"
         objections.append(("id", user_id, text))
-    asked = f"timeline {user_id} {sorted(exclude)}"
-    token = _token(request, asked, objections + wrong)
+    token = _token(request, asked, objections + wrong_count)
     user = request.world.users.get(int(user_id))
     if user is None or user.state != "active":
         state = user.state if user else "deactivated"
         resource = "tweet" if state == "protected" else "user"
         return {"errors": [missing(request.vocabulary.name, resource, "id", user_id, "data", state)]}
-    ids = timeline_ids(request.world, user.id, exclude)
-    return _page(request, ids, window, count, token, asked, both_ways=True)
+    return _page(request, ids_of(user), window, count, token, asked, both_ways=True)
 
 
 def _number(request: Request, name: str, least: int, most: int, default: int) -> tuple[int, list[Objection]]:
@@ -376,6 +399,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             ["max_results", "exclude", "start_time", "end_time", "since_id", "until_id", "pagination_token"]
         ),
         _users_tweets,
+    ),
+    Endpoint(
+        "users_mentions",
+        "/2/users/{id}/mentions",
+        450,
+        _TWEET_SHAPE
+        | frozenset(["max_results", "start_time", "end_time", "since_id", "until_id", "pagination_token"]),
+        _users_mentions,
     ),
     Endpoint("users_by", "/2/users/by", 300, _USER_SHAPE | {"usernames"}, _users, "usernames"),
     Endpoint("users", "/2/users", 300, _USER_SHAPE | {"ids"}, _users, "ids"),

@@ -125,6 +125,19 @@ USER_TWEETS = Endpoint(
     names="user",
     source="timeline",  # reaches back 3,200 tweets, however old they are
 )
+USER_MENTIONS = Endpoint(
+    name="user_mentions",
+    path="/2/users/:id/mentions",
+    answer="tweets",
+    price=POST_READ,
+    auth=ANY,
+    fields=FIELDS_OF_TWEETS,
+    window=WINDOW,
+    page_token="pagination_token",  # noqa: S106
+    page_size=PageSize(5),
+    names="user",
+    source="mentions",  # reaches back 800 tweets, however old they are
+)
 TWEETS = Endpoint(
     name="tweets",
     path="/2/tweets",
@@ -172,7 +185,7 @@ USAGE = Endpoint(
     auth=frozenset({"app"}),
     others=("days", "usage.fields"),
 )
-TABLE = (SEARCH_RECENT, USER_TWEETS, TWEETS, USERS, USERS_BY, COUNTS_RECENT, USAGE)
+TABLE = (SEARCH_RECENT, USER_TWEETS, USER_MENTIONS, TWEETS, USERS, USERS_BY, COUNTS_RECENT, USAGE)
 
 _BY_NAME = {endpoint.name: endpoint for endpoint in TABLE}
 _BY_PATH = {(endpoint.method, endpoint.path): endpoint for endpoint in TABLE}
