@@ -8,6 +8,7 @@ from twitter_pipeline.warehouse.model.columns import (
     ID,
     IDS,
     INSTANT,
+    INTEGERS,
     JSON,
     KEY,
     TEXT,
@@ -85,8 +86,15 @@ TWEETS = Table(
                     "Language by X's detection, BCP 47; und: not recognised.",
                     source="lang",
                 ),
+                Column(
+                    "display_text_range",
+                    INTEGERS,
+                    "Where in text the part begins and ends that X shows, in code points, the end exclusive: without the"
+                    " names that a reply begins with, and without the link of its media.",
+                    source="display_text_range",
+                ),
             ),
-            "Of text, note_text and lang together: a long text and a language belong to the text that they came with.",
+            "Of text, note_text, lang and display_text_range together: each belongs to the text that it came with.",
         ),
         Group(
             "source_version", (Column("source", TEXT, "The app that it was posted with.", source="source"),)
@@ -200,7 +208,6 @@ TWEETS = Table(
             "article_title",
             "card_uri",
             "context_annotations",
-            "display_text_range",
             "edit_controls",
             "matched_media_notes",
             "media_metadata",
